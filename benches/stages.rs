@@ -28,7 +28,7 @@ use clock::Clock;
 use generator::{Impairments, PolicyKind, PolicySize, Settings, Speech};
 use lockkeeper::capture::{self, Block, ReplaySettings, Source, open};
 use lockkeeper::flow::{
-    Arrival, Assembly, End, FlowKey, FlowTable, Lifetime, Reading, Receiver, RecentBytes, StreamCounters,
+    Arrival, Assembly, End, FlowKey, FlowTable, Lifetime, Reading, RecentBytes, StreamCounters, StreamHandler,
     StreamSettings, TableSettings, TcpFlow,
 };
 use lockkeeper::frame::{self, Body, Layers};
@@ -225,11 +225,11 @@ fn stream(clock: &mut Clock, name: &str, heard: &[Heard<'_>]) {
     let work = |flows: &mut Vec<TcpFlow>| {
         let (mut counters, mut cup) = (StreamCounters::default(), Cup(0));
         let mut recent = RecentBytes::new(settings.recent_bytes);
-        let arrival = Arrival { is_doubtful: false, copied_within: 0 };
+        let arrival = Arrival { is_doubtful: false, duplicate_window: 0 };
         for one in heard {
             if let Body::Tcp(_, segment) = &one.frame.body {
                 let assembly = Assembly { settings: &settings, counters: &mut counters, recent: Some(&mut recent) };
-                flows[one.flow].segment(one.from, segment, arrival, &one.stamp, assembly, &mut cup);
+                flows[one.flow].process(one.from, segment, arrival, &one.stamp, assembly, &mut cup);
             }
         }
         (counters, cup.0)
@@ -240,18 +240,18 @@ fn stream(clock: &mut Clock, name: &str, heard: &[Heard<'_>]) {
 /// Takes bytes in order and counts them.
 struct Cup(usize);
 
-impl Receiver for Cup {
-    fn bytes(&mut self, _: End, bytes: &[u8], _: &Stamp) {
+impl StreamHandler for Cup {
+    fn on_bytes(&mut self, _: End, bytes: &[u8], _: &Stamp) {
         self.0 += bytes.len();
     }
 
-    fn gap(&mut self, _: End, missing: u32, _: &Stamp) {
+    fn on_gap(&mut self, _: End, missing: u32, _: &Stamp) {
         self.0 += missing as usize;
     }
 
-    fn given_up(&mut self, _: End, _: &Stamp) {}
+    fn on_limit(&mut self, _: End, _: &Stamp) {}
 
-    fn reading(&mut self, _: End, _: &Reading<'_>, _: &Stamp) {}
+    fn on_reading(&mut self, _: End, _: &Reading<'_>, _: &Stamp) {}
 }
 
 /// Bytes into operations and their outcomes, for one row of the registry.
@@ -317,7 +317,7 @@ fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Pol
         let permits = |verdict| matches!(verdict, Verdict::Permit { .. });
         let verdicts = operations
             .iter()
-            .map(|(at, operation)| policy.judge(&rulings[*at], operation, &mut last[*at], SessionState::default()));
+            .map(|(at, operation)| policy.judge(&rulings[*at], operation, &mut last[*at], SessionState::default(), 0));
         verdicts.filter(|verdict| permits(*verdict)).count()
     };
     clock.time(&format!("policy, verdict, {judged}"), "operation", operations.len(), nothing, judge);
@@ -332,7 +332,7 @@ fn alerts(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Arc<
     let work = |(correlator, report): &mut (Correlator, Report)| {
         let mut bytes = 0;
         let clock = report.events.last().map_or(0, |(order, _)| order.clock);
-        correlator.block(std::slice::from_mut(report), clock, &mut |alert| bytes += alert.json.len());
+        correlator.take_block(std::slice::from_mut(report), clock, &mut |alert| bytes += alert.json.len());
         bytes
     };
     let new: Vec<_> = asked.iter().cycle().zip(0..).take(ALERTS).collect();
@@ -356,7 +356,7 @@ fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, 
     let finding = Finding {
         what: What::Denied(Denial { rule: Rule::AddressUndeclared, flow: Some(0), reason: Reason::Plain }),
         time: asked.stamp.time,
-        evidence: Evidence { capture: 0, packet: asked.stamp.packet },
+        proving_packet: Evidence { capture: 0, packet: asked.stamp.packet },
         conversation: asked.flow as u64,
         at: Some(RequestRef { request: address.into(), item: 0 }),
         client,

@@ -1,6 +1,7 @@
-//! What the user can type. No logic: [`crate::config`] turns it into what the program runs on.
+//! The command line. No logic: [`crate::config`] turns it into settings.
 
 mod generate;
+mod sinks;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,13 +9,14 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use generate::{write_completions, write_man_pages};
+pub use sinks::Sinks;
 
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "lockkeeper", version, about, long_about = None, arg_required_else_help = true)]
 #[command(after_help = EXIT_STATUS)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -25,7 +27,7 @@ pub enum Command {
     /// Judge captures against a policy
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Box<Replay>),
-    /// Judge what network interfaces hear, as it happens
+    /// Judge live traffic of network interfaces
     #[command(after_help = WATCH_EXAMPLES)]
     Watch(Box<Watch>),
     /// List the network interfaces that can be watched, and what is wrong with each
@@ -35,10 +37,10 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Say how the sensor on this machine is
+    /// Show the health of the sensor on this machine
     #[command(after_help = STATUS_EXAMPLES)]
     Status {
-        /// Where the sensor keeps its status
+        /// The status file that the sensor writes
         #[arg(short, long, value_name = "FILE", default_value = "/run/lockkeeper/status.json")]
         file: PathBuf,
         /// One JSON object instead of a page for people
@@ -82,6 +84,89 @@ pub struct Replay {
     /// time
     #[arg(required = true, value_name = "CAPTURE")]
     pub captures: Vec<PathBuf>,
+    /// Policy, outputs and names.
+    #[command(flatten)]
+    pub run: PolicyAndOutputs,
+    /// Remote receivers of alerts.
+    #[command(flatten)]
+    pub sinks: Sinks,
+    /// Keys of encrypted OPC UA channels: a key log as Wireshark reads it. Keys inside a pcapng file are found without
+    /// this option
+    #[arg(long, value_name = "FILE")]
+    pub opcua_keys: Option<PathBuf>,
+    /// No summary and no progress on standard error
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// The packets that are kept around violations.
+    #[command(flatten)]
+    pub evidence: Evidence,
+    /// What the captures show.
+    #[command(flatten)]
+    pub vantage: Vantage,
+    /// Bounds on memory and time.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// `lockkeeper watch`.
+#[derive(Debug, Args)]
+#[command(mut_arg("alerts", |alerts| alerts.help(WATCH_ALERTS)))]
+#[command(mut_arg("transactions", |transactions| transactions.help(WATCH_TRANSACTIONS)))]
+#[command(mut_arg("sensor", |sensor| sensor.help(WATCH_SENSOR)))]
+pub struct Watch {
+    /// Everything from a file (TOML) instead of the options below [default: /etc/lockkeeper/lockkeeper.toml, if it exists
+    /// and none of them is given]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = OPTION_GROUPS)]
+    pub config: Option<PathBuf>,
+    /// Whether one of the options was given that a configuration file replaces.
+    #[command(flatten)]
+    pub options: OptionsTyped,
+    /// The network interfaces to listen to.
+    #[command(flatten)]
+    pub interfaces: Interfaces,
+    /// Policy, outputs and names.
+    #[command(flatten, next_help_heading = OUTPUTS)]
+    pub run: PolicyAndOutputs,
+    /// Remote receivers of alerts.
+    #[command(flatten, next_help_heading = OUTPUTS)]
+    pub sinks: Sinks,
+    /// No summary on standard error at the end
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Keep every right while it runs, instead of dropping all but reading what is open. Needed where an interface is deleted
+    /// and created again and no service manager restarts the sensor
+    #[arg(long)]
+    pub no_confine: bool,
+    /// The packets that are kept around violations.
+    #[command(flatten)]
+    pub evidence: Evidence,
+    /// The recording of all packets.
+    #[command(flatten)]
+    pub recording: Recording,
+    /// What the interfaces show.
+    #[command(flatten)]
+    pub vantage: Vantage,
+    /// Thresholds for alerts about the sensor itself.
+    #[command(flatten)]
+    pub alarms: Alarms,
+    /// Where the sensor reports its health.
+    #[command(flatten)]
+    pub health: Health,
+    /// Bounds on memory and time.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+const OUTPUTS: &str = "Policy and outputs";
+const WATCH_ALERTS: &str = "Where to append alerts, one JSON object a line; `-` is standard output [default: `-` unless \
+                            they are published elsewhere]";
+const WATCH_TRANSACTIONS: &str =
+    "Where to append every decoded transaction, one JSON object a line; `-` is standard output";
+const WATCH_SENSOR: &str = "Name of this sensor in alerts and topics [default: the name of this machine]";
+
+/// The options that `replay` and `watch` share: what to judge by, and where the results go.
+#[derive(Debug, Args)]
+pub struct PolicyAndOutputs {
     /// Zones and conduits to judge against (TOML). Without one, traffic is decoded and counted, not judged
     #[arg(short, long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -91,91 +176,23 @@ pub struct Replay {
     /// Where to write every decoded transaction, one JSON object a line; `-` is standard output
     #[arg(short, long, value_name = "PATH")]
     pub transactions: Option<PathBuf>,
-    /// Where to write the counts, one JSON object; `-` is standard output
+    /// Where to write the counts at the end, one JSON object; `-` is standard output
     #[arg(short, long, value_name = "PATH")]
     pub stats: Option<PathBuf>,
-    /// Keys of encrypted OPC UA channels: a key log as Wireshark reads it. Those that lie in a pcapng file are found there
-    #[arg(long, value_name = "FILE")]
-    pub opcua_keys: Option<PathBuf>,
-    /// Publish alerts to this broker as the live sensor would: `mqtt://HOST[:PORT][/PREFIX][?version=3.1.1]`. User and
-    /// password come from LOCKKEEPER_MQTT_USER and LOCKKEEPER_MQTT_PASSWORD
-    #[arg(short, long, value_name = "URL")]
-    pub mqtt: Option<String>,
     /// Worker threads; the results are the same for any number [default: one for each core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: Option<u16>,
     /// Name of the site in alerts and topics [default: the policy's id]
     #[arg(long, value_name = "NAME", env = "LOCKKEEPER_SITE")]
     pub site: Option<String>,
-    /// Name of this sensor in alerts and topics
-    #[arg(long, value_name = "NAME", env = "LOCKKEEPER_SENSOR", default_value = "replay")]
-    pub sensor: String,
-    /// No summary and no progress on standard error
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// What is kept of the packets around violations.
-    #[command(flatten)]
-    pub evidence: Evidence,
-    /// What the captures show.
-    #[command(flatten)]
-    pub vantage: Vantage,
-    /// How to speak to the broker.
-    #[command(flatten)]
-    pub broker: Broker,
-    /// Bounds.
-    #[command(flatten)]
-    pub limits: Limits,
-}
-
-/// `lockkeeper watch`.
-#[derive(Debug, Args)]
-pub struct Watch {
-    /// Everything from a file (TOML) instead of the options below [default: /etc/lockkeeper/lockkeeper.toml, if it exists
-    /// and none of them is given]
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = OPTION_GROUPS)]
-    pub config: Option<PathBuf>,
-    /// Whether the user typed one of the options that a configuration file replaces.
-    #[command(flatten)]
-    pub options: OptionsTyped,
-    /// What to listen to.
-    #[command(flatten)]
-    pub interfaces: Interfaces,
-    /// What to do with it.
-    #[command(flatten)]
-    pub told: Told,
-    /// No summary on standard error at the end
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Keep every right while it runs, instead of giving up all but reading what is open. Needed where an interface is
-    /// deleted and made again and nobody starts the sensor again
-    #[arg(long)]
-    pub no_confine: bool,
-    /// What is kept of the packets around violations.
-    #[command(flatten)]
-    pub evidence: Evidence,
-    /// What is kept of all packets.
-    #[command(flatten)]
-    pub recording: Recording,
-    /// What the interfaces show.
-    #[command(flatten)]
-    pub vantage: Vantage,
-    /// When to tell about the sensor itself.
-    #[command(flatten)]
-    pub alarms: Alarms,
-    /// What the sensor says of itself.
-    #[command(flatten)]
-    pub health: Health,
-    /// How to speak to the broker.
-    #[command(flatten)]
-    pub broker: Broker,
-    /// Bounds.
-    #[command(flatten)]
-    pub limits: Limits,
+    /// Name of this sensor in alerts and topics [default: replay]
+    #[arg(long, value_name = "NAME", env = "LOCKKEEPER_SENSOR")]
+    pub sensor: Option<String>,
 }
 
 /// The groups of options that a configuration file replaces.
 const OPTION_GROUPS: [&str; 9] =
-    ["Interfaces", "Told", "Evidence", "Recording", "Vantage", "Alarms", "Health", "Broker", "Limits"];
+    ["Interfaces", "PolicyAndOutputs", sinks::GROUP, "Evidence", "Recording", "Vantage", "Alarms", "Health", "Limits"];
 
 /// Whether one of the options that a configuration file replaces was given. Defaults do not count.
 #[derive(Clone, Copy, Debug)]
@@ -203,48 +220,48 @@ impl Args for OptionsTyped {
     }
 }
 
-/// Whom the sensor tells how it is.
+/// Where the sensor reports its health.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Health")]
 pub struct Health {
-    /// Where to keep the status that `lockkeeper status` reads
+    /// Where to write the status that `lockkeeper status` reads
     #[arg(long, value_name = "FILE")]
     pub status_file: Option<PathBuf>,
-    /// Where Prometheus may ask, such as 127.0.0.1:9469
+    /// Where Prometheus can scrape metrics, such as 127.0.0.1:9469
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<std::net::SocketAddr>,
 }
 
-/// What is seen from where the traffic is taken, and how much of it has to be read.
+/// The capture point: mirror sessions that lead to it, and how much of its traffic has to be readable.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Observation")]
 pub struct Vantage {
-    /// An end of a mirror session (ERSPAN, GRE, VXLAN, TZSP): the switch, the collector or this sensor. Packets that wrap
-    /// others from or to it are no traffic of the plant; what is inside is judged. Can be given several times
+    /// An end of a mirror session (ERSPAN, GRE, VXLAN, TZSP): the switch, the collector or this sensor. A tunnel from or to
+    /// it is not traffic of the plant; its content is judged. Can be given several times
     #[arg(long = "mirror-session", value_name = "IP")]
     pub mirror_sessions: Vec<IpAddr>,
-    /// Packets that cannot be read, in percent, above which the observation is incomplete: the alert own.unread, and exit
-    /// status 2 of a replay
+    /// Unreadable packets, in percent, above which the observation is incomplete: the alert own.unread, and exit status 2
+    /// of a replay
     #[arg(long, value_name = "PERCENT", default_value_t = Self::default().unread_limit)]
     pub unread_limit: f64,
 }
 
-/// What is wrong enough with the sensor itself to be an alert.
+/// Thresholds for alerts about the sensor itself.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Alerts about the sensor itself")]
 pub struct Alarms {
     /// Packets lost, in percent of those that arrived within ten seconds
     #[arg(long, value_name = "PERCENT", default_value_t = Self::default().loss_limit)]
     pub loss_limit: f64,
-    /// Seconds that an interface may hear nothing; 0 is for ever
+    /// Seconds without a packet after which an interface counts as silent; 0 means never
     #[arg(long, value_name = "SECONDS", default_value_t = Self::default().silent_after)]
     pub silent_after: f64,
-    /// Conversations of which only one end is heard, in percent
+    /// Conversations of which only one end is seen, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = Self::default().one_way_limit)]
     pub one_way_limit: f64,
 }
 
-/// What `watch` listens to.
+/// The network interfaces to listen to.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Interfaces")]
 pub struct Interfaces {
@@ -260,7 +277,7 @@ pub struct Interfaces {
     /// Size of the kernel's ring for each interface, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=2047))]
     pub ring: u32,
-    /// Milliseconds that the kernel may wait before it hands over what has arrived
+    /// Milliseconds for which the kernel may hold back packets
     #[arg(long, value_name = "MS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub block_timeout: u32,
     /// Only packets that are addressed to this machine
@@ -268,39 +285,7 @@ pub struct Interfaces {
     pub no_promiscuous: bool,
 }
 
-/// What `watch` judges by, and whom it tells.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Policy and outputs")]
-pub struct Told {
-    /// Zones and conduits to judge against (TOML). Without one, traffic is decoded and counted, not judged
-    #[arg(short, long, value_name = "FILE")]
-    pub policy: Option<PathBuf>,
-    /// Where to write alerts, one JSON object a line, behind what is there; `-` is standard output [default: `-` unless
-    /// there is a broker]
-    #[arg(short, long, value_name = "PATH")]
-    pub alerts: Option<PathBuf>,
-    /// Where to write every decoded transaction, one JSON object a line, behind what is there; `-` is standard output
-    #[arg(short, long, value_name = "PATH")]
-    pub transactions: Option<PathBuf>,
-    /// Where to write the counts at the end, one JSON object; `-` is standard output
-    #[arg(short, long, value_name = "PATH")]
-    pub stats: Option<PathBuf>,
-    /// Publish alerts to this broker: `mqtt://HOST[:PORT][/PREFIX][?version=3.1.1]`. User and password come from
-    /// LOCKKEEPER_MQTT_USER and LOCKKEEPER_MQTT_PASSWORD
-    #[arg(short, long, value_name = "URL")]
-    pub mqtt: Option<String>,
-    /// Worker threads; the results are the same for any number [default: one for each core]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub workers: Option<u16>,
-    /// Name of the site in alerts and topics [default: the policy's id]
-    #[arg(long, value_name = "NAME", env = "LOCKKEEPER_SITE")]
-    pub site: Option<String>,
-    /// Name of this sensor in alerts and topics [default: the name of this machine]
-    #[arg(long, value_name = "NAME", env = "LOCKKEEPER_SENSOR")]
-    pub sensor: Option<String>,
-}
-
-/// What is kept of the packets around violations.
+/// The packets that are kept around violations.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Evidence")]
 pub struct Evidence {
@@ -308,10 +293,10 @@ pub struct Evidence {
     /// Wireshark shows
     #[arg(long = "evidence", value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    /// Packets of the same conversation that are kept before that packet, and as many behind it
+    /// Packets of the same conversation kept before that packet, and as many after it
     #[arg(long = "evidence-packets", value_name = "N", default_value_t = Self::default().packets, value_parser = clap::value_parser!(u16).range(..=10_000))]
     pub packets: u16,
-    /// Files that are kept: of a replay the first, of a sensor the last
+    /// Number of files kept: the first ones in a replay, the latest ones in a sensor
     #[arg(long = "evidence-files", value_name = "N", default_value_t = Self::default().files, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub files: u32,
     /// Size of all files together, in MiB
@@ -319,11 +304,11 @@ pub struct Evidence {
     pub mebibytes: u32,
 }
 
-/// What is kept of all packets.
+/// The recording of all packets.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Recording")]
 pub struct Recording {
-    /// Folder for everything that is captured: `recording-TIME.pcapng`, of which the oldest make room for the newest
+    /// Folder for every captured packet: `recording-TIME.pcapng`. The oldest files are deleted to make room for the newest
     #[arg(id = "record", long = "record", value_name = "DIR")]
     pub folder: Option<PathBuf>,
     /// Size of all files together, in MiB
@@ -334,33 +319,18 @@ pub struct Recording {
     pub file_mebibytes: Option<u32>,
 }
 
-/// How to speak to an MQTT broker.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "MQTT")]
-pub struct Broker {
-    /// File whose first line is the password, instead of LOCKKEEPER_MQTT_PASSWORD
-    #[arg(long, value_name = "FILE")]
-    pub mqtt_password_file: Option<PathBuf>,
-    /// Seconds after which a broker is given up: of a replay without progress, of a sensor from when it is asked to stop
-    #[arg(long, value_name = "SECONDS", default_value_t = Self::default().mqtt_give_up_after)]
-    pub mqtt_give_up_after: u64,
-    /// Seconds that the broker may take to acknowledge a record, before it is sent again on another connection
-    #[arg(long, value_name = "SECONDS", default_value_t = Self::default().mqtt_ack_timeout, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub mqtt_ack_timeout: u64,
-}
-
-/// Bounds on memory and time. What is beyond them is counted in the summary.
+/// Bounds on memory and time. Whatever exceeds them is counted in the summary.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// Conversations that are followed at once
     #[arg(long, value_name = "N", default_value_t = Self::default().max_flows)]
     pub max_flows: u32,
-    /// Requests in flight that are remembered in one conversation
+    /// Requests in flight that one conversation remembers
     #[arg(long, value_name = "N", default_value_t = Self::default().max_pending)]
     pub max_pending: usize,
-    /// Bytes that all conversations may hold together: out of order, incomplete, without an answer, subscribed to; those that
-    /// hold most give up first
+    /// Bytes that all conversations may hold together: bytes out of order, incomplete frames, requests without an answer,
+    /// subscriptions. The conversations that hold most give up first
     #[arg(long, value_name = "BYTES", default_value_t = Self::default().max_memory)]
     pub max_memory: usize,
     /// Bytes out of order that one conversation may hold
@@ -369,7 +339,7 @@ pub struct Limits {
     /// IP datagrams that are reassembled at once
     #[arg(long, value_name = "N", default_value_t = Self::default().max_fragmented)]
     pub max_fragmented: usize,
-    /// Alerts that are kept open at once
+    /// Alerts that are open at once
     #[arg(long, value_name = "N", default_value_t = Self::default().max_alerts)]
     pub max_alerts: usize,
     /// Seconds until a request counts as not answered
@@ -378,35 +348,35 @@ pub struct Limits {
     /// Seconds between updates of one alert
     #[arg(long, value_name = "SECONDS", default_value_t = Self::default().alert_interval)]
     pub alert_interval: f64,
-    /// Seconds after which a TCP connection that was not established is forgotten
+    /// Seconds after which a TCP connection that was never established is forgotten
     #[arg(long, value_name = "SECONDS", default_value_t = Self::default().handshake_timeout)]
     pub handshake_timeout: f64,
     /// Seconds after which a silent TCP conversation is forgotten
     #[arg(long, value_name = "SECONDS", default_value_t = Self::default().idle_timeout)]
     pub idle_timeout: f64,
-    /// Delivered bytes that are remembered, to compare them with what is sent again
+    /// Delivered bytes that are remembered, to compare retransmissions with them
     #[arg(long, value_name = "BYTES", default_value_t = Self::default().max_recent_bytes)]
     pub max_recent_bytes: usize,
-    /// What is made of the checksums of IPv4, TCP and UDP
+    /// How checksums of IPv4, TCP and UDP are treated
     #[arg(long, value_enum, value_name = "HOW", default_value_t, help_heading = "How packets are read")]
     pub checksums: Checksums,
 }
 
-/// What is made of checksums.
+/// How checksums are treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Checksums {
-    /// A packet with a wrong one was dropped by its receiver, unless all or most of its sender's are wrong: then the capture
-    /// was made before they were computed
+    /// A packet with a wrong checksum counts as dropped by its receiver, unless all or most checksums of its sender are
+    /// wrong: then the packets were captured before the checksums were computed
     #[default]
     Auto,
-    /// A packet with a wrong one was dropped by its receiver
+    /// A packet with a wrong checksum counts as dropped by its receiver
     Verify,
-    /// They mean nothing
+    /// Checksums are not checked
     Ignore,
 }
 
 impl Checksums {
-    /// All of them, as a configuration file names them: by the same words as the option.
+    /// All of them, by their names on the command line and in a configuration file.
     pub const NAMED: [(&str, Self); 3] = [("auto", Self::Auto), ("verify", Self::Verify), ("ignore", Self::Ignore)];
 }
 
@@ -424,42 +394,35 @@ pub enum Policy {
 }
 
 impl Default for Vantage {
-    /// As when nothing is typed.
+    /// The values of the options that are not given.
     fn default() -> Self {
         Self { mirror_sessions: Vec::new(), unread_limit: 1.0 }
     }
 }
 
 impl Default for Alarms {
-    /// As when nothing is typed.
+    /// The values of the options that are not given.
     fn default() -> Self {
         Self { loss_limit: 0.1, silent_after: 60.0, one_way_limit: 50.0 }
     }
 }
 
-impl Default for Broker {
-    /// As when nothing is typed.
-    fn default() -> Self {
-        Self { mqtt_password_file: None, mqtt_give_up_after: 10, mqtt_ack_timeout: 20 }
-    }
-}
-
 impl Default for Evidence {
-    /// As when nothing is typed.
+    /// The values of the options that are not given.
     fn default() -> Self {
         Self { folder: None, packets: 32, files: 1000, mebibytes: 256 }
     }
 }
 
 impl Default for Recording {
-    /// As when nothing is typed.
+    /// The values of the options that are not given.
     fn default() -> Self {
         Self { folder: None, mebibytes: 1024, file_mebibytes: None }
     }
 }
 
 impl Default for Limits {
-    /// As when nothing is typed.
+    /// The values of the options that are not given.
     fn default() -> Self {
         Self {
             max_flows: 1 << 20,
@@ -479,7 +442,7 @@ impl Default for Limits {
 }
 
 const EXIT_STATUS: &str = "\
-Exit status: 0 nothing wrong found, 1 violations found, 2 an error, or too little that could be read to tell.";
+Exit status: 0 no violation, 1 violations, 2 an error, or too few packets could be read.";
 
 const WATCH_EXAMPLES: &str = "\
 Examples:
@@ -489,23 +452,23 @@ Examples:
   lockkeeper watch --config /etc/lockkeeper/lockkeeper.toml
   lockkeeper watch
 
-It ends with SIGINT or SIGTERM: what was captured until then is judged and delivered. Exit status: 0 ended as asked,
-2 an error.";
+SIGINT or SIGTERM ends it: packets captured until then are judged, and their alerts delivered. Exit status: 0 ended as
+asked, 2 an error.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
   lockkeeper policy check rules/plant.toml
   lockkeeper policy check plant.toml > permitted.txt
 
-Exit status: 0 every policy can be used, though there may be warnings, 2 one cannot.";
+Exit status: 0 every policy can be used, possibly with warnings, 2 a policy has errors.";
 
 const STATUS_EXAMPLES: &str = "\
 Examples:
   lockkeeper status
   lockkeeper status --json | jq .reasons
 
-Exit status: 0 ready, 1 degraded (or starting, or stopping), 2 silent for too long, or not
-known, because there is no status file.";
+Exit status: 0 ready, 1 degraded (or starting, or stopping), 2 silent for too long, or unknown
+because there is no status file.";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:

@@ -8,18 +8,18 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use lockkeeper_protocols::Limits as DecoderLimits;
 
-use crate::cli::{self, Broker, Limits, Replay, Vantage};
-use crate::flow::{CopySettings, StreamSettings, TableSettings};
+use crate::cli::{self, Limits, Replay, Vantage};
+use crate::flow::{DuplicateSettings, StreamSettings, TableSettings};
 use crate::frame::FragmentLimits;
 use crate::keys::{self, KeyLog};
 use crate::pipeline;
 use crate::policy::Policy;
-use crate::publish::{Credentials, MqttSettings, PublishError};
+use crate::publish::PublishError;
+use crate::publish::sink::{Origin, SinkOptions, SinkSetup};
 use crate::record;
 use crate::store::evidence;
 use crate::worker::{self, Checksums};
@@ -130,7 +130,8 @@ impl Destinations {
     /// Resolves what was typed: alerts go to standard output by default, unless a person is looking at it or something
     /// else was sent there.
     pub fn of(typed: &Replay) -> Result<Self, Error> {
-        Self::resolve([&typed.alerts, &typed.transactions, &typed.stats], !io::stdout().is_terminal())
+        let run = &typed.run;
+        Self::resolve([&run.alerts, &run.transactions, &run.stats], !io::stdout().is_terminal())
     }
 
     /// Places for alerts, transactions and counts, as typed; `fallback`: alerts go to standard output if nobody says
@@ -170,9 +171,13 @@ pub fn pipeline(
     transactions: bool,
 ) -> Result<pipeline::Settings, Error> {
     let keys = typed.opcua_keys.as_deref().map(keys::load).transpose()?.unwrap_or_default();
-    let names =
-        Names { site: typed.site.clone().unwrap_or_else(|| site_of(policy)), sensor: typed.sensor.clone(), captures };
-    bounded(&typed.limits, &typed.vantage, typed.workers, names, (transactions, keys))
+    let run = &typed.run;
+    let names = Names {
+        site: run.site.clone().unwrap_or_else(|| site_of(policy)),
+        sensor: run.sensor.clone().unwrap_or_else(|| REPLAY_SENSOR.to_owned()),
+        captures,
+    };
+    bounded(&typed.limits, &typed.vantage, run.workers, names, (transactions, keys))
 }
 
 fn percent(option: &'static str, value: f64) -> Result<f64, Error> {
@@ -228,18 +233,10 @@ fn kept(typed: &cli::Evidence, names: &record::Settings, rolling: bool) -> Optio
     })
 }
 
-/// How to reach the broker that was asked for, if one was. Names are those that the alerts carry.
-pub fn mqtt(typed: &Replay, names: &record::Settings) -> Result<Option<MqttSettings>, PublishError> {
-    typed.mqtt.as_deref().map(|url| reached(url, &typed.broker, names)).transpose()
-}
-
-/// How to reach a broker.
-fn reached(url: &str, broker: &Broker, names: &record::Settings) -> Result<MqttSettings, PublishError> {
-    let mut settings = MqttSettings::new(url, &names.site, &names.sensor)?;
-    settings.credentials = Credentials::load(|name| std::env::var(name).ok(), broker.mqtt_password_file.as_deref())?;
-    settings.give_up_after = Some(Duration::from_secs(broker.mqtt_give_up_after));
-    settings.ack_timeout = Duration::from_secs(broker.mqtt_ack_timeout);
-    Ok(settings)
+/// The sinks with these options, checked but not open. They publish under the names that the alerts carry.
+pub fn sinks(options: &[SinkOptions], names: &record::Settings) -> Result<Vec<Box<dyn SinkSetup>>, PublishError> {
+    let origin = Origin { site: &names.site, sensor: &names.sensor };
+    options.iter().map(|options| options.configure(&origin)).collect()
 }
 
 fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<worker::Settings, Error> {
@@ -257,7 +254,7 @@ fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<
             recent_bytes: bound("max-recent-bytes", limits.max_recent_bytes)?.div_ceil(worker::SHARDS),
             ..Default::default()
         },
-        copies: CopySettings { seed: unpredictable(), ..Default::default() },
+        copies: DuplicateSettings { seed: unpredictable(), ..Default::default() },
         checksums: match limits.checksums {
             cli::Checksums::Auto => Checksums::Auto,
             cli::Checksums::Verify => Checksums::Verify,
@@ -297,6 +294,9 @@ fn nanoseconds(option: &'static str, seconds: f64) -> Result<i64, Error> {
 fn site_of(policy: &Policy) -> String {
     if policy.id.is_empty() { String::from("site") } else { policy.id.to_lowercase() }
 }
+
+/// The name of the sensor in the alerts of a replay, by default.
+const REPLAY_SENSOR: &str = "replay";
 
 /// A seed for the hash tables that nobody outside can guess. It changes no result.
 fn unpredictable() -> u64 {

@@ -1,17 +1,18 @@
-//! One packet into one frame: the innermost addresses, ports and payload, whatever they are wrapped in.
+//! Decodes one packet into one frame: the innermost addresses, ports and payload, whatever the encapsulation.
 //!
 //! [`decode`] walks from the link layer inwards: `link` (Ethernet, tags, cooked captures), `ip` (both versions,
-//! fragments, extension headers), `tunnel` and `fabric` (what wraps IP or Ethernet) and back to `link` or `ip`, until
-//! `transport` or something that is not understood. A wrapping whose inside cannot be read is itself the innermost, and
-//! what cannot be read behind an IP header is still traffic between its two addresses: [`Frame::undecoded`] says why.
-//! [`peek()`] takes the same way to know only which packets belong together; both know a short cut to the same answer for
-//! what nearly all packets are (`plain`). What wraps IP is a conversation of its own: [`outer()`]. [`Reassembler`] makes
-//! whole packets of IP fragments, which are of little use before.
+//! fragments, extension headers), `tunnel` and `fabric` (encapsulations of IP and Ethernet) and back to `link` or `ip`,
+//! until it reaches `transport` or a payload that it does not decode. An encapsulation whose content cannot be decoded is
+//! itself the innermost layer. A packet that cannot be decoded beyond an IP header is still traffic between two addresses;
+//! [`Frame::undecoded`] gives the reason. [`peek()`] takes the same walk and returns only the key that packets of one
+//! conversation share. `plain` is the fast path of both for the headers that nearly all packets have. A tunnel is a
+//! conversation of its own: see [`outer()`]. [`Reassembler`] puts IP fragments together before they are decoded.
 
 mod checksum;
 mod ether_type;
 mod fabric;
 mod fragments;
+mod host_key;
 mod ip;
 mod link;
 mod neighbour;
@@ -35,43 +36,44 @@ use crate::capture::LinkType;
 
 pub use checksum::Checksum;
 pub use fragments::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
+pub use host_key::{mac_key, pair_key};
 pub use outer::{Layers, Outer, OuterCarrier, outer};
-pub use peek::{Peek, mac_key, pair_key, peek};
-pub use plain::Plain;
+pub use peek::{Peek, peek};
+pub use plain::PlainSegment;
 
-/// Decodes one packet: `bytes` as captured, `original` their number on the wire.
+/// Decodes one packet. `bytes` are the captured bytes, `original` is the length on the wire, in bytes.
 pub fn decode<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
     let plain = match link {
-        LinkType::Ethernet => plain::segment(bytes, original).or_else(|| plain::datagram(bytes, original)),
+        LinkType::Ethernet => plain::segment_frame(bytes, original).or_else(|| plain::datagram_frame(bytes, original)),
         _ => None,
     };
-    plain.map_or_else(|| walked(link, bytes, original), Ok)
+    plain.map_or_else(|| decode_by_walk(link, bytes, original), Ok)
 }
 
-/// What [`decode`] says where that is the TCP segment that nearly all packets are; else `None`.
+/// The fast path of [`decode`]: returns the TCP segment of a packet without uncommon headers, `None` for any other packet.
 #[inline(always)]
-pub fn plain(link: LinkType, bytes: &[u8], original: u32) -> Option<Plain<'_>> {
-    if link == LinkType::Ethernet { plain::plain(bytes, original) } else { None }
+pub fn plain_segment(link: LinkType, bytes: &[u8], original: u32) -> Option<PlainSegment<'_>> {
+    if link == LinkType::Ethernet { plain::plain_segment(bytes, original) } else { None }
 }
 
-/// What [`decode`] says, by the long way.
+/// [`decode`] without the fast path.
 #[inline(never)]
-fn walked<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
+fn decode_by_walk<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
     let mut walk = walk::Walk::new(());
     let leaf = walk.link(link, walk::Span::of_packet(bytes, original as usize))?;
     Ok(walk.context.frame(&leaf))
 }
 
-/// A part of an IP datagram, which has no ports of its own, as traffic between its two hosts.
+/// Decodes an IP fragment as traffic between its two hosts, without ports.
 pub fn fragment<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Option<Frame<'a>> {
     let frame = decode(link, bytes, original).ok()?;
-    let (pair, protocol) = match frame.body {
-        Body::Tcp(pair, _) => (pair, TCP),
-        Body::Udp(pair, _) => (pair, UDP),
-        Body::Ip(pair, other) => (pair, other.protocol),
+    let (ip, protocol) = match frame.body {
+        Body::Tcp(ip, _) => (ip, TCP),
+        Body::Udp(ip, _) => (ip, UDP),
+        Body::Ip(ip, other) => (ip, other.protocol),
         Body::Link { .. } => return None,
     };
-    let body = Body::Ip(pair, OtherIp { protocol, neighbour_discovery: false, advertised: None });
+    let body = Body::Ip(ip, OtherIp { protocol, neighbour_discovery: false, advertised: None });
     Some(Frame { body, undecoded: Some(Undecoded::Fragment), ..frame })
 }
 
@@ -79,47 +81,47 @@ pub fn fragment<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Option<Fr
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// What a packet turned out to carry. Everything is borrowed from the captured bytes.
+/// The innermost layers of a packet, borrowed from the captured bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// Source and destination hardware address of the innermost Ethernet header, if there is one in the innermost tunnel.
+    /// Hardware addresses of the innermost Ethernet header inside the innermost tunnel, if it has one.
     pub mac: Option<Macs>,
     /// Innermost VLAN id (802.1Q, QinQ), if tagged.
     pub vlan: Option<u16>,
-    /// Innermost tunnel it came through, if any.
+    /// Innermost tunnel, if any.
     pub tunnel: Option<Tunnel>,
     /// Redundancy tag of PRP or HSR (IEC 62439-3), if any.
     pub redundancy: Option<Redundancy>,
-    /// What the checksums of IPv4, TCP and UDP say.
+    /// Combined result of the IPv4, TCP and UDP checksums.
     pub checksum: Checksum,
-    /// What is inside.
+    /// The innermost layer.
     pub body: Body<'a>,
-    /// Bytes missing at the end because the capture was cut by a snap length.
+    /// Bytes that a snap length cut off the end.
     pub cut: u32,
-    /// Why the body is not what the packet carries in the end, where something inside it could not be read.
+    /// Why `body` is not the innermost layer of the packet; `None` if it is.
     pub undecoded: Option<Undecoded>,
 }
 
 /// Hardware addresses of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Macs {
-    /// Who sent it.
+    /// Address of the sender.
     pub source: [u8; 6],
-    /// To whom.
+    /// Address of the receiver.
     pub destination: [u8; 6],
 }
 
-/// A wrapping that was undone.
+/// A decoded encapsulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tunnel {
-    /// What sort.
+    /// Kind of encapsulation.
     pub kind: TunnelKind,
-    /// ERSPAN session, VXLAN or GENEVE network, GRE key, MPLS label, PPPoE session, service of 802.1ah; 0 without one,
-    /// and where each direction has a number of its own.
+    /// ERSPAN session, VXLAN or GENEVE network, GRE key, MPLS label, PPPoE session or 802.1ah service; 0 if there is none
+    /// or if each direction has a number of its own.
     pub id: u32,
 }
 
-/// Sorts of wrapping.
+/// Kinds of encapsulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the names are the protocols'")]
@@ -140,41 +142,41 @@ pub enum TunnelKind {
     Nsh,
 }
 
-/// Which copy of a frame that PRP or HSR sent twice.
+/// The redundancy tag of a frame: which of the two copies that PRP or HSR sends it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redundancy {
     /// Sequence number of the source, 16 bit.
     pub sequence: u16,
-    /// LAN or ring direction, for telling the copies apart.
+    /// LAN or ring direction; differs between the two copies.
     pub lan: u8,
 }
 
-/// The layers above the link.
+/// The innermost layer of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
     /// A TCP segment.
-    Tcp(IpPair, Segment<'a>),
+    Tcp(IpHeader, Segment<'a>),
     /// A UDP datagram.
-    Udp(IpPair, Datagram<'a>),
+    Udp(IpHeader, Datagram<'a>),
     /// IP with another payload.
-    Ip(IpPair, OtherIp),
-    /// No IP: the EtherType says what (0 where there is none, as in LLC frames).
+    Ip(IpHeader, OtherIp),
+    /// No IP.
     Link {
-        /// EtherType.
+        /// EtherType; 0 for frames without one, such as LLC.
         ether_type: u16,
-        /// What follows the Ethernet header.
+        /// Captured bytes after the Ethernet header.
         payload: &'a [u8],
     },
 }
 
-/// Who speaks to whom.
+/// The fields of an IP header that identify its datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct IpPair {
-    /// Who sent it.
+pub struct IpHeader {
+    /// Source address.
     pub source: IpAddr,
-    /// To whom.
+    /// Destination address.
     pub destination: IpAddr,
-    /// IPv4 identification, 0 for IPv6: tells a mirrored copy from a retransmission.
+    /// IPv4 identification, 0 for IPv6. Equal in a mirrored copy, different in a retransmission.
     pub identification: u16,
 }
 
@@ -189,18 +191,18 @@ pub struct Segment<'a> {
     pub sequence: u32,
     /// Acknowledgement number; meaningful when `flags.ack`.
     pub acknowledgement: u32,
-    /// The flags that matter.
+    /// The flags that reassembly needs.
     pub flags: TcpFlags,
-    /// How many bytes from the first one on end with urgent data, by the urgent pointer, perhaps in later segments; 0 where
-    /// there are none. A pointer of 0 is taken for one of 1, as Linux does.
+    /// Bytes from the first payload byte up to and including the urgent byte, which may lie in a later segment; 0 without
+    /// URG. An urgent pointer of 0 counts as 1, as in Linux.
     pub urgent: u16,
     /// Payload as captured.
     pub payload: &'a [u8],
-    /// Payload length on the wire, bytes: more than `payload.len()` when cut.
+    /// Payload length on the wire, in bytes; more than `payload.len()` if a snap length cut the packet.
     pub length: u32,
 }
 
-/// TCP flags that matter to reassembly.
+/// The TCP flags that reassembly needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are TCP's (RFC 9293)")]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent flags on the wire")]
@@ -222,34 +224,34 @@ pub struct Datagram<'a> {
     pub checksum: u16,
     /// Payload as captured.
     pub payload: &'a [u8],
-    /// Payload length on the wire, bytes.
+    /// Payload length on the wire, in bytes.
     pub length: u32,
 }
 
-/// IP that is neither TCP nor UDP, or that ends before its ports.
+/// IP whose payload is neither TCP nor UDP, or ends before the ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherIp {
     /// IP protocol number.
     pub protocol: u8,
-    /// It is how IPv6 hosts of one link find each other (RFC 4861), as ARP is for IPv4.
+    /// The payload is a message of IPv6 neighbour discovery (RFC 4861).
     pub neighbour_discovery: bool,
-    /// Of a neighbour advertisement, the address that is advertised, and the hardware address if it is given.
+    /// For a neighbour advertisement: the advertised address, and its hardware address if the message gives one.
     pub advertised: Option<(Ipv6Addr, Option<[u8; 6]>)>,
 }
 
-/// Why a packet could not be made into a frame, or only as far as its addresses.
+/// Why a packet was not decoded, or only up to its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Undecoded {
-    /// A link type that is not understood.
+    /// The link type is not supported.
     LinkType,
-    /// The bytes end before the headers do.
+    /// The captured bytes end inside a header.
     Truncated,
     /// A header contradicts itself.
     Malformed,
-    /// More tags, extension headers or wrappings than the limit.
+    /// The packet has more tags, extension headers or encapsulations than the limit.
     TooDeep,
-    /// Headers that are sound, with content that is not read: encrypted, or of an unknown kind.
+    /// The headers are valid, but the content is encrypted or of an unknown type.
     Content,
-    /// A part of an IP datagram that no datagram can be made of.
+    /// The packet is an IP fragment that cannot be reassembled.
     Fragment,
 }

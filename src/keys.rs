@@ -26,7 +26,7 @@ pub const SECRETS_OF_OPC_UA: u32 = 0x5541_4B4C;
 
 /// What a key is found by: the channel, its token, and who encrypts with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Name {
+struct KeyName {
     channel: u32,
     token: u32,
     is_client: bool,
@@ -36,15 +36,15 @@ struct Name {
 #[derive(Debug, Default)]
 #[expect(clippy::disallowed_types, reason = "decoders want their keys to be Sync; a ring never leaves its worker")]
 pub struct KeyRing {
-    keys: RwLock<Held>,
+    keys: RwLock<KeyTable>,
     missing: AtomicU64,
     wrong: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct KeyTable {
     /// Controllers number their channels as they like, so that several may have the same name.
-    by_name: HashMap<Name, Vec<Key>>,
+    by_name: HashMap<KeyName, Vec<Key>>,
     count: usize,
     not_kept: u64,
 }
@@ -104,9 +104,9 @@ pub fn load(path: &Path) -> Result<KeyLog, Error> {
 impl KeyRing {
     /// Adds the keys of a log.
     pub fn add(&self, log: &KeyLog) {
-        let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         for (name, key) in &log.keys {
-            held.add(*name, key);
+            table.add(*name, key);
         }
     }
 
@@ -120,8 +120,8 @@ impl KeyRing {
     }
 }
 
-impl Held {
-    fn add(&mut self, name: Name, key: &Key) {
+impl KeyTable {
+    fn add(&mut self, name: KeyName, key: &Key) {
         let same = self.by_name.entry(name).or_default();
         if same.contains(key) {
             return;
@@ -137,13 +137,13 @@ impl Held {
 
 impl Keys for KeyRing {
     fn open(&self, sealed: &Sealed<'_>, clear: &mut Vec<u8>) -> bool {
-        let held = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        if held.count == 0 {
+        let table = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        if table.count == 0 {
             return false;
         }
         let is_client = sealed.from == Side::Client;
-        let name = Name { channel: sealed.channel, token: sealed.token, is_client };
-        let Some(keys) = held.by_name.get(&name) else {
+        let name = KeyName { channel: sealed.channel, token: sealed.token, is_client };
+        let Some(keys) = table.by_name.get(&name) else {
             self.missing.fetch_add(1, Ordering::Relaxed);
             return false;
         };

@@ -50,6 +50,7 @@
 //! | carrier | what carries a flow: TCP, UDP, another IP protocol, or an EtherType |
 //! | class | what an operation does: `read`, `write`, `control`, ...; policies permit classes |
 //! | client, server | the end that asks and the end that is asked, whichever opened the connection |
+//! | condition | what must hold at a packet's time for a declared flow to permit anything |
 //! | conduit | the declared connection between zones (IEC 62443-3-2) |
 //! | conversation | a flow together with its decoder and its verdict: one entry of a worker's table |
 //! | denial | the verdict that something is not permitted, with the rule that it violates |
@@ -85,6 +86,10 @@ pub mod policy;
 pub mod publish;
 pub mod record;
 pub mod report;
+#[cfg(test)]
+#[allow(dead_code, reason = "shared with the tests in `tests`; the tests in here use a part")]
+#[path = "../tests/support/require.rs"]
+mod require;
 pub mod sensor;
 pub mod store;
 pub mod worker;

@@ -15,7 +15,8 @@ use lockkeeper::cli::{self, Cli, Command, Generate, Policy as PolicyCommand, Rep
 use lockkeeper::config::{self, Destination, Destinations};
 use lockkeeper::pipeline::{self, Outputs, Replayed};
 use lockkeeper::policy::{self, Diagnostics, Policy};
-use lockkeeper::publish::{Jsonl, Lines, Mqtt, MqttSettings, PublishError};
+use lockkeeper::publish::sink::{self, SinkSetup};
+use lockkeeper::publish::{Jsonl, Lines, PublishError};
 use lockkeeper::report::summary;
 use lockkeeper::sensor::confine::{Confinement, confine};
 use lockkeeper::sensor::health::{self, AlertTally, Board, Handles, Reporter};
@@ -60,7 +61,7 @@ type Outcome = Result<Status, Box<dyn Error>>;
 fn replay(typed: &Replay) -> Outcome {
     config::captures(&typed.captures)?;
     let destinations = Destinations::of(typed)?;
-    let Some(policy) = load_policy(typed.policy.as_deref())? else { return Ok(Status::Error) };
+    let Some(policy) = load_policy(typed.run.policy.as_deref())? else { return Ok(Status::Error) };
     let mut source = capture::open(&typed.captures, &ReplaySettings::default())?;
     if !typed.quiet {
         print_left_out(source.skipped());
@@ -70,7 +71,7 @@ fn replay(typed: &Replay) -> Outcome {
     let mut outputs = open_outputs(&destinations, WriteMode::Replace)?;
     outputs.evidence = config::evidence(&typed.evidence, &settings.alerts).map(Keeper::new).transpose()?;
     let stats = destinations.stats.as_ref().map(open_stats).transpose()?;
-    let unreachable = connect(config::mqtt(typed, &settings.alerts)?, &mut outputs);
+    let unreachable = connect(config::sinks(&typed.sinks.0, &settings.alerts)?, &mut outputs);
 
     let bar = progress_bar(typed.quiet);
     let mut shown = 0;
@@ -85,11 +86,9 @@ fn replay(typed: &Replay) -> Outcome {
     bar.finish_and_clear();
 
     tell(&replayed, stats, (!typed.quiet).then_some(&outputs), &policy)?;
-    if let Some(error) = &unreachable {
-        print_error(error);
-    }
+    unreachable.iter().for_each(|error| print_error(error));
     let is_cut = replayed.captures.iter().any(|capture| capture.cut.is_some());
-    let failed = unreachable.is_some() || !replayed.problems.is_empty();
+    let failed = !unreachable.is_empty() || !replayed.problems.is_empty();
     Ok(if failed || is_cut || replayed.incomplete().is_some() {
         Status::Error
     } else if replayed.alerts.violations > 0 {
@@ -113,23 +112,24 @@ fn watch(typed: &Watch) -> Outcome {
     let live = Live::open(&asked.interfaces)?;
     sensor::stop_on_signals(&live.stop())?;
     let handles = Handles::open(asked.metrics)?;
-    let mqtt = asked.mqtt(&settings)?;
+    let sinks = asked.sinks(&settings)?;
     let recorder = asked.recording(&live).map(Recorder::prepare).transpose()?;
     if !typed.quiet {
         let names: Vec<&str> = asked.interfaces.iter().map(|interface| interface.name.as_str()).collect();
         writeln!(anstream::stderr(), "Listening on {}. SIGINT or SIGTERM ends it.", names.join(", "))?;
     }
     // Everything is open, and there is no other thread yet.
-    let confinement = asked.needs(live.sockets(), mqtt.as_ref()).map_or_else(Confinement::default, |it| confine(&it));
+    let confinement = asked.needs(live.sockets(), &sinks).map_or_else(Confinement::default, |it| confine(&it));
     outputs.recording = recorder.map(Prepared::start).transpose()?;
-    let mqtt = mqtt.map(Mqtt::endure).transpose()?;
-    let line = mqtt.as_ref().map(Mqtt::line);
-    outputs.publishers.extend(mqtt.map(|mqtt| Box::new(mqtt) as _));
+    for sink in sinks {
+        outputs.publishers.push(sink.start()?);
+    }
+    let monitors = sink::monitors(&outputs.publishers);
     let board = Board::new(&settings.alerts.sensor, &settings.alerts.site);
     board.update(|snapshot| snapshot.confinement = confinement);
     outputs.publishers.push(Box::new(AlertTally::new(board.clone())));
-    outputs.judged = Some(Box::new(health::verdicts(board.clone())));
-    let reporter = Reporter::start(board.clone(), asked.health(line), handles)?;
+    outputs.judged = Some(Box::new(health::measure_verdicts(board.clone())));
+    let reporter = Reporter::start(board.clone(), asked.health(monitors), handles)?;
     let watched = sensor::run(live, &policy, &asked.sensor(), &settings, &mut outputs, Shown::new(board));
     reporter.stop();
     let watched = watched?;
@@ -230,14 +230,17 @@ fn open_stats(place: &Destination) -> Result<Box<dyn Write + Send>, Box<dyn Erro
     })
 }
 
-/// Connects to the broker. One that cannot be reached does not keep the captures from being judged: the error is
-/// returned, to be told at the end.
-fn connect(broker: Option<MqttSettings>, outputs: &mut Outputs) -> Option<PublishError> {
-    match Mqtt::connect(broker?) {
-        Ok(broker) => outputs.publishers.push(Box::new(broker)),
-        Err(error) => return Some(error),
+/// Opens the sinks of a replay. The captures are judged even if a receiver cannot be reached: the errors are returned, to
+/// be reported at the end.
+fn connect(sinks: Vec<Box<dyn SinkSetup>>, outputs: &mut Outputs) -> Vec<PublishError> {
+    let mut unreachable = Vec::new();
+    for sink in sinks {
+        match sink.connect() {
+            Ok(publisher) => outputs.publishers.push(publisher),
+            Err(error) => unreachable.push(error),
+        }
     }
-    None
+    unreachable
 }
 
 /// A bar on a terminal, nothing elsewhere.

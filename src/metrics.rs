@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use lockkeeper_protocols::{Class, Outcome, PduGroup, Protocol};
 
 use crate::capture::{Capture, Drops};
-use crate::flow::{CopyCounters, StreamCounters, TableCounters};
+use crate::flow::{DuplicateCounters, StreamCounters, TableCounters};
 use crate::frame::FragmentCounters;
 use crate::keys::KeyCounters;
 use crate::record::{self, Unread};
@@ -218,9 +218,9 @@ struct ProtocolCounts {
 }
 
 impl Counters {
-    /// Where a protocol is counted: looked up once a conversation, then passed to [`Counters::operations_of`] and
-    /// [`Counters::pdu`].
-    pub fn slot(&mut self, protocol: &'static Protocol) -> u16 {
+    /// Where a protocol is counted: looked up once a conversation, then passed to [`Counters::count_operations`] and
+    /// [`Counters::count_pdu`].
+    pub fn protocol_slot(&mut self, protocol: &'static Protocol) -> u16 {
         let known = self.protocols.iter().position(|counts| counts.protocol.name == protocol.name);
         let slot = known.unwrap_or_else(|| {
             self.protocols.push(ProtocolCounts { protocol, classes: [0; Class::ALL.len()] });
@@ -232,7 +232,7 @@ impl Counters {
 
     /// Counts operations of a class.
     #[inline]
-    pub fn operations_of(&mut self, slot: u16, class: Class, number: u32) {
+    pub fn count_operations(&mut self, slot: u16, class: Class, number: u32) {
         let counts = self.protocols.get_mut(usize::from(slot));
         if let Some(count) = counts.and_then(|counts| counts.classes.get_mut(class as usize)) {
             *count += u64::from(number);
@@ -241,26 +241,26 @@ impl Counters {
 
     /// Counts one decoded PDU under a key of one of its protocol's groups.
     #[inline]
-    pub fn pdu(&mut self, slot: u16, group: usize, key: u32) {
-        self.pdus_of(slot, group, key, 1);
+    pub fn count_pdu(&mut self, slot: u16, group: usize, key: u32) {
+        self.add_pdus(slot, group, key, 1);
     }
 
     #[inline]
-    fn pdus_of(&mut self, slot: u16, group: usize, key: u32, count: u64) {
+    fn add_pdus(&mut self, slot: u16, group: usize, key: u32, count: u64) {
         let place = (usize::from(slot) * MAX_GROUPS + group) * SMALL_KEYS + key as usize;
         match self.pdus.get_mut(place) {
             Some(counted) if (key as usize) < SMALL_KEYS && group < MAX_GROUPS => *counted += count,
-            _ => self.rare_pdus_of(slot, group, key, count),
+            _ => self.add_rare_pdus(slot, group, key, count),
         }
     }
 
     #[cold]
-    fn rare_pdus_of(&mut self, slot: u16, group: usize, key: u32, count: u64) {
+    fn add_rare_pdus(&mut self, slot: u16, group: usize, key: u32, count: u64) {
         *self.rare_pdus.entry((slot, group, key)).or_default() += count;
     }
 
     /// PDUs of a protocol by group and key; zero counts left out.
-    fn counted(&self, slot: u16) -> impl Iterator<Item = (usize, u32, u64)> + '_ {
+    fn pdu_counts(&self, slot: u16) -> impl Iterator<Item = (usize, u32, u64)> + '_ {
         let size = MAX_GROUPS * SMALL_KEYS;
         let own = self.pdus.chunks_exact(size).nth(usize::from(slot)).unwrap_or_default();
         let small =
@@ -277,12 +277,12 @@ impl Counters {
         self.outcomes.add(&other.outcomes);
         self.not_judged.add(&other.not_judged);
         for (place, theirs) in (0..).zip(&other.protocols) {
-            let slot = self.slot(theirs.protocol);
+            let slot = self.protocol_slot(theirs.protocol);
             if let Some(mine) = self.protocols.get_mut(usize::from(slot)) {
                 mine.classes.iter_mut().zip(theirs.classes).for_each(|(mine, theirs)| *mine += theirs);
             }
-            for (group, key, count) in other.counted(place) {
-                self.pdus_of(slot, group, key, count);
+            for (group, key, count) in other.pdu_counts(place) {
+                self.add_pdus(slot, group, key, count);
             }
         }
         self.failed.add(&other.failed);
@@ -313,7 +313,7 @@ impl Counters {
     pub fn pdus(&self) -> BTreeMap<&'static str, BTreeMap<&'static str, BTreeMap<String, u64>>> {
         let groups = |slot: u16, protocol: &Protocol| {
             let text = |number: usize, group: &PduGroup| {
-                let own = self.counted(slot).filter(|(of, ..)| *of == number);
+                let own = self.pdu_counts(slot).filter(|(of, ..)| *of == number);
                 own.map(|(_, key, count)| ((group.key)(key), count)).collect()
             };
             let named = protocol.pdu_groups.iter().enumerate();
@@ -327,7 +327,7 @@ impl Counters {
 /// Taking over what the stages count themselves.
 impl Counters {
     /// A packet that was not read, or not all of it.
-    pub fn unread(&mut self, kind: Unread) {
+    pub fn count_unread(&mut self, kind: Unread) {
         *self.unread.entry(kind).or_default() += 1;
         let losses = &mut self.losses;
         *match kind {
@@ -341,33 +341,33 @@ impl Counters {
     }
 
     /// Packets that were not read, or not all of them, lost fragments among them.
-    pub fn not_read(&self) -> u64 {
+    pub fn packets_not_read(&self) -> u64 {
         let Losses { fragments_unusable, fragmented_datagrams_given_up, .. } = self.losses;
         self.unread.values().sum::<u64>() + fragments_unusable + fragmented_datagrams_given_up
     }
 
     /// What a table of conversations counted.
-    pub fn table(&mut self, table: TableCounters) {
+    pub fn add_table(&mut self, table: TableCounters) {
         self.flows += table.created;
         self.losses.evicted_flows += table.evicted;
     }
 
     /// What a filter of copies counted.
-    pub fn copies(&mut self, copies: CopyCounters) {
+    pub fn add_duplicates(&mut self, copies: DuplicateCounters) {
         self.losses.mirrored_copies += copies.mirrored + copies.redundant;
     }
 
     /// What became of encrypted chunks.
-    pub fn keys(&mut self, keys: &KeyCounters) {
+    pub fn add_keys(&mut self, keys: &KeyCounters) {
         self.losses.chunks_without_key += keys.missing;
         self.losses.chunks_with_wrong_key += keys.wrong;
         self.losses.keys_not_kept += keys.not_kept;
     }
 
     /// What TCP reassembly counted.
-    pub fn streams(&mut self, streams: &StreamCounters) {
+    pub fn add_streams(&mut self, streams: &StreamCounters) {
         let losses = &mut self.losses;
-        losses.mirrored_copies += streams.copies;
+        losses.mirrored_copies += streams.duplicates;
         losses.packets_not_taken += streams.dropped;
         losses.retransmissions += streams.retransmissions;
         losses.keep_alives += streams.keep_alives;
@@ -381,7 +381,7 @@ impl Counters {
     }
 
     /// What IP reassembly counted.
-    pub fn fragments(&mut self, fragments: &FragmentCounters) {
+    pub fn add_fragments(&mut self, fragments: &FragmentCounters) {
         let losses = &mut self.losses;
         losses.fragments_unusable += fragments.too_large + fragments.malformed + fragments.cut;
         losses.fragments_overlapping += fragments.overlapping;
@@ -389,7 +389,7 @@ impl Counters {
     }
 
     /// What the captures say about themselves.
-    pub fn captures(&mut self, captures: &[Capture]) {
+    pub fn add_captures(&mut self, captures: &[Capture]) {
         for capture in captures {
             self.losses.dropped_at_capture += capture.dropped_at_capture;
             self.losses.captures_cut += u64::from(capture.cut.is_some());
@@ -397,14 +397,14 @@ impl Counters {
     }
 
     /// What was lost on the way in.
-    pub fn drops(&mut self, drops: &Drops) {
+    pub fn add_drops(&mut self, drops: &Drops) {
         self.losses.dropped_by_kernel += drops.kernel;
         self.losses.dropped_by_interface += drops.interface;
         self.losses.dropped_by_channel += drops.channel;
     }
 
     /// What the correlator gave up.
-    pub fn alerts(&mut self, alerts: &record::Counters) {
+    pub fn add_alerts(&mut self, alerts: &record::Counters) {
         self.losses.alerts_closed_early += alerts.closed_by_limit;
         self.losses.outcomes_not_waited_for += alerts.pending_dropped;
         self.losses.discoveries_forgotten += alerts.discoveries_forgotten;
@@ -413,19 +413,19 @@ impl Counters {
     }
 
     /// What became of the packets around alerts.
-    pub fn evidence(&mut self, evidence: &evidence::Counters) {
+    pub fn add_evidence(&mut self, evidence: &evidence::Counters) {
         self.losses.evidence_not_kept += evidence.over_limit + evidence.failed;
         self.losses.evidence_too_late += evidence.too_late;
         self.losses.evidence_rotated += evidence.rotated;
     }
 
     /// What became of the packets that were to be recorded.
-    pub fn recording(&mut self, recording: recording::Counters) {
+    pub fn add_recording(&mut self, recording: recording::Counters) {
         self.losses.recording_dropped += recording.dropped;
     }
 
     /// The end of a conversation.
-    pub fn ended(&mut self, midstream: bool, one_way: bool) {
+    pub fn count_ended_flow(&mut self, midstream: bool, one_way: bool) {
         self.losses.midstream_flows += u64::from(midstream);
         self.losses.one_way_flows += u64::from(one_way);
     }

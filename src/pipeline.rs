@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!          by turns              N workers              by turns
-//!  source -> deal == Job ==> Worker::block == Job ==> Correlator, outputs
+//!  source -> deal == Job ==> Worker::judge_block == Job ==> Correlator, outputs
 //!     ^                                                   |
 //!     +===================== empty slots =================+
 //! ```
-//! Blocks travel in a circle, so that in steady state nothing is allocated; how many there are bounds the memory in
-//! flight. The workers read, deal and collect by turns (`worker_pool`). One worker does it all block by block, which costs the
-//! least and leaves the other cores to others.
+//! Blocks circulate, so that nothing is allocated in steady state; their number bounds the memory in flight. The workers take
+//! turns at reading, dealing and collecting (`worker_pool`). A single worker does all of it block by block, which costs least
+//! in total and uses one core.
 
 mod control;
 mod deal;
@@ -33,44 +33,45 @@ pub use control::{ControlCommand, ControlHandle, ControlPort, PipelineStatus, co
 use deal::Dealer;
 pub use outputs::Outputs;
 
-/// What a run of the pipeline runs on.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Worker threads (1..=[`worker::SHARDS`]).
     pub workers: usize,
-    /// What each of them runs on.
+    /// The settings of each worker.
     pub worker: worker::Settings,
     /// Bounds of IP reassembly.
     pub fragments: FragmentLimits,
-    /// Ends of mirror sessions, which are no conversations of the plant: switches, collectors, this sensor.
+    /// Ends of mirror sessions, whose packets carry captured traffic and are none of the plant: switches, collectors, this
+    /// sensor.
     pub mirrors: Vec<IpAddr>,
-    /// The volume rule, and the names that alerts carry.
+    /// Settings of the correlator: the volume rule, and the names that alerts carry.
     pub alerts: record::Settings,
 }
 
-/// What a replay came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Replayed {
-    /// The captures, with what was found wrong with them.
+    /// The captures, each with its defects.
     pub captures: Vec<Capture>,
-    /// What was counted on the way.
+    /// The counters of all stages.
     pub counters: Counters,
-    /// What the correlator did.
+    /// The counters of the correlator.
     pub alerts: record::Counters,
-    /// How often each rule was hit, by rule and conduit.
+    /// Alerts by rule and conduit.
     pub tallies: Vec<(&'static str, Option<u16>, Tally)>,
-    /// What went wrong on the way. Everything that could be done was done all the same.
+    /// Outputs and captures that failed. Everything else was done.
     pub problems: Vec<Problem>,
-    /// Packets that were not read, in percent, above which the observation is incomplete.
+    /// Share of packets that were not decoded, in percent, above which the observation is incomplete.
     pub unread_limit: f64,
 }
 
-/// Why an observation says less than it seems to: no verdict on it is clean.
+/// Why an observation is incomplete, so that no verdict on it is clean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incomplete {
-    /// There was no packet at all.
+    /// The capture has no packet.
     NoPackets,
-    /// So many of the packets were not read, or not all of them.
+    /// Too many packets were not decoded, or only in part.
     Unread {
         /// How many.
         unread: u64,
@@ -80,10 +81,10 @@ pub enum Incomplete {
 }
 
 impl Replayed {
-    /// Whether too little was read to call anything clean: nothing at all, or more than the limit is missing, and that is
-    /// not only a handful of packets ([`record::unread::is_too_much`]).
+    /// Why too little was decoded for a clean verdict; none if enough was. A handful of packets never makes it incomplete
+    /// ([`record::unread::is_too_much`]).
     pub fn incomplete(&self) -> Option<Incomplete> {
-        let (unread, packets) = (self.counters.not_read(), self.counters.packets);
+        let (unread, packets) = (self.counters.packets_not_read(), self.counters.packets);
         if packets == 0 {
             return Some(Incomplete::NoPackets);
         }
@@ -92,7 +93,7 @@ impl Replayed {
     }
 }
 
-/// What can go wrong without ending a replay.
+/// A failure that does not end a run.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// A capture could not be read to its end.
@@ -109,8 +110,8 @@ pub enum Problem {
     Recording(#[from] recording::Error),
 }
 
-/// Reads a source to its end, judges it, and writes what was found. `progress` hears after each block how many packets
-/// and bytes are done, and how many bytes there are.
+/// Reads a source to its end, judges it, and writes what was found. `progress` is called after each block with the packets and
+/// bytes read so far, and the bytes in total.
 pub fn replay(
     source: &mut dyn Source,
     policy: &Arc<Policy>,
@@ -121,8 +122,8 @@ pub fn replay(
     run(source, policy, settings, outputs, progress, None)
 }
 
-/// The same for a source that goes on until somebody stops it. What is found is seen by readers at once, and between two
-/// blocks the pipeline does what it is told.
+/// [Replays](replay) a source that goes on until it is stopped. Outputs are flushed after each block, and commands from
+/// `control` are carried out between two blocks.
 pub fn watch(
     source: &mut dyn Source,
     policy: &Arc<Policy>,
@@ -144,8 +145,8 @@ fn run(
 ) -> Replayed {
     let workers = settings.workers.clamp(1, worker::SHARDS);
     let captures = Arc::new(Captures::new(&settings.alerts.captures));
-    let hire = |index| Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
-    let alerts = record::Settings { about: outputs.evidence.is_some(), ..settings.alerts.clone() };
+    let make = |index| Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
+    let alerts = record::Settings { evidence_requests: outputs.evidence.is_some(), ..settings.alerts.clone() };
     let run = Run {
         dealer: Dealer::new(workers, settings),
         correlator: Correlator::new(Arc::clone(policy), alerts),
@@ -153,12 +154,13 @@ fn run(
         progress,
         control,
     };
-    let done = if workers == 1 { run.alone(source, hire(0)) } else { run.together(source, (0..workers).map(hire)) };
+    let done =
+        if workers == 1 { run.run_alone(source, make(0)) } else { run.run_together(source, (0..workers).map(make)) };
     let Done { mut dealer, correlator, mut counters, read } = done;
     dealer.count(&mut counters);
-    counters.alerts(correlator.counters());
-    counters.captures(source.captures());
-    counters.drops(&source.drops());
+    counters.add_alerts(correlator.counters());
+    counters.add_captures(source.captures());
+    counters.add_drops(&source.drops());
     outputs.count(&mut counters);
     let mut problems: Vec<Problem> = read.err().map(Problem::Capture).into_iter().collect();
     problems.append(&mut outputs.problems);
@@ -172,20 +174,20 @@ fn run(
     }
 }
 
-/// Who hears how far a replay is: packets and bytes that are done, and how many bytes there are.
+/// Called with the packets and bytes read so far, and the bytes in total where they are known.
 pub type Progress<'a> = &'a mut (dyn FnMut(u64, u64, Option<u64>) + Send);
 
-/// What a replay works with, beside its source and its workers.
+/// A run, without its source and its workers.
 struct Run<'a> {
     dealer: Dealer,
     correlator: Correlator,
     outputs: &'a mut Outputs,
     progress: Progress<'a>,
-    /// Where orders come from, if anybody gives some.
+    /// The source of commands, if there is one.
     control: Option<&'a ControlPort>,
 }
 
-/// What is left of it.
+/// What remains of a run.
 struct Done {
     dealer: Dealer,
     correlator: Correlator,
@@ -194,8 +196,8 @@ struct Done {
 }
 
 impl Run<'_> {
-    /// One worker, on this thread.
-    fn alone(self, source: &mut dyn Source, mut worker: Worker) -> Done {
+    /// Runs one worker on this thread.
+    fn run_alone(self, source: &mut dyn Source, mut worker: Worker) -> Done {
         let Self { mut dealer, mut correlator, outputs, progress, control } = self;
         let mut block = Block::default();
         let mut report = Report::default();
@@ -203,16 +205,28 @@ impl Run<'_> {
         let read = loop {
             let read = source.fill(&mut block);
             let last = !matches!(read, Ok(true));
-            let commands = control.and_then(|control| control.take(source, &mut dealer, clock));
+            let commands = control.and_then(|control| control.take_commands(source, &mut dealer, clock));
             let commands = commands.as_deref();
-            worker.open(std::mem::take(&mut report));
-            commands.inspect(|commands| commands.before(&mut worker));
-            dealer.give(&mut block, &mut worker);
+            worker.begin_block(std::mem::take(&mut report));
+            commands.inspect(|commands| commands.prepare_worker(&mut worker));
+            dealer.give_to(&mut block, &mut worker);
             clock = block.clock_after(clock);
-            report = worker.close(clock, last);
-            settle(&mut correlator, &block, std::slice::from_mut(&mut report), commands, clock, last, outputs);
+            report = worker.end_block(clock, last);
+            correlate_and_write(
+                &mut correlator,
+                &block,
+                std::slice::from_mut(&mut report),
+                commands,
+                clock,
+                last,
+                outputs,
+            );
             if let (Some(commands), Some(control)) = (commands, control) {
-                control.answer(commands.status(commands.after(&mut worker).into_iter(), &correlator, outputs));
+                control.reply(commands.pipeline_status(
+                    commands.count_worker(&mut worker).into_iter(),
+                    &correlator,
+                    outputs,
+                ));
             }
             let (bytes, total) = source.progress();
             progress(dealer.packets, bytes, total);
@@ -225,8 +239,8 @@ impl Run<'_> {
     }
 }
 
-/// Correlates and writes what the workers reported of one block.
-fn settle(
+/// Correlates and writes what the workers reported about one block.
+fn correlate_and_write(
     correlator: &mut Correlator,
     block: &Block,
     reports: &mut [Report],
@@ -235,21 +249,21 @@ fn settle(
     last: bool,
     outputs: &mut Outputs,
 ) {
-    outputs.block(block);
-    commands.inspect(|commands| commands.prepare(correlator));
+    outputs.take_block(block);
+    commands.inspect(|commands| commands.prepare_correlator(correlator));
     for (window, packets) in packets_by_window(block) {
-        correlator.packets(window, packets);
+        correlator.add_packets(window, packets);
     }
-    correlator.block(reports, clock, &mut |alert| outputs.alert(alert));
-    commands.inspect(|commands| commands.settle(correlator, &mut |alert| outputs.alert(alert)));
+    correlator.take_block(reports, clock, &mut |alert| outputs.take_alert(alert));
+    commands.inspect(|commands| commands.publish_sensor_alerts(correlator, &mut |alert| outputs.take_alert(alert)));
     if last {
-        correlator.finish(&mut |alert| outputs.alert(alert));
+        correlator.finish(&mut |alert| outputs.take_alert(alert));
     }
-    outputs.transactions(reports);
-    outputs.end_of_block(clock);
+    outputs.take_transactions(reports);
+    outputs.end_block(clock);
 }
 
-/// How many packets of a block fall into each [window](record::window_of) of packet time: nearly always one.
+/// The number of packets in each [window](record::window_of) of packet time in a block: nearly always one window.
 fn packets_by_window(block: &Block) -> impl Iterator<Item = (i64, u64)> {
     let mut rest = block.packets.as_slice();
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! Alerts from the program to a real broker and on to a subscriber. Needs mosquitto; `deploy/test` installs it.
+//! Alerts reach a subscriber through a real MQTT broker. Needs mosquitto, which `deploy/test` installs.
 
 mod support;
 
@@ -9,11 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use support::{lines, lockkeeper, plant, root};
+use support::{lines, lockkeeper, plant, require, root};
 
 #[test]
 fn a_subscriber_receives_exactly_the_alerts_that_were_printed() {
-    let Some(broker) = Broker::start() else { return eprintln!("skipped: mosquitto is not installed") };
+    let Some(broker) = Broker::start() else { return };
     let mut subscriber = broker.subscribe();
     let capture = root().join("pcaps/day.pcapng");
     let url = format!("mqtt://127.0.0.1:{}", broker.port);
@@ -50,7 +50,7 @@ fn a_subscriber_receives_exactly_the_alerts_that_were_printed() {
 }
 
 #[test]
-fn an_unreachable_broker_costs_status_2_and_none_of_the_other_results() {
+fn an_unreachable_broker_gives_exit_status_2_and_leaves_the_other_outputs_complete() {
     let port = free_port();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (alerts, stats) = (folder.path().join("alerts.jsonl"), folder.path().join("stats.json"));
@@ -85,12 +85,13 @@ struct Broker {
 }
 
 impl Broker {
-    /// A mosquitto on loopback; none where it is not installed.
+    /// Starts mosquitto on loopback; `None` if it is not installed and the run allows that.
     fn start() -> Option<Self> {
+        require::mosquitto()?;
         let port = free_port();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("mosquitto.conf");
-        // Started by root, it would change to a user who may not read this folder.
+        // mosquitto started by root switches to a user without access to this folder.
         let text = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\nmax_queued_messages 0\n"
         );
@@ -98,7 +99,8 @@ impl Broker {
         let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok();
         let process = ["mosquitto", "/usr/sbin/mosquitto"]
             .into_iter()
-            .find_map(|program| quiet(Command::new(program).arg("-c").arg(&file)))?;
+            .find_map(|program| quiet(Command::new(program).arg("-c").arg(&file)))
+            .expect("mosquitto starts");
         let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
         let started = (0..500).any(|_| {
             listens() || {
@@ -110,7 +112,7 @@ impl Broker {
         Some(Self { process, port, _configuration: folder })
     }
 
-    /// A subscriber to everything; returns once it is connected.
+    /// Connects a subscriber to all topics.
     fn subscribe(&self) -> Subscriber {
         let port = self.port.to_string();
         let mut process = Command::new("mosquitto_sub")
@@ -144,7 +146,7 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    /// Topic and payload of the next message; fails when none comes within a minute.
+    /// Topic and payload of the next message; panics if none arrives within a minute.
     fn next(&mut self) -> (String, String) {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("UTF-8");

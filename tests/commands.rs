@@ -1,4 +1,4 @@
-//! What commands print where: results on standard output, the rest on standard error, and colours on a terminal only.
+//! Commands print results on standard output, everything else on standard error, and colours on a terminal only.
 
 mod support;
 
@@ -6,9 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use support::require::{UNCONFIGURED, missing};
 use support::{lockkeeper, plant, root};
 
-/// Runs the program with this environment, its output going to pipes.
+/// Runs the program with these environment variables; its output goes to pipes.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lockkeeper"));
     for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
@@ -61,7 +62,7 @@ fn a_check_prints_mistakes_and_warnings_on_standard_error() {
 }
 
 #[test]
-fn nothing_that_is_piped_has_colours() {
+fn piped_output_has_no_colours() {
     let (_folder, wrong) = written("wrong.toml", "schema = \"lockkeeper-policy/2\"\n");
     let capture = root().join("pcaps/undeclared-write.pcap").to_str().expect("UTF-8").to_owned();
     let policy = plant().to_str().expect("UTF-8").to_owned();
@@ -83,7 +84,7 @@ fn nothing_that_is_piped_has_colours() {
             assert!(!printed.contains(&0x1b), "{arguments:?}: {}", String::from_utf8_lossy(printed));
         }
     }
-    // The same with colours that are asked for, so that this test can fail.
+    // The same with forced colours shows that the search above finds colour codes.
     let forced = run(&["policy", "check", &wrong], &[("CLICOLOR_FORCE", "1")]);
     assert!(forced.stderr.contains(&0x1b), "{}", text(&forced.stderr));
     let refused = run(&["policy", "check", &wrong], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]);
@@ -92,8 +93,9 @@ fn nothing_that_is_piped_has_colours() {
 
 #[test]
 fn watch_without_options_names_the_configuration() {
-    if Path::new(lockkeeper::config::USUAL_CONFIGURATION).exists() {
-        return; // It would be taken.
+    let usual = lockkeeper::config::USUAL_CONFIGURATION;
+    if Path::new(usual).exists() {
+        return missing(UNCONFIGURED, &format!("{usual} exists"));
     }
     let output = run(&["watch"], &[]);
     assert_eq!(output.status.code(), Some(2));

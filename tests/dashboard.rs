@@ -1,10 +1,10 @@
-//! The dashboard in `deploy/` asks for nothing that a sensor does not tell.
+//! The dashboard in `deploy/` queries only metrics that a sensor exports.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Every expression of the dashboard.
+/// Every query expression of the dashboard.
 fn expressions() -> Vec<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/grafana.json");
     let text = std::fs::read_to_string(path).expect("deploy/grafana.json");
@@ -14,14 +14,14 @@ fn expressions() -> Vec<String> {
     targets.map(|target| target["expr"].as_str().expect("an expression").to_owned()).collect()
 }
 
-/// The words of an expression that are names of ours.
+/// The names of Lockkeeper's metrics in an expression.
 fn names(expression: &str) -> BTreeSet<String> {
     let words = expression.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     words.filter(|word| word.starts_with("lockkeeper_")).map(str::to_owned).collect()
 }
 
 #[test]
-fn every_panel_asks_for_metrics_that_there_are() {
+fn every_panel_queries_metrics_that_exist() {
     let known: BTreeSet<String> = lockkeeper::sensor::health::metric_names().collect();
     let expressions = expressions();
     assert!(!expressions.is_empty());

@@ -1,7 +1,11 @@
-//! What ships beside the program.
+//! The unit file, the package and the container file agree with the program.
+
+mod support;
 
 use std::path::Path;
 use std::process::Command;
+
+use support::require::{SYSTEMD, missing};
 
 /// The score of systemd-analyze, 0 (locked up) to 10 (exposed).
 fn exposure(unit: &Path) -> Option<f64> {
@@ -17,20 +21,20 @@ fn the_unit_leaves_little_exposed() {
     let text = std::fs::read_to_string(&unit).expect("the unit ships");
     assert!(text.lines().any(|line| line == "CapabilityBoundingSet=CAP_NET_RAW"), "one right and no other");
     let mut allowed = text.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
-    // Later lines have the last word, and the one before this takes `capset` away.
+    // Later lines override earlier ones, and the line before this one removes `capset`.
     let last: Vec<&str> = allowed.next_back().expect("calls are filtered").split(' ').collect();
     for call in ["capset", "seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"] {
         assert!(last.contains(&call), "the sensor confines itself with {call}");
     }
-    // Not every machine has systemd; where it is, it judges.
-    if Command::new("systemd-analyze").arg("--version").output().is_ok() {
-        let score = exposure(&unit).expect("systemd-analyze tells a score");
-        assert!(score <= 2.0, "{score}");
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        return missing(SYSTEMD, "systemd-analyze cannot be started");
     }
+    let score = exposure(&unit).expect("systemd-analyze prints a score");
+    assert!(score <= 2.0, "{score}");
 }
 
 #[test]
-fn the_folder_of_the_status_is_made_by_the_service_the_package_and_the_container() {
+fn the_service_the_package_and_the_container_create_the_folder_of_the_status_file() {
     let read = |name: &str| {
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)).expect("it ships")
     };

@@ -1,5 +1,5 @@
-//! The same packets give the same answer: whatever the number of workers, the format of the capture, and the way in
-//! which TCP cut, repeated or reordered them.
+//! The same data gives the same alerts for any number of workers, any capture format, and any segmentation, repetition or
+//! reordering by TCP.
 
 mod support;
 
@@ -14,8 +14,8 @@ use support::{alerts, lines, plant, replay, shipped};
 
 #[test]
 fn alerts_and_transactions_are_the_same_for_any_number_of_workers() {
-    let (_folder, patient) = patient();
-    for capture in shipped().into_iter().chain([patient]) {
+    let (_folder, unanswered_requests) = unanswered_requests();
+    for capture in shipped().into_iter().chain([unanswered_requests]) {
         let run = |workers: &str| {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let transactions = folder.path().join("transactions.jsonl");
@@ -29,9 +29,9 @@ fn alerts_and_transactions_are_the_same_for_any_number_of_workers() {
     }
 }
 
-/// A capture of several blocks in which many requests wait for answers that do not come: what is said of them is said
-/// long after they were sent.
-fn patient() -> (tempfile::TempDir, PathBuf) {
+/// A capture of several blocks in which most requests get no response, so that their transactions are written long after
+/// the requests.
+fn unanswered_requests() -> (tempfile::TempDir, PathBuf) {
     let mut tape = Tape::default();
     tape.handshake(0);
     for number in 0..5000_u16 {
@@ -50,7 +50,7 @@ fn patient() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn the_format_of_a_capture_changes_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // One has keys besides its packets, which only pcapng can hold.
+    // One capture also holds decryption secrets, which only pcapng can store.
     for capture in shipped().into_iter().filter(|capture| !capture.ends_with("opcua-policies.pcapng")) {
         let packets = rewrite::read(&capture);
         let stem = capture.file_stem().and_then(|stem| stem.to_str()).expect("a name");
@@ -74,7 +74,7 @@ fn the_format_of_a_capture_changes_nothing() {
     }
 }
 
-/// Alerts and transactions in one text.
+/// Alerts and transactions, concatenated.
 fn everything(capture: &Path) -> String {
     let transactions = replay(capture, &[&"--policy", &plant(), &"--transactions", &"-"]);
     alerts(capture) + &transactions
@@ -88,9 +88,9 @@ fn segments_of_a_single_byte_change_no_alert() {
     }
 }
 
-/// The handshake of a reverse connection may be seen behind what is said in it: who asks is known by then.
+/// The handshake of a reverse connection may be captured after its data, when the roles are already decided.
 #[test]
-fn a_handshake_that_comes_late_changes_no_roles() {
+fn a_handshake_captured_late_changes_no_roles() {
     let captures = stream_captures();
     let reversed = captures.iter().find(|path| path.file_stem().is_some_and(|stem| stem == "opcua-reverse"));
     let capture = reversed.expect("a shipped capture");
@@ -142,8 +142,8 @@ proptest! {
     }
 }
 
-/// Captures of TCP without losses of their own: where packets are missing, and between datagrams, the order of the
-/// capture is all there is to go by.
+/// Captures of TCP without lost packets. Across a gap, and between datagrams, only the order of the capture defines the
+/// order of the data, so that reordering changes results.
 fn stream_captures() -> Vec<PathBuf> {
     let mut captures = shipped();
     let others = ["lossy", "midstream", "udp", "ip-fragments", "s7-lossy", "s7-midstream"];
@@ -168,7 +168,7 @@ fn assert_same_verdicts(capture: &Path, before: &[Packet], after: &[Packet]) {
     assert!(lost.is_empty() && new.is_empty(), "{}:\nlost {lost:#?}\nnew {new:#?}", capture.display());
 }
 
-/// The last word on each alert, without what depends on when and where a packet lay: how often each was said.
+/// The last revision of each alert without times and packet numbers, and how often each occurs.
 fn verdicts(alerts: &str) -> BTreeMap<String, usize> {
     let mut last: BTreeMap<String, Value> = BTreeMap::new();
     for alert in lines(alerts) {

@@ -1,4 +1,4 @@
-//! The documents: links lead somewhere, policies load, and what they show is what the program prints.
+//! The documents are true: links resolve, policies load, and shown output is what the program prints.
 
 #[path = "documents/markdown.rs"]
 mod markdown;
@@ -14,12 +14,12 @@ use lockkeeper::record::SensorRule;
 use markdown::Document;
 use serde_json::Value;
 
-/// The repository.
+/// The root of the repository.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Markdown file of the repository, but for what was built and what is hidden.
+/// Every Markdown file of the repository outside of `target` and hidden folders.
 fn documents() -> Vec<Document> {
     let mut paths = Vec::new();
     collect(root(), &mut paths);
@@ -51,7 +51,7 @@ fn the_readme_stays_short() {
 }
 
 #[test]
-fn every_link_leads_to_a_file_and_a_heading_of_the_repository() {
+fn every_link_resolves_to_a_file_and_a_heading_of_the_repository() {
     let documents = documents();
     let mut broken = Vec::new();
     for document in &documents {
@@ -64,7 +64,7 @@ fn every_link_leads_to_a_file_and_a_heading_of_the_repository() {
     assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
 }
 
-/// Follows a link to another place of the repository; the rest of the world is not asked.
+/// Resolves a link within the repository; links to other sites are not checked.
 fn follow(from: &Document, link: &str, documents: &[Document]) -> Result<(), String> {
     if ["http://", "https://", "mailto:"].iter().any(|scheme| link.starts_with(scheme)) {
         return Ok(());
@@ -84,7 +84,7 @@ fn follow(from: &Document, link: &str, documents: &[Document]) -> Result<(), Str
 }
 
 #[test]
-fn the_headings_of_a_document_differ() {
+fn headings_are_unique_within_a_document() {
     let mut repeated = Vec::new();
     for document in documents() {
         let mut seen = BTreeSet::new();
@@ -95,7 +95,7 @@ fn the_headings_of_a_document_differ() {
 }
 
 #[test]
-fn paths_that_are_named_exist() {
+fn named_paths_exist() {
     let mut missing = Vec::new();
     for document in documents().iter().filter(|one| !one.path.ends_with("CHANGELOG.md")) {
         let folder = document.path.parent().expect("a document lies in a folder");
@@ -108,7 +108,7 @@ fn paths_that_are_named_exist() {
     assert!(missing.is_empty(), "no such file:\n{}", missing.join("\n"));
 }
 
-/// Whether a span of code is a path below a folder of the repository, and no pattern.
+/// Whether a code span is a path below a folder of the repository rather than a pattern.
 fn is_path(span: &str) -> bool {
     const FOLDERS: [&str; 7] = ["src/", "protocols/", "rules/", "pcaps/", "benches/", "tests/", "deploy/"];
     FOLDERS.iter().any(|folder| span.starts_with(folder))
@@ -116,7 +116,7 @@ fn is_path(span: &str) -> bool {
 }
 
 #[test]
-fn every_policy_that_is_shown_whole_can_be_used() {
+fn every_complete_policy_that_is_shown_loads() {
     let mut checked = 0;
     for document in documents() {
         for block in document.blocks("toml").filter(|block| block.contains("schema = \"lockkeeper-policy/1\"")) {
@@ -132,7 +132,7 @@ fn every_policy_that_is_shown_whole_can_be_used() {
 }
 
 #[test]
-fn the_configuration_that_is_shown_has_keys_that_there_are() {
+fn the_configuration_that_is_shown_has_only_known_keys() {
     let complete = fs::read_to_string(root().join("deploy/lockkeeper.toml")).expect("it ships");
     let known: BTreeSet<String> = keys(&complete).collect();
     let shown: Vec<String> =
@@ -141,7 +141,7 @@ fn the_configuration_that_is_shown_has_keys_that_there_are() {
     assert!(shown.len() >= 30 && unknown.is_empty(), "{} keys are shown, unknown: {unknown:?}", shown.len());
 }
 
-/// The keys of a configuration, each behind its section, also those that are commented out.
+/// The keys of a configuration with their sections, including those that are commented out.
 fn keys(configuration: &str) -> impl Iterator<Item = String> {
     let mut section = String::new();
     configuration.lines().filter_map(move |line| {
@@ -156,10 +156,10 @@ fn keys(configuration: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// A block of `console` holds commands (`$ lockkeeper ...`) and what they print; `...` stands for lines left out. A policy
-/// that is shown before them and begins with its file's name (`# first.toml`) is there when they run.
+/// A `console` block holds commands (`$ lockkeeper ...`) with their output; `...` stands for omitted lines. A policy shown
+/// earlier that begins with a file name (`# first.toml`) is saved under that name before the commands run.
 #[test]
-fn what_the_documents_show_is_what_the_program_prints() {
+fn shown_output_is_what_the_program_prints() {
     let mut compared = 0;
     for document in documents() {
         let scratch = shell::plant(root());
@@ -182,7 +182,7 @@ fn what_the_documents_show_is_what_the_program_prints() {
 }
 
 #[test]
-fn the_alert_in_the_readme_is_one_of_the_demonstration() {
+fn the_alert_in_the_readme_is_raised_by_the_demonstration() {
     let readme = document("README.md");
     let shown: Vec<Value> =
         readme.blocks("json").map(|block| serde_json::from_str(&block).expect("the README shows JSON")).collect();

@@ -1,4 +1,4 @@
-//! Something around a sensor breaks while there is traffic: it goes on, and its status and its metrics say what happened.
+//! A fault around a sensor under traffic does not end it; its status and metrics report the fault.
 #![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
 #![allow(dead_code, reason = "what the live tests share can do more than is needed here")]
 
@@ -23,7 +23,7 @@ use serde_json::Value;
 use support::rewrite::{self, Packet};
 use support::{lines, plant, root};
 
-/// A hub whose namespace has a loopback, on which metrics and brokers are.
+/// A hub whose namespace has a loopback interface for metrics and brokers.
 fn hub() -> Option<Hub> {
     let hub = Hub::new(&["send", "span"])?;
     hub.ip(&["link", "set", "lo", "up"]);
@@ -34,9 +34,9 @@ fn day() -> Vec<Packet> {
     rewrite::read(&root().join("pcaps/day.pcapng"))
 }
 
-/// The day's traffic, again and again, as long as something else is done.
+/// Sends the traffic of the day in a loop while `meanwhile` runs.
 fn under_traffic<T>(hub: &Hub, meanwhile: impl FnOnce() -> T) -> T {
-    /// Ends the traffic even if a test fails.
+    /// Stops the traffic even if a test fails.
     struct Until<'a>(&'a AtomicBool);
     impl Drop for Until<'_> {
         fn drop(&mut self) {
@@ -58,12 +58,12 @@ fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or(0)
 }
 
-/// Packets of an interface that were lost, each in a counter with a name.
+/// The sum of all loss counters of an interface, packets.
 fn lost(status: &Value) -> u64 {
     ["kernel_drops", "interface_drops", "channel_drops"].iter().map(|name| number(&status["interfaces"][0][name])).sum()
 }
 
-/// Waits until every frame that has arrived is judged or counted as lost, in the status and in the metrics.
+/// Waits until status and metrics count each of the `arrived` frames as judged or lost.
 fn everything_is_accounted_for(hub: &Hub, place: &Place, arrived: u64) -> Value {
     let status = place.eventually("accounted for", |_, said| {
         let names = ["dropped_by_kernel", "dropped_by_interface", "dropped_by_channel"];
@@ -80,7 +80,7 @@ fn everything_is_accounted_for(hub: &Hub, place: &Place, arrived: u64) -> Value 
 }
 
 #[test]
-fn a_sensor_that_is_held_for_five_seconds_counts_what_it_missed_and_goes_on() {
+fn a_sensor_stopped_for_five_seconds_counts_its_losses_and_continues() {
     let Some(hub) = hub() else { return };
     let place = Place::new(METRICS);
     place.configure(|configuration| configuration.replace("ring_mib = 128", "ring_mib = 32"));
@@ -105,7 +105,7 @@ fn a_sensor_that_is_held_for_five_seconds_counts_what_it_missed_and_goes_on() {
 }
 
 #[test]
-fn an_interface_that_is_switched_off_and_on_under_traffic_is_shown_and_heard_again() {
+fn an_interface_switched_off_and_on_under_traffic_is_reported_and_captured_again() {
     let Some(hub) = hub() else { return };
     let place = Place::new(METRICS);
     let sensor = place.sensor(&hub);
@@ -129,7 +129,7 @@ fn an_interface_that_is_switched_off_and_on_under_traffic_is_shown_and_heard_aga
 }
 
 #[test]
-fn a_policy_that_changes_under_traffic_costs_no_packet_and_no_conversation() {
+fn a_policy_changed_under_traffic_loses_no_packet_and_no_flow() {
     let Some(hub) = hub() else { return };
     let place = Place::new(&format!("stats = \"stats.json\"\n{METRICS}"));
     let text = std::fs::read_to_string(plant()).expect("a policy");
@@ -180,7 +180,7 @@ fn a_policy_that_changes_under_traffic_costs_no_packet_and_no_conversation() {
 }
 
 #[test]
-fn a_broker_that_goes_away_under_traffic_gets_what_the_queue_holds_and_the_rest_is_counted() {
+fn a_broker_that_returns_gets_the_queued_alerts_and_the_rest_is_counted() {
     let Some(hub) = hub() else { return };
     let place = Place::new(&format!(
         "[mqtt]\nurl = \"mqtt://127.0.0.1:1883\"\nqueue = 30\n[limits]\nalert_interval = 0.5\n{METRICS}"
@@ -211,7 +211,7 @@ fn a_broker_that_goes_away_under_traffic_gets_what_the_queue_holds_and_the_rest_
     assert_eq!(status.code(), Some(2), "what was dropped is told at the end too: {said}");
 }
 
-/// A sensor with more alerts than its window holds, and a broker that takes the connection and never says a word.
+/// A sensor with more alerts than its window holds, and a broker that accepts the connection and sends nothing.
 fn with_a_silent_broker(give_up_after: u64, meanwhile: impl FnOnce(&Hub, &Place, Sensor)) {
     let Some(hub) = hub() else { return };
     let place = Place::new(&format!(
@@ -225,9 +225,9 @@ fn with_a_silent_broker(give_up_after: u64, meanwhile: impl FnOnce(&Hub, &Place,
 }
 
 #[test]
-fn a_sensor_whose_broker_never_answers_ends_in_time_and_counts_what_it_did_not_deliver() {
+fn a_sensor_whose_broker_never_answers_ends_in_time_and_counts_undelivered_alerts() {
     let terminate = |_: &Hub, sensor: &Sensor| sensor.signal(Signal::TERM);
-    // An interface that is another one now is heard by a sensor that is started again: this one ends by itself.
+    // A sensor cannot reopen a replaced interface: it ends, and a restarted one captures there.
     let replace = |hub: &Hub, _: &Sensor| {
         hub.ip(&["link", "del", "span"]);
         hub.plug("span");
@@ -249,7 +249,7 @@ fn a_sensor_whose_broker_never_answers_ends_in_time_and_counts_what_it_did_not_d
 }
 
 #[test]
-fn a_second_signal_ends_a_sensor_that_waits_for_its_broker_at_once() {
+fn a_second_signal_ends_a_sensor_that_waits_for_its_broker() {
     with_a_silent_broker(60, |_, _, sensor| {
         sensor.signal(Signal::TERM);
         thread::sleep(Duration::from_millis(500));
@@ -260,7 +260,7 @@ fn a_second_signal_ends_a_sensor_that_waits_for_its_broker_at_once() {
     });
 }
 
-/// Where the metrics are; every hub has a loopback of its own.
+/// The port of the metrics; each hub has its own loopback interface.
 const PORT: u16 = 9471;
 
 const METRICS: &str = "[metrics]\nlisten = \"127.0.0.1:9471\"\n";

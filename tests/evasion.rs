@@ -1,5 +1,5 @@
-//! Nobody hides behind the network: whatever a sender does so that a sensor sees something else than its receiver, there is an
-//! alert; and a sender who does the same without lying raises none.
+//! A sender that makes the sensor see other data than its receiver raises an alert; the same packets without a decoy raise
+//! none.
 
 #[path = "evasion/mod.rs"]
 mod generator;
@@ -12,60 +12,30 @@ use generator::speech::Speech;
 use generator::wire::{self, Line, SECOND, Segment, Tag};
 use serde_json::Value;
 use support::rewrite::pcap;
-use support::{lines, replay};
+use support::{is_loud, raised};
 
-/// Reading and observing is permitted, and nothing else.
-const POLICY: &str = r#"
-schema = "lockkeeper-policy/1"
-zone.scada.networks = ["10.0.1.0/24"]
-zone.plc.networks = ["10.0.2.0/24"]
-[conduit.C]
-zones = ["scada", "plc"]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
-protocol = "modbus"
-port = 502
-allow = [{ op = "observe" }]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
-protocol = "s7comm"
-port = 102
-allow = [{ op = "observe" }]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
-protocol = "opcua"
-port = 4840
-allow = [{ op = "observe" }, { op = "security" }]
-"#;
+/// Permits class `observe` only, and secure channels of OPC UA.
+const FLOWS: [&str; 3] = [
+    "protocol = \"modbus\"\nport = 502\nallow = [{ op = \"observe\" }]",
+    "protocol = \"s7comm\"\nport = 102\nallow = [{ op = \"observe\" }]",
+    "protocol = \"opcua\"\nport = 4840\nallow = [{ op = \"observe\" }, { op = \"security\" }]",
+];
 
-/// The violations that a replay of what was sent tells, the last revision of each.
+/// The last revision of each violation in a replay of the line.
 fn violations(folder: &Path, line: &Line, options: &[&str]) -> Vec<Value> {
     let (capture, policy) = (folder.join("sent.pcap"), folder.join("policy.toml"));
     std::fs::write(&capture, pcap(&line.packets)).expect("a written capture");
-    std::fs::write(&policy, POLICY).expect("a written policy");
-    let mut more: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--policy", &policy, &"--alerts", &"-"];
-    more.extend(options.iter().map(|option| option as &dyn AsRef<std::ffi::OsStr>));
-    let mut last: Vec<Value> = Vec::new();
-    for alert in lines(&replay(&capture, &more)) {
-        last.retain(|known| known["id"] != alert["id"]);
-        last.push(alert);
-    }
-    last.retain(|alert| alert["kind"] == "violation");
-    last
-}
-
-fn is_loud(alert: &Value) -> bool {
-    alert["severity"] == "high" || alert["severity"] == "critical"
+    std::fs::write(&policy, support::policy(&FLOWS)).expect("a written policy");
+    let mut alerts = raised(&capture, &policy, options);
+    alerts.retain(|alert| alert["kind"] == "violation");
+    alerts
 }
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// A conversation in which the request is sent in some way, acknowledged, and answered if `answered`.
+/// A conversation in which `attack` sends the request; the server acknowledges it, and responds if `answered`.
 fn conversation(
     speech: &Speech,
     requests: &Requests<'_>,
@@ -88,7 +58,7 @@ fn conversation(
 }
 
 #[test]
-fn whoever_gets_a_server_to_write_is_seen_doing_it() {
+fn a_write_that_a_server_executes_is_seen_however_it_is_sent() {
     let folder = folder();
     for speech in Speech::all() {
         for attack in ATTACKS {
@@ -103,7 +73,7 @@ fn whoever_gets_a_server_to_write_is_seen_doing_it() {
 }
 
 #[test]
-fn every_way_to_make_a_decoy_and_every_place_to_cut_is_seen() {
+fn every_decoy_and_every_cut_is_seen() {
     let folder = folder();
     for speech in Speech::all() {
         for lie in LIES {
@@ -124,7 +94,7 @@ fn every_way_to_make_a_decoy_and_every_place_to_cut_is_seen() {
 }
 
 #[test]
-fn one_byte_that_is_sent_twice_is_seen_wherever_it_is() {
+fn one_byte_sent_twice_is_seen_at_every_offset() {
     let folder = folder();
     for speech in Speech::all() {
         let differing = (0..speech.write.len()).filter(|at| speech.write[*at] != speech.decoy[*at]);
@@ -145,7 +115,7 @@ fn one_byte_that_is_sent_twice_is_seen_wherever_it_is() {
 }
 
 #[test]
-fn data_in_a_syn_that_the_server_ignores_hide_nothing() {
+fn data_in_a_syn_that_the_server_ignores_hides_nothing() {
     let folder = folder();
     for speech in Speech::all() {
         let mut line = Line::new(speech.port);
@@ -160,7 +130,7 @@ fn data_in_a_syn_that_the_server_ignores_hide_nothing() {
 }
 
 #[test]
-fn wrong_checksums_throughout_gain_nothing() {
+fn wrong_checksums_throughout_a_flow_hide_nothing() {
     let folder = folder();
     for speech in Speech::all() {
         for mode in ["auto", "ignore"] {
@@ -180,7 +150,7 @@ fn wrong_checksums_throughout_gain_nothing() {
 }
 
 #[test]
-fn a_capture_made_before_checksums_were_computed_is_read_as_it_is() {
+fn a_capture_with_checksum_offload_is_read() {
     let folder = folder();
     for speech in Speech::all() {
         let mut line = Line::new(speech.port);
@@ -198,7 +168,7 @@ fn a_capture_made_before_checksums_were_computed_is_read_as_it_is() {
         speech.greet(&mut line);
         line.say(true, &speech.write);
         line.say(false, &speech.written);
-        // The sum of what the client sends, behind Ethernet, IPv4 and 16 bytes of TCP, is not computed.
+        // The TCP checksum of the client's segments, behind Ethernet, IPv4 and 16 bytes of TCP, is left to the network card.
         for packet in &mut line.packets[opened..] {
             if packet.bytes[26..30] == wire::CLIENT {
                 packet.bytes[50] ^= 1;
@@ -212,7 +182,7 @@ fn a_capture_made_before_checksums_were_computed_is_read_as_it_is() {
 }
 
 #[test]
-fn who_sends_the_same_in_the_same_way_without_lying_raises_no_alert() {
+fn the_same_packets_without_a_decoy_raise_no_alert() {
     let folder = folder();
     for speech in Speech::all() {
         for attack in ATTACKS.iter().filter(|attack| attack.has_twin) {
@@ -226,7 +196,7 @@ fn who_sends_the_same_in_the_same_way_without_lying_raises_no_alert() {
 }
 
 #[test]
-fn directions_with_tags_of_their_own_are_one_conversation() {
+fn directions_with_different_tags_are_one_conversation() {
     let folder = folder();
     let tags = [None, Some(Tag::Vlan(10)), Some(Tag::Vlan(20)), Some(Tag::Hsr(2, 7))];
     for speech in Speech::all() {
@@ -245,8 +215,8 @@ fn directions_with_tags_of_their_own_are_one_conversation() {
     }
 }
 
-/// A request with a byte that the server takes out of the stream, because it is urgent (RFC 6093).
-fn say_with_urgent_byte(line: &mut Line, request: &[u8]) {
+/// A request with an urgent byte, which the server takes out of the stream (RFC 6093).
+fn send_with_urgent_byte(line: &mut Line, request: &[u8]) {
     let half = request.len() / 2;
     let bytes = [&request[..half], &[0xAA], &request[half..]].concat();
     let segment = line.segment(true, &bytes);
@@ -255,7 +225,7 @@ fn say_with_urgent_byte(line: &mut Line, request: &[u8]) {
 }
 
 #[test]
-fn readings_that_are_used_up_are_reported_and_an_hour_later_they_are_judged_again() {
+fn exhausted_readings_are_reported_and_available_again_after_an_hour() {
     let folder = folder();
     let speech = generator::speech::modbus();
     let is_write = |alert: &Value| alert["operation"]["class"] == "write";
@@ -263,13 +233,13 @@ fn readings_that_are_used_up_are_reported_and_an_hour_later_they_are_judged_agai
         let mut line = Line::new(speech.port);
         speech.begin(&mut line);
         for _ in 0..1_100 {
-            say_with_urgent_byte(&mut line, &speech.read_on);
+            send_with_urgent_byte(&mut line, &speech.read_on);
         }
         for _ in 0..minutes {
             line.time += 60 * SECOND;
             line.acknowledge(false);
         }
-        say_with_urgent_byte(&mut line, &speech.write);
+        send_with_urgent_byte(&mut line, &speech.write);
         line.acknowledge(false);
         let found = violations(folder.path(), &line, &[]);
         let is_limit = |alert: &Value| alert["anomaly"]["name"] == "readings" && alert["rule"] == "stream.given-up";

@@ -1,17 +1,16 @@
-//! The packets around alerts, as an analyst finds them beside a replay.
+//! The evidence files that a replay writes: the packets around alerts.
 
 mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 use support::rewrite::{self, Packet};
-use support::{alerts, lines, lockkeeper, plant, replay, root, shipped};
+use support::{alerts, lines, lockkeeper, plant, replay, root, shipped, tshark};
 
-/// A replay that keeps evidence: what it printed, and its files by name.
-fn kept(capture: &Path, more: &[&str]) -> (String, BTreeMap<String, Vec<u8>>) {
+/// Replays with evidence: the printed alerts, and the files by name.
+fn with_evidence(capture: &Path, more: &[&str]) -> (String, BTreeMap<String, Vec<u8>>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (path, plant) = (folder.path(), plant());
     let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = Vec::new();
@@ -26,8 +25,8 @@ fn kept(capture: &Path, more: &[&str]) -> (String, BTreeMap<String, Vec<u8>>) {
     (printed, files.collect())
 }
 
-/// The violations of a replay as they were told first.
-fn first_told(printed: &str) -> Vec<Value> {
+/// The first revision of each violation.
+fn first_revisions(printed: &str) -> Vec<Value> {
     let first = |alert: &Value| alert["revision"] == 1 && alert["kind"] == "violation";
     lines(printed).into_iter().filter(first).collect()
 }
@@ -36,47 +35,34 @@ fn name_of(alert: &Value) -> String {
     format!("{}-{}.pcapng", alert["rule"].as_str().expect("a rule"), alert["id"].as_str().expect("an id"))
 }
 
-/// What Wireshark's command line says about a file: one line of fields for each packet.
-fn tshark(file: &Path, fields: &[&str]) -> Vec<Vec<String>> {
-    let mut command = Command::new("tshark");
-    command.args(["-r"]).arg(file).args(["-T", "fields", "-E", "separator=\t"]);
-    for field in fields {
-        command.args(["-e", field]);
-    }
-    let output = command.output().expect("tshark is installed (.ci/setup tshark)");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
-}
-
 #[test]
 fn evidence_changes_no_result_and_is_the_same_for_any_number_of_workers() {
     for capture in shipped() {
-        let one = kept(&capture, &["--workers", "1"]);
+        let one = with_evidence(&capture, &["--workers", "1"]);
         let name = capture.display();
         assert_eq!(one.0, alerts(&capture), "{name}");
-        let expected: Vec<String> = first_told(&one.0).iter().map(name_of).collect();
+        let expected: Vec<String> = first_revisions(&one.0).iter().map(name_of).collect();
         let found: Vec<&String> = one.1.keys().collect();
         assert_eq!(found.len(), expected.len(), "{name}");
         assert!(expected.iter().all(|name| one.1.contains_key(name)), "{name}: {found:?}");
         for workers in ["2", "7"] {
-            assert!(kept(&capture, &["--workers", workers]) == one, "{name} with {workers} workers");
+            assert!(with_evidence(&capture, &["--workers", workers]) == one, "{name} with {workers} workers");
         }
     }
 }
 
 #[test]
-fn wireshark_shows_the_alert_as_the_comment_of_its_packet_and_the_conversation_around_it() {
+fn wireshark_shows_the_alert_as_a_comment_of_its_packet_within_the_conversation() {
     let capture = root().join("pcaps/day.pcapng");
-    let (printed, files) = kept(&capture, &["--evidence-packets", "5"]);
+    let (printed, files) = with_evidence(&capture, &["--evidence-packets", "5"]);
     let original = rewrite::read(&capture);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // Each start of Wireshark takes a second.
-    for alert in first_told(&printed).iter().step_by(9) {
+    // Each start of tshark takes a second.
+    for alert in first_revisions(&printed).iter().step_by(9) {
         let path = folder.path().join("one.pcapng");
         std::fs::write(&path, &files[&name_of(alert)]).expect("written");
         let fields = ["frame.comment", "frame.time_epoch", "frame.interface_name", "tcp.stream", "frame.len"];
-        let packets = tshark(&path, &fields);
+        let packets = tshark(&path, &fields.map(|field| ["-e", field]).concat());
         let own: Vec<usize> = (0..packets.len()).filter(|index| !packets[*index][0].is_empty()).collect();
         let [own] = own[..] else { unreachable!("one packet has a comment: {own:?}") };
         let comment = &packets[own][0];
@@ -92,11 +78,11 @@ fn wireshark_shows_the_alert_as_the_comment_of_its_packet_and_the_conversation_a
 }
 
 #[test]
-fn the_packets_are_those_of_the_conversation_and_none_is_left_out() {
+fn evidence_holds_every_packet_of_the_conversation() {
     let capture = root().join("pcaps/function-scan.pcap");
-    let (printed, files) = kept(&capture, &["--evidence-packets", "3"]);
+    let (printed, files) = with_evidence(&capture, &["--evidence-packets", "3"]);
     let original = rewrite::read(&capture);
-    let alert = first_told(&printed).remove(2);
+    let alert = first_revisions(&printed).remove(2);
     let own = alert["evidence"]["packet"].as_u64().expect("a number") as usize - 1;
     let stream = stream_of(&original, own);
     let place = stream.iter().position(|index| *index == own).expect("it is of its own conversation");
@@ -110,9 +96,9 @@ fn the_packets_are_those_of_the_conversation_and_none_is_left_out() {
 #[test]
 fn all_fragments_of_a_datagram_are_kept_as_they_were_captured() {
     let capture = root().join("pcaps/ip-fragments.pcap");
-    let (printed, files) = kept(&capture, &[]);
+    let (printed, files) = with_evidence(&capture, &[]);
     let original: Vec<_> = rewrite::read(&capture).iter().map(pair).collect();
-    for alert in first_told(&printed) {
+    for alert in first_revisions(&printed) {
         let found = content(&files[&name_of(&alert)]);
         assert!(found.iter().all(|packet| original.contains(packet)), "nothing was put together");
         assert!(found.iter().any(|(_, bytes)| is_fragment(bytes)), "the datagram came in fragments");
@@ -120,18 +106,18 @@ fn all_fragments_of_a_datagram_are_kept_as_they_were_captured() {
 }
 
 #[test]
-fn what_is_beyond_the_limits_is_counted() {
+fn evidence_beyond_the_limits_is_counted() {
     let capture = root().join("pcaps/function-scan.pcap");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let stats = folder.path().join("stats.json");
     let lost = |more: &[&str]| {
         let mut arguments = vec!["--stats", stats.to_str().expect("UTF-8")];
         arguments.extend(more);
-        let (printed, files) = kept(&capture, &arguments);
+        let (printed, files) = with_evidence(&capture, &arguments);
         let stats = std::fs::read_to_string(&stats).expect("counts");
         let stats: Value = serde_json::from_str(&stats).expect("JSON");
         let lost = stats["losses"]["evidence_not_kept"].as_u64().expect("a count") as usize;
-        assert_eq!(files.len() + lost, first_told(&printed).len());
+        assert_eq!(files.len() + lost, first_revisions(&printed).len());
         lost
     };
     assert_eq!(lost(&[]), 0);
@@ -139,7 +125,7 @@ fn what_is_beyond_the_limits_is_counted() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_to_is_an_error_at_once() {
+fn an_unwritable_folder_is_an_error_before_the_replay() {
     let capture = root().join("pcaps/day.pcapng");
     let output = lockkeeper(&[&"replay", &capture, &"--evidence", &"/proc/evidence"]);
     let error = String::from_utf8_lossy(&output.stderr);
@@ -159,7 +145,7 @@ fn content(file: &[u8]) -> Vec<(i64, Vec<u8>)> {
     rewrite::read(&path).iter().map(pair).collect()
 }
 
-/// Which packets have the same addresses and ports, either way, over plain Ethernet, IPv4 and TCP.
+/// Numbers of the packets with the addresses and ports of packet `one`, in both directions, over plain Ethernet, IPv4, TCP.
 fn stream_of(packets: &[Packet], one: usize) -> Vec<usize> {
     let ends = |packet: &Packet| {
         let at = |range: std::ops::Range<usize>| packet.bytes.get(range).unwrap_or_default().to_vec();
@@ -170,7 +156,7 @@ fn stream_of(packets: &[Packet], one: usize) -> Vec<usize> {
     (0..packets.len()).filter(|index| ends(&packets[*index]) == ends(&packets[one])).collect()
 }
 
-/// An IPv4 packet with more fragments, or with an offset.
+/// Whether an IPv4 packet has more fragments or a fragment offset.
 fn is_fragment(bytes: &[u8]) -> bool {
     bytes[12..14] == [8, 0] && (bytes[20] & 0x3F != 0 || bytes[21] != 0)
 }

@@ -1,11 +1,11 @@
-//! A flood of connections that nobody completes: what it costs those that are real.
+//! A flood of half-open connections does not evict established ones.
 
 mod support;
 
 use support::tape::{SECOND, Tape};
 
 #[test]
-fn a_flood_of_syn_segments_pushes_no_established_connection_out() {
+fn a_flood_of_syn_segments_evicts_no_established_connection() {
     let mut tape = Tape::default();
     tape.handshake(0);
     tape.flood(SECOND, 20_000);
@@ -17,7 +17,7 @@ fn a_flood_of_syn_segments_pushes_no_established_connection_out() {
 }
 
 #[test]
-fn a_connection_that_nobody_answered_is_forgotten_sooner_than_one_that_is_silent() {
+fn an_unanswered_connection_expires_sooner_than_a_silent_one() {
     let mut silent = Tape::default();
     silent.handshake(0);
     silent.read(600 * SECOND);

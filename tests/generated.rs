@@ -1,4 +1,4 @@
-//! Man pages and shell completions: generated from the command line, complete, and named in the package.
+//! Man pages and shell completions are generated from the command line, complete, and part of the package.
 
 mod support;
 
@@ -9,6 +9,7 @@ use std::process::Command;
 
 use clap::CommandFactory;
 use lockkeeper::cli::Cli;
+use support::require::{GROFF, missing};
 use support::{lockkeeper, root};
 
 /// A temporary folder with what `lockkeeper generate` writes.
@@ -27,7 +28,7 @@ fn names(folder: &Path) -> BTreeSet<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// The program and its visible subcommands, as their pages are called.
+/// File names of the pages of the program and its visible subcommands.
 fn pages(command: &clap::Command, name: &str) -> Vec<String> {
     let visible = command.get_subcommands().filter(|one| !one.is_hide_set());
     let below = visible.flat_map(|one| pages(one, &format!("{name}-{}", one.get_name())));
@@ -47,10 +48,9 @@ fn every_visible_subcommand_has_a_man_page_and_a_hidden_one_has_none() {
 }
 
 #[test]
-fn man_pages_are_sound() {
-    // Not every machine can format a man page; where it can, it complains about nothing.
+fn groff_accepts_every_man_page() {
     if Command::new("groff").arg("--version").output().is_err() {
-        return;
+        return missing(GROFF, "groff cannot be started");
     }
     let folder = generated();
     for name in names(&folder.path().join("man")) {
@@ -77,7 +77,7 @@ fn completions_name_every_visible_subcommand_and_no_hidden_one() {
 }
 
 #[test]
-fn bash_completes_with_what_is_generated() {
+fn bash_completes_with_the_generated_script() {
     let folder = generated();
     let file = folder.path().join("completions/lockkeeper.bash");
     let script = format!(
@@ -87,7 +87,7 @@ fn bash_completes_with_what_is_generated() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "check", "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Source and target of what the package installs from a folder.
+/// Source and target of each file that the package installs from a folder.
 fn assets(from: &str) -> Vec<(PathBuf, String)> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
     let manifest: toml::Table = manifest.parse().expect("TOML");
@@ -98,7 +98,7 @@ fn assets(from: &str) -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn the_package_installs_everything_that_is_generated_where_it_is_looked_for() {
+fn the_package_installs_generated_files_where_man_and_shells_find_them() {
     let folder = generated();
     let installed = assets("target/generated/");
     for (source, _) in &installed {

@@ -1,7 +1,10 @@
-//! The generator of `benches/`: what it writes is what it says it writes.
+//! The generator of `benches/` writes the traffic that its summary counts.
 
 #[path = "../benches/generator/mod.rs"]
 mod generator;
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests of the decoders; this file uses a part")]
+#[path = "../protocols/src/testing.rs"]
+mod testing;
 
 use std::collections::BTreeMap;
 
@@ -9,10 +12,9 @@ use clap::ValueEnum;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use generator::{Impairments, PolicyKind, PolicySize, Settings, Speech, Summary, Tally, generate, policy};
 use lockkeeper::policy::Policy;
-use lockkeeper_protocols::{
-    Anomaly, Identity, Limits, Operation, Outcome, REGISTRY, RequestRef, Security, Session, Side, Sink, Stamp,
-    Transport,
-};
+use lockkeeper::policy::model::Extent;
+use lockkeeper_protocols::{Limits, REGISTRY, Session, Side, Stamp, Transport};
+use testing::Log;
 
 const SMALL: u64 = 5_000;
 
@@ -25,7 +27,7 @@ fn the_same_settings_give_the_same_bytes_and_another_seed_gives_others() {
 }
 
 #[test]
-fn every_packet_is_whole_and_its_checksums_are_right() {
+fn every_packet_is_complete_with_valid_checksums() {
     let plain = Settings { packets: SMALL, flows: 20, ..Settings::default() };
     let variants = [
         plain.clone(),
@@ -43,7 +45,7 @@ fn every_packet_is_whole_and_its_checksums_are_right() {
 }
 
 #[test]
-fn what_the_summary_counts_is_in_the_capture() {
+fn the_capture_contains_what_the_summary_counts() {
     let settings = Settings { packets: SMALL, flows: 20, exceptions: 50, violations: 10_000, ..Settings::default() };
     let (bytes, summary) = capture(&settings);
     let mut counted: [BTreeMap<String, u64>; 3] = Default::default();
@@ -67,7 +69,7 @@ fn what_the_summary_counts_is_in_the_capture() {
 }
 
 #[test]
-fn s7_flows_connect_then_read_four_times_as_often_as_they_write_and_the_summary_counts_both() {
+fn s7_flows_connect_then_read_four_times_as_often_as_they_write() {
     let settings = Settings {
         speech: Speech::S7comm,
         packets: SMALL,
@@ -107,7 +109,7 @@ fn s7_flows_connect_then_read_four_times_as_often_as_they_write_and_the_summary_
 }
 
 #[test]
-fn opcua_flows_open_a_session_then_speak_in_segments_of_a_kibibyte_and_the_summary_counts_chunks_and_services() {
+fn opcua_flows_open_a_session_then_send_segments_of_a_kibibyte() {
     let settings = Settings {
         speech: Speech::OpcUa,
         packets: SMALL,
@@ -162,7 +164,7 @@ fn opcua_flows_open_a_session_then_speak_in_segments_of_a_kibibyte_and_the_summa
 }
 
 #[test]
-fn a_mixture_speaks_every_protocol_in_its_own_flows() {
+fn a_mixture_has_flows_of_every_protocol() {
     let settings = Settings { speech: Speech::Mix, packets: SMALL, flows: 31, ..Settings::default() };
     let (bytes, summary) = capture(&settings);
     let mut by_port = BTreeMap::<u16, u64>::new();
@@ -204,15 +206,15 @@ fn the_policy_is_toml_and_names_the_networks_of_the_capture() {
 }
 
 #[test]
-fn whatever_is_spoken_is_understood_by_its_row_of_the_registry() {
+fn generated_traffic_is_decoded_by_its_row_of_the_registry() {
     for speech in Speech::value_variants().iter().filter(|speech| speech.parts() == [**speech]) {
         let settings = Settings { speech: *speech, packets: SMALL, flows: 1, exceptions: 50, ..Settings::default() };
         let (bytes, summary) = capture(&settings);
         let row = REGISTRY.iter().find(|row| (row.name, row.framing) == speech.row()).expect("a row");
         let mut session = Session::new(row, Transport::Tcp, &Limits::default(), false);
-        let (mut heard, mut server) = (Heard::default(), None);
+        let (mut heard, mut server) = (Log::default().of(row), None);
         for packet in records(&bytes) {
-            // Who sends the first packet is the client.
+            // The client sends the first packet.
             let port = &packet[34..36];
             let side = if *server.get_or_insert(&packet[36..38]) == port { Side::Server } else { Side::Client };
             session.feed_stream(side, &packet[ETHERNET_IP_TCP..], &Stamp::default(), &mut heard);
@@ -220,16 +222,18 @@ fn whatever_is_spoken_is_understood_by_its_row_of_the_registry() {
         let mut counted = BTreeMap::<_, BTreeMap<_, _>>::new();
         for ((group, key), count) in &heard.pdus {
             let group = &row.pdu_groups[*group];
-            counted.entry(group.name).or_default().insert((group.key)(*key), *count);
+            counted.entry(group.name).or_default().insert((group.key)(*key), u64::from(*count));
         }
         assert_eq!(counted, only(&summary).pdus, "{speech:?}");
-        assert_eq!((heard.answers, heard.wrong), (heard.operations, 0), "{speech:?}");
-        assert!(heard.refusals > 0, "{speech:?}");
+        heard.assert_settled();
+        assert_eq!((heard.anomalies, heard.unseen, heard.lost), (0, 0, 0), "{speech:?}");
+        let [_, refused, ..] = heard.endings;
+        assert!(refused > 0, "{speech:?}");
     }
 }
 
 #[test]
-fn a_policy_declares_as_much_as_it_is_asked_to() {
+fn a_policy_declares_as_many_entries_as_requested() {
     use Speech::{ModbusRtu, ModbusTcp, S7comm};
     for (speech, ipv6, points) in [(S7comm, false, 0), (ModbusTcp, false, 700), (ModbusRtu, true, 30)] {
         let size = PolicySize { flows: 500, points, nodes: false };
@@ -242,7 +246,7 @@ fn a_policy_declares_as_much_as_it_is_asked_to() {
 }
 
 #[test]
-fn a_policy_of_each_kind_is_sound_for_whatever_is_spoken_and_only_none_is_no_policy() {
+fn a_policy_of_each_kind_loads_for_every_protocol() {
     for speech in Speech::value_variants() {
         for (kind, ipv6) in PolicyKind::ALL.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
             let text = policy(&Settings { speech: *speech, ipv6, ..Settings::default() }, kind);
@@ -262,7 +266,7 @@ fn a_historian_reads_600_nodes_in_every_message_and_its_flows_end_within_the_pac
     let packets = records(&bytes);
     assert!(packets.len() as u64 <= SMALL);
     let reads = packets.iter().map(|packet| &packet[ETHERNET_IP_TCP..]).filter(|payload| {
-        // MSG, and a ReadRequest (631) behind the headers of the chunk.
+        // MSG with a ReadRequest (631) behind the chunk headers.
         payload.starts_with(b"MSG") && payload.get(24..28) == Some(&[0x01, 0x00, 0x77, 0x02])
     });
     let nodes: Vec<_> = reads.map(|payload| payload[74..78].to_vec()).collect();
@@ -277,13 +281,13 @@ fn the_policy_can_name_every_node_of_opc_ua() {
         let size = PolicySize { nodes: true, ..PolicySize::default() };
         let text = limited(&Settings { speech, policy: size, ..Settings::default() });
         let policy = Policy::parse("bench.toml", &text).expect("a sound policy");
-        let nodes = &policy.declared().flows[0].allow[0].opcua.nodes;
+        let Extent::Nodes(nodes) = &policy.declared().flows[0].allow[0].places[0].extent else { panic!("not nodes") };
         assert_eq!((nodes.len(), nodes.last().map(|node| node.text.as_str())), (1000, Some(node)));
     }
 }
 
 #[test]
-fn settings_that_cannot_be_met_are_refused() {
+fn impossible_settings_are_refused() {
     let fragments = Impairments { fragments: 1, ..Impairments::default() };
     for settings in [
         Settings { flows: 0, ..Settings::default() },
@@ -303,63 +307,15 @@ fn settings_that_cannot_be_met_are_refused() {
     }
 }
 
-/// The policy that permits what is generated by its targets.
+/// The policy that permits the generated traffic by its targets.
 fn limited(settings: &Settings) -> String {
     policy(settings, PolicyKind::Limited).expect("a policy")
 }
 
-/// What was sent where one thing is spoken.
+/// The tally of traffic with a single protocol.
 fn only(summary: &Summary) -> &Tally {
     let [(_, tally)] = summary.sent.as_slice() else { unreachable!("a mixture") };
     tally
-}
-
-/// What a decoder said.
-#[derive(Default)]
-struct Heard {
-    /// By group and key.
-    pdus: BTreeMap<(usize, u32), u64>,
-    operations: u64,
-    answers: u64,
-    refusals: u64,
-    /// Anomalies, and bytes that nobody understood.
-    wrong: usize,
-}
-
-impl Sink for Heard {
-    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) -> bool {
-        self.operations += 1;
-        false
-    }
-
-    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, outcome: Outcome, _: &Stamp, _: &Stamp) {
-        self.ended(outcome, 1);
-    }
-
-    fn request_unseen(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {
-        self.wrong += 1;
-    }
-
-    fn ended(&mut self, outcome: Outcome, count: u32) {
-        self.answers += u64::from(count);
-        self.refusals += if matches!(outcome, Outcome::Refused { .. }) { count.into() } else { 0 };
-    }
-
-    fn identity(&mut self, _: &Identity<'_>, _: &Stamp) {}
-
-    fn security(&mut self, _: &Security<'_>, _: &Stamp) {}
-
-    fn anomaly(&mut self, _: Anomaly, _: &Stamp) {
-        self.wrong += 1;
-    }
-
-    fn pdu(&mut self, group: usize, key: u32) {
-        *self.pdus.entry((group, key)).or_default() += 1;
-    }
-
-    fn lost(&mut self, bytes: usize) {
-        self.wrong += bytes;
-    }
 }
 
 /// Ethernet without tag, IPv4 and TCP without options.

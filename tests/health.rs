@@ -1,4 +1,4 @@
-//! What a running sensor says of itself: to `lockkeeper status`, to Prometheus, to its broker and to systemd.
+//! A running sensor reports its health to `lockkeeper status`, Prometheus, its broker and systemd.
 #![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
 #![allow(dead_code, reason = "the network of the live tests can do more than is needed here")]
 
@@ -18,10 +18,10 @@ use network::Hub;
 use place::{PATIENCE, Place, Process, has_reason, scrape};
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{rewrite, root};
+use support::{require, rewrite, root};
 
 #[test]
-fn a_sensor_is_ready_while_it_listens_stale_when_it_was_killed_and_gone_when_it_was_stopped() {
+fn a_sensor_is_ready_while_it_captures_stale_after_a_kill_and_gone_after_a_stop() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     hub.ip(&["link", "set", "lo", "up"]);
     let place = Place::new("[metrics]\nlisten = \"127.0.0.1:9470\"\n");
@@ -56,7 +56,7 @@ fn a_sensor_is_ready_while_it_listens_stale_when_it_was_killed_and_gone_when_it_
 }
 
 #[test]
-fn an_interface_that_is_switched_off_makes_a_sensor_degraded_until_it_is_back() {
+fn a_sensor_is_degraded_while_its_interface_is_down() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let place = Place::new("");
     let _sensor = place.sensor(&hub);
@@ -68,8 +68,9 @@ fn an_interface_that_is_switched_off_makes_a_sensor_degraded_until_it_is_back() 
 }
 
 #[test]
-fn a_sensor_starts_without_its_broker_is_degraded_meanwhile_and_leaves_a_last_will_when_it_is_killed() {
+fn a_sensor_without_its_broker_is_degraded_and_a_killed_one_leaves_a_last_will() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    let Some(()) = require::mosquitto() else { return };
     hub.ip(&["link", "set", "lo", "up"]);
     let place = Place::new("[mqtt]\nurl = \"mqtt://127.0.0.1:1883\"\n[metrics]\nmqtt_interval = 1\n");
     let sensor = place.sensor(&hub);
@@ -78,25 +79,25 @@ fn a_sensor_starts_without_its_broker_is_degraded_meanwhile_and_leaves_a_last_wi
     place
         .eventually("degraded", |code, said| code == Some(1) && has_reason(said, "mqtt.disconnected") && waiting(said));
 
-    let Some(broker) = Process::start(&hub, "mosquitto", &["-p", "1883"]) else { return };
+    let broker = Process::start(&hub, "mosquitto", &["-p", "1883"]).expect("it is installed");
     let ready = place.eventually("ready", |code, said| code == Some(0) && !waiting(said));
     assert!(ready["mqtt"]["delivered"].as_u64() > Some(0), "{ready:#}");
 
-    let told = hear(&hub, "lockkeeper/lock/lock-1/status", &["-C", "1"]);
+    let told = last_message(&hub, "lockkeeper/lock/lock-1/status", &["-C", "1"]);
     assert_eq!((&told["status"], &told["state"]), (&"online".into(), &"ready".into()), "retained");
-    let counted = hear(&hub, "lockkeeper/lock/lock-1/metrics", &["-C", "1"]);
+    let counted = last_message(&hub, "lockkeeper/lock/lock-1/metrics", &["-C", "1"]);
     assert_eq!(counted["schema"], "lockkeeper/health/1");
 
     sensor.signal(Signal::KILL);
     drop(sensor);
-    // The broker notices in its own time.
-    let will = (0..100).map(|_| hear(&hub, "lockkeeper/lock/lock-1/status", &["-C", "1"]));
+    // The broker may take a while to detect the lost connection.
+    let will = (0..100).map(|_| last_message(&hub, "lockkeeper/lock/lock-1/status", &["-C", "1"]));
     assert!(will.into_iter().any(|will| will["status"] == "offline"));
     drop(broker);
 }
 
-/// The last message on a topic that a subscriber gets before it leaves.
-fn hear(hub: &Hub, topic: &str, options: &[&str]) -> Value {
+/// The last message that a short subscription to a topic receives.
+fn last_message(hub: &Hub, topic: &str, options: &[&str]) -> Value {
     let arguments = [&["-h", "127.0.0.1", "-t", topic, "-W", "20"], options].concat();
     let process = Process::start(hub, "mosquitto_sub", &arguments).expect("it comes with mosquitto");
     let mut process = process;
@@ -106,7 +107,7 @@ fn hear(hub: &Hub, topic: &str, options: &[&str]) -> Value {
 }
 
 #[test]
-fn the_service_manager_is_told_when_the_sensor_is_ready_that_it_lives_and_when_it_stops() {
+fn the_sensor_notifies_systemd_of_ready_watchdog_and_stopping() {
     let Some(hub) = Hub::new(&["span"]) else { return };
     let place = Place::new("");
     let socket = place.file("notify");
@@ -114,7 +115,7 @@ fn the_service_manager_is_told_when_the_sensor_is_ready_that_it_lives_and_when_i
     manager.set_read_timeout(Some(PATIENCE)).expect("set");
     let mut command: Command = hub.command(Path::new(env!("CARGO_BIN_EXE_lockkeeper")));
     command.args(["watch", "--quiet", "--config"]).arg(place.file("lockkeeper.toml"));
-    // `ip netns exec` replaces itself, so that the process that is watched has the number that we know.
+    // `ip netns exec` executes the sensor in its own process, so that the process number stays the same.
     command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "4000000").env_remove("WATCHDOG_PID");
     let sensor = Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started"));
     let heard = |expected: &str| {

@@ -1,10 +1,10 @@
-//! Who a host is: address, hardware and VLAN beside each other, and what of it is no host at all.
+//! The identity of a host: address, hardware and VLAN compared, apart from broadcasts, groups and routers.
 
 mod support;
 
 use support::wire::{ALL, READ, READ_ANSWER, Station, WRITE, Wire};
 
-/// Two zones and the office; both assets declare their hardware. Reading and writing is permitted.
+/// Two zones and the office; both assets declare their hardware. Reads and writes are permitted.
 const PLANT: &str = r#"
 schema = "lockkeeper-policy/1"
 policy = { id = "HOSTS", version = "1" }
@@ -45,12 +45,12 @@ fn office(last: u8) -> Station {
     Station::new(last, &format!("10.0.9.{last}"))
 }
 
-/// Hardware that nobody declared.
+/// Undeclared hardware, by its last byte.
 const OTHER: u8 = 0xBA;
 const ROUTER: u8 = 0x01;
 
 #[test]
-fn hosts_that_are_who_they_say_raise_nothing() {
+fn hosts_with_their_declared_hardware_raise_nothing() {
     let mut wire = Wire::default();
     wire.arp(scada(), plc());
     wire.modbus(scada(), plc(), 40_000, true);
@@ -60,7 +60,7 @@ fn hosts_that_are_who_they_say_raise_nothing() {
 }
 
 #[test]
-fn the_address_of_an_asset_from_other_hardware_is_told_once() {
+fn the_address_of_an_asset_on_other_hardware_is_reported_once() {
     for (client, server) in [
         (scada().through(OTHER), plc()),
         (scada(), plc().through(OTHER)),
@@ -83,7 +83,7 @@ fn the_address_of_an_asset_from_other_hardware_is_told_once() {
 }
 
 #[test]
-fn it_is_worse_where_the_asset_was_seen_itself_before_or_after() {
+fn it_is_more_severe_if_the_asset_itself_is_also_present() {
     for own_is_first in [true, false] {
         let mut wire = Wire::default();
         let mut hosts = [scada(), scada().through(OTHER)];
@@ -97,7 +97,7 @@ fn it_is_worse_where_the_asset_was_seen_itself_before_or_after() {
 }
 
 #[test]
-fn a_connection_that_is_taken_over_is_seen_though_its_stream_goes_on() {
+fn a_hijacked_connection_is_reported_though_its_stream_continues() {
     let mut wire = Wire::default();
     wire.modbus(scada(), plc(), 40_000, false);
     wire.tcp((scada().through(OTHER), 40_000), (plc(), 502), "A", [112, 511], &WRITE);
@@ -108,7 +108,7 @@ fn a_connection_that_is_taken_over_is_seen_though_its_stream_goes_on() {
 }
 
 #[test]
-fn who_sends_on_what_an_asset_says_is_seen_though_it_is_a_copy() {
+fn a_host_that_forwards_frames_of_an_asset_is_reported_though_they_are_copies() {
     let mut wire = Wire::default();
     wire.udp((scada(), 40_000), (plc().through(OTHER), 502), &READ);
     wire.forwarded([2, 0, 0, 0, 0, OTHER], plc().mac);
@@ -118,7 +118,7 @@ fn who_sends_on_what_an_asset_says_is_seen_though_it_is_a_copy() {
 }
 
 #[test]
-fn claims_of_an_address_are_told_as_its_use_is() {
+fn claiming_an_address_is_reported_like_using_it() {
     let mut wire = Wire::default();
     wire.arp(scada().through(OTHER), plc());
     assert_eq!(wire.replay(PLANT).told(), ["asset.other-hardware medium 1"]);
@@ -134,19 +134,19 @@ fn claims_of_an_address_are_told_as_its_use_is() {
 }
 
 #[test]
-fn behind_a_declared_router_no_hardware_is_expected() {
+fn hardware_behind_a_declared_router_is_not_compared() {
     let router = "[asset.FW]\nzone = \"office\"\nmac = \"02:00:00:00:00:01\"\nrouter = true\n";
     let mut wire = Wire::default();
     wire.modbus(scada().through(ROUTER), plc(), 40_000, true);
     assert_eq!(wire.replay(PLANT).told(), ["asset.other-hardware medium 1"]);
     assert_eq!(wire.replay(&format!("{PLANT}{router}")).told(), [""; 0]);
-    // Also beside the asset itself, as where a mirror port shows a packet before and behind the router.
+    // Also beside the asset itself: a mirror port may show a packet before and behind the router.
     wire.modbus(scada(), plc().through(ROUTER), 40_001, true);
     assert_eq!(wire.replay(&format!("{PLANT}{router}")).told(), [""; 0]);
 }
 
 #[test]
-fn a_router_that_nobody_declared_is_known_by_what_it_forwards_and_told_once() {
+fn an_undeclared_router_is_recognised_by_its_forwarding_and_reported_once() {
     let mut wire = Wire::default();
     wire.modbus(scada().through(ROUTER), plc(), 40_000, true);
     for last in 5..9 {
@@ -157,14 +157,14 @@ fn a_router_that_nobody_declared_is_known_by_what_it_forwards_and_told_once() {
     assert_eq!(outcome.told(), ["asset.undeclared-router low 1"]);
     let said = "Hardware 02:00:00:00:00:01 sends for hosts of several zones, 10.0.1.10 among them: no router with it is declared.";
     assert_eq!(outcome.messages("asset.undeclared-router"), [said]);
-    // One that looks like a router, where the asset itself is.
+    // A host that resembles a router, while the asset itself is present.
     wire.wait(11 * SECOND);
     wire.modbus(scada(), plc(), 40_002, true);
     assert_eq!(wire.replay(PLANT).told(), ["asset.other-hardware medium 1", "asset.undeclared-router low 1"]);
 }
 
 #[test]
-fn a_host_with_an_address_of_its_own_is_no_router_because_it_borrows_another() {
+fn a_host_with_its_own_address_is_not_a_router_when_it_uses_another() {
     let mut wire = Wire::default();
     wire.modbus(office(66), plc(), 40_000, false);
     wire.modbus(scada().through(66), plc(), 40_001, true);
@@ -172,7 +172,7 @@ fn a_host_with_an_address_of_its_own_is_no_router_because_it_borrows_another() {
 }
 
 #[test]
-fn the_hardware_of_an_asset_is_that_asset_under_an_address_that_nobody_declared() {
+fn hardware_of_an_asset_at_an_undeclared_address_is_that_asset() {
     let named =
         PLANT.replace("from = [\"zone:scada\", \"zone:office\"]", "from = \"SCADA\"").replace(", \"fd00:1::10\"", "");
     let policy = named.replace("\"fd00:1::/64\"", "\"fd00:f::/64\"").replace(", { op = \"write\" }", "");
@@ -190,7 +190,7 @@ fn the_hardware_of_an_asset_is_that_asset_under_an_address_that_nobody_declared(
 }
 
 #[test]
-fn an_asset_that_declares_no_address_may_have_any_of_its_zones() {
+fn an_asset_without_a_declared_address_may_use_any_of_its_zone() {
     let by_hardware = PLANT.replace("ip = [", "# ip = [");
     let mut wire = Wire::default();
     wire.modbus(scada(), plc(), 40_000, true);
@@ -213,7 +213,7 @@ fn a_stranger_that_writes_to_an_undeclared_address_of_an_asset_is_a_stranger_to_
 }
 
 #[test]
-fn hosts_behind_the_hardware_of_a_declared_firewall_are_not_the_firewall() {
+fn hosts_behind_a_declared_firewall_are_not_the_firewall() {
     let firewall = "[asset.FW]\nzone = \"plc\"\nmac = \"02:00:00:00:00:01\"\nrole = \"firewall\"\n";
     let mut wire = Wire::default();
     wire.modbus(Station::new(ROUTER, "192.168.7.7"), plc(), 40_000, true);
@@ -223,7 +223,7 @@ fn hosts_behind_the_hardware_of_a_declared_firewall_are_not_the_firewall() {
 }
 
 #[test]
-fn what_comes_out_of_a_tunnel_is_not_the_host_that_opened_it() {
+fn traffic_inside_a_tunnel_is_not_from_its_endpoint() {
     // IPv4 in IPv4 (protocol 4) from SCADA to the PLC: 192.168.7.7 writes to the PLC.
     let mut inner = Wire::default();
     inner.udp((Station::new(0, "192.168.7.7"), 40_000), (plc(), 502), &WRITE);
@@ -236,14 +236,14 @@ fn what_comes_out_of_a_tunnel_is_not_the_host_that_opened_it() {
     assert!(outcome.messages("asset.undeclared-address").is_empty(), "{:?}", outcome.told());
 }
 
-/// The plant with VLANs, whose assets do not declare hardware.
+/// [`PLANT`] with VLANs and without declared hardware.
 fn plant_with_vlans() -> String {
     let bare = PLANT.replace("mac = \"02:00:00:00:00:0a\"\n", "").replace("mac = \"02:00:00:00:00:14\"\n", "");
     bare.replace("[zone.scada]", "[zone.scada]\nvlans = [10]").replace("[zone.plc]", "[zone.plc]\nvlans = [20, 21]")
 }
 
 #[test]
-fn an_address_on_the_vlan_of_no_zone_or_of_another_is_told_once_for_each() {
+fn an_address_on_the_vlan_of_no_zone_or_of_another_is_reported_once_for_each() {
     let mut wire = Wire::default();
     for port in 40_000..40_005 {
         wire.modbus(scada().on(99), plc().on(99), port, true);
@@ -262,7 +262,7 @@ fn an_address_on_the_vlan_of_no_zone_or_of_another_is_told_once_for_each() {
 }
 
 #[test]
-fn the_vlan_of_declared_hardware_is_compared_and_that_of_others_is_not() {
+fn only_the_vlan_of_declared_hardware_is_compared() {
     let policy =
         PLANT.replace("[zone.scada]", "[zone.scada]\nvlans = [10]").replace("[zone.plc]", "[zone.plc]\nvlans = [20]");
     let mut wire = Wire::default();
@@ -274,7 +274,7 @@ fn the_vlan_of_declared_hardware_is_compared_and_that_of_others_is_not() {
 }
 
 #[test]
-fn what_a_mirror_port_does_to_tags_is_no_finding() {
+fn tags_changed_by_a_mirror_port_raise_nothing() {
     let policy = plant_with_vlans();
     let told = |from: Option<u16>, to: Option<u16>| {
         let mut wire = Wire::default();
@@ -293,11 +293,11 @@ fn what_a_mirror_port_does_to_tags_is_no_finding() {
 }
 
 #[test]
-fn what_a_router_brings_into_another_vlan_is_told_as_a_router() {
+fn a_host_that_forwards_between_vlans_is_reported_as_a_router() {
     let (from, to) = (scada().on(10), plc().on(20));
     let mut wire = Wire::default();
     let (into, back) = (from.through(ROUTER).on(20), to.through(ROUTER).on(10));
-    // What each sends to the router on its own VLAN, and what the router sends on.
+    // Each host sends to the router on its own VLAN, and the router forwards.
     for (sender, forwarded, ports) in [(from, into, (40_000, 502)), (to, back, (502, 40_000))] {
         let receiver = if ports.0 == 502 { from } else { to };
         wire.udp((sender, ports.0), (receiver.through(ROUTER), ports.1), b"payload");
@@ -309,7 +309,7 @@ fn what_a_router_brings_into_another_vlan_is_told_as_a_router() {
 }
 
 #[test]
-fn what_is_changed_between_hosts_of_one_link_that_no_zone_knows_is_told() {
+fn writes_between_hosts_of_no_zone_on_one_link_are_reported() {
     for (client, server) in [("fe80::1", "fe80::2"), ("169.254.7.1", "169.254.7.2")] {
         let mut wire = Wire::default();
         wire.modbus(Station::new(1, client), Station::new(2, server), 40_000, true);
@@ -324,7 +324,7 @@ fn what_is_changed_between_hosts_of_one_link_that_no_zone_knows_is_told() {
 }
 
 #[test]
-fn what_offices_say_on_one_link_is_no_operation() {
+fn office_traffic_on_one_link_has_no_operations() {
     let mut wire = Wire::default();
     let (one, other) = (Station::new(1, "fe80::1"), Station::new(2, "fe80::2"));
     let group = |ip: &str| Station { mac: [0x33, 0x33, 0, 0, 0, 0xFB], ..Station::new(0, ip) };
@@ -360,14 +360,14 @@ const B: [u8; 6] = [2, 0, 0, 0, 0, 0x14];
 const PROFINET: u16 = 0x8892;
 
 #[test]
-fn what_two_zones_say_to_each_other_without_ip_is_told_once() {
+fn traffic_between_zones_without_ip_is_reported_once() {
     let mut wire = Wire::default();
     for _ in 0..50 {
         wire.ethernet(A, B, PROFINET, &[0x80, 0x20, 1, 2, 3]);
         wire.ethernet(B, A, PROFINET, &[0x80, 0x20, 1, 2, 3]);
     }
     assert_eq!(wire.replay(PLANT).told(), ["flow.undeclared-protocol high 1"]);
-    // LLC without an EtherType (length 3), as ISO transport goes.
+    // LLC without an EtherType (length 3), which carries ISO transport.
     let mut wire = Wire::default();
     wire.ethernet(A, B, 3, &[0xFE, 0xFE, 0x03]);
     assert_eq!(wire.replay(PLANT).told(), ["flow.undeclared-protocol high 1"]);
@@ -405,9 +405,9 @@ fn groups_and_the_housekeeping_of_a_link_are_no_violation() {
 }
 
 #[test]
-fn a_device_that_answers_a_search_begins_no_conversation_until_it_is_spoken_to() {
+fn a_response_to_a_search_opens_no_conversation() {
     let mut wire = Wire::default();
-    // DCP: Identify to all, and the answer of one.
+    // DCP: Identify to all, and the response of one device.
     wire.ethernet(A, [1, 0x0E, 0xCF, 0, 0, 0], PROFINET, &[0xFE, 0xFE, 5, 0]);
     wire.ethernet(B, A, PROFINET, &[0xFE, 0xFF, 5, 1]);
     assert_eq!(wire.replay(PLANT).told(), [""; 0]);
@@ -416,14 +416,14 @@ fn a_device_that_answers_a_search_begins_no_conversation_until_it_is_spoken_to()
     let outcome = wire.replay(PLANT);
     assert_eq!(outcome.told(), ["flow.undeclared-protocol high 1"]);
     assert_eq!(outcome.alerts[0]["client"]["asset"], "SCADA");
-    // Without a search there is nothing to answer.
+    // Without a search there is nothing to respond to.
     let mut wire = Wire::default();
     wire.ethernet(B, A, PROFINET, &[0xFE, 0xFF, 5, 1]);
     assert_eq!(wire.replay(PLANT).told(), ["flow.undeclared-peer high 1"]);
 }
 
 #[test]
-fn hardware_that_no_zone_knows_is_told_with_less_severity() {
+fn hardware_of_no_zone_is_reported_with_lower_severity() {
     let mut wire = Wire::default();
     wire.ethernet([2, 0, 0, 0, 0, OTHER], B, PROFINET, &[1]);
     assert_eq!(wire.replay(PLANT).told(), ["conduit.undeclared medium 1"]);
@@ -449,7 +449,7 @@ fn to_all(ip: &str) -> Station {
 }
 
 #[test]
-fn calls_into_a_subnet_are_no_violation_whatever_zones_share_it() {
+fn broadcasts_into_a_subnet_are_permitted_whatever_zones_share_it() {
     let (hmi, peer) = (Station::new(0x31, "10.1.1.31"), Station::new(0x50, "10.1.1.50"));
     for broadcast in ["10.1.1.255", "10.1.255.255", "10.1.1.127", "255.255.255.255"] {
         let mut wire = Wire::default();
@@ -466,7 +466,7 @@ fn calls_into_a_subnet_are_no_violation_whatever_zones_share_it() {
 }
 
 #[test]
-fn an_answer_that_nobody_called_for_or_that_comes_too_late_is_a_conversation() {
+fn an_unsolicited_or_late_response_is_a_conversation() {
     let (hmi, peer) = (Station::new(0x31, "10.1.1.31"), Station::new(0x50, "10.1.1.50"));
     let violation = ["conduit.undeclared high 1"];
     let mut wire = Wire::default();
@@ -489,7 +489,7 @@ fn an_answer_that_nobody_called_for_or_that_comes_too_late_is_a_conversation() {
 }
 
 #[test]
-fn a_host_without_an_address_is_answered_by_its_hardware() {
+fn a_host_without_an_address_receives_responses_by_its_hardware() {
     let (nobody, server) = (Station::new(0x31, "0.0.0.0"), Station::new(0x50, "10.1.1.50"));
     let mut wire = Wire::default();
     wire.udp((nobody, 68), (to_all("255.255.255.255"), 67), b"\x01discover");
@@ -498,16 +498,16 @@ fn a_host_without_an_address_is_answered_by_its_hardware() {
 }
 
 #[test]
-fn operations_to_whoever_is_in_reach_are_judged() {
+fn broadcast_operations_are_judged() {
     let strict = PLANT.replace("[zone.scada]", "[default]\nintra_zone = \"declared\"\n[zone.scada]");
-    // Inside the zone of the sender.
+    // Within the zone of the sender.
     for receiver in ["10.0.2.255", "239.1.1.1", "255.255.255.255"] {
         let mut wire = Wire::default();
         wire.udp((Station::new(0x14, "10.0.2.10"), 40_000), (to_all(receiver), 502), &WRITE);
         let outcome = wire.replay(&strict);
         assert_eq!(outcome.verdicts("write"), ["flow.undeclared-peer"], "{receiver}");
     }
-    // A zone that is not judged inside does not keep what it says to itself.
+    // In a zone whose inner traffic is not judged, only what may also leave the zone is reported.
     for (receiver, told) in [("10.0.2.255", None), ("239.1.1.1", Some(())), ("255.255.255.255", Some(()))] {
         let mut wire = Wire::default();
         wire.udp((plc(), 40_000), (to_all(receiver), 502), &READ);
@@ -516,11 +516,11 @@ fn operations_to_whoever_is_in_reach_are_judged() {
         let expected: Vec<_> = told.map(|()| "operation.unplaced high 1".to_owned()).into_iter().collect();
         assert_eq!(wire.replay(PLANT).told(), expected, "{receiver}");
     }
-    // Into the zone of the address, from outside of it.
+    // Into the zone of the address, from outside.
     let mut wire = Wire::default();
     wire.udp((Station::new(0x66, "192.0.2.1"), 40_000), (to_all("10.0.2.255"), 502), &WRITE);
     assert_eq!(wire.replay(PLANT).verdicts("write"), ["conduit.undeclared"]);
-    // The answer to one that is permitted.
+    // The response to a permitted one.
     let mut wire = Wire::default();
     wire.udp((scada(), 40_000), (to_all("10.0.2.255"), 502), &READ);
     wire.udp((plc(), 502), (scada(), 40_000), &READ_ANSWER);
@@ -528,15 +528,15 @@ fn operations_to_whoever_is_in_reach_are_judged() {
 }
 
 #[test]
-fn what_is_for_one_host_stays_so_though_every_hardware_address_gets_it() {
-    // An asset, and a host whose address is that of no broadcast.
+fn a_packet_for_one_host_stays_so_in_a_broadcast_frame() {
+    // An asset, and a host whose address is not a broadcast address.
     for receiver in ["10.0.2.10", "10.0.2.77"] {
         let mut wire = Wire::default();
         wire.udp((office(5), 9600), (to_all(receiver), 9600), b"FINS");
         let told = wire.replay(&PLANT.replace("mac =", "# mac =")).told();
         assert!(told.contains(&"flow.undeclared-protocol medium 1".to_owned()), "{receiver}: {told:?}");
     }
-    // A host that looks like a broadcast address, until it is spoken to alone.
+    // A host whose address resembles a broadcast address, until it receives a unicast frame.
     let mut wire = Wire::default();
     let host = Station::new(0x63, "10.0.2.63");
     wire.udp((office(5), 9600), (to_all("10.0.2.63"), 9600), b"FINS");
@@ -547,7 +547,7 @@ fn what_is_for_one_host_stays_so_though_every_hardware_address_gets_it() {
 }
 
 #[test]
-fn a_host_whose_address_is_that_of_a_broadcast_is_a_host() {
+fn a_host_with_the_address_of_a_broadcast_is_a_host() {
     let (odd, hmi) = (Station::new(0xFF, "10.1.1.255"), Station::new(0x31, "10.1.1.31"));
     let mut wire = Wire::default();
     wire.udp((odd, 9600), (hmi, 9600), b"FINS");
@@ -558,14 +558,14 @@ fn a_host_whose_address_is_that_of_a_broadcast_is_a_host() {
 }
 
 #[test]
-fn a_directed_broadcast_that_is_routed_is_judged_as_what_goes_into_its_zone() {
+fn a_routed_directed_broadcast_is_judged_as_traffic_into_its_zone() {
     let mut wire = Wire::default();
     wire.udp((office(5), 9), (Station::new(ROUTER, "10.0.2.255"), 9), b"wake up");
     let told = wire.replay(PLANT).told();
     assert_eq!(told, ["flow.undeclared-protocol medium 1"]);
 }
 
-/// What may be asked of the IT zone, by whoever is in the plant.
+/// Services of the IT zone that every host of the plant may use.
 const SERVICES: &str = r#"
 schema = "lockkeeper-policy/1"
 [zone.plc]
@@ -593,7 +593,7 @@ protocol = "dnp3"
 "#;
 
 #[test]
-fn a_source_port_that_happens_to_be_a_services_makes_nobody_a_server() {
+fn a_source_port_equal_to_a_service_port_does_not_make_its_host_the_server() {
     let (client, server) = (Station::new(1, "10.1.1.5"), Station::new(2, "10.2.2.9"));
     let ntp = [0x23; 48];
     for port in [4840, 502, 102, 20_000, 44_818] {
@@ -608,7 +608,7 @@ fn a_source_port_that_happens_to_be_a_services_makes_nobody_a_server() {
 }
 
 #[test]
-fn connections_that_are_joined_in_their_middle_have_the_right_client() {
+fn connections_joined_midstream_have_the_right_client() {
     let (client, server) = (Station::new(1, "10.1.1.5"), Station::new(2, "10.2.2.9"));
     for service in [44_818, 2404, 20_000] {
         for port in [1025, 4840, 502, 50_000] {

@@ -1,4 +1,5 @@
-//! Who may use whom. The tables below are the documentation of the layers: a dependency that they do not name fails.
+//! The layers of the source: which module may use which. The tables below are their documentation; a dependency outside of
+//! the tables fails.
 
 #[path = "layering/paths.rs"]
 mod paths;
@@ -9,20 +10,20 @@ use std::path::{Path, PathBuf};
 
 use paths::{NamedPath, paths, test_modules};
 
-/// Each module of `src/`, in the order of the data path, and what it may use of ours.
+/// Each module of `src/`, in the order of the data path, and the modules that it may use.
 ///
-/// `protocols` is the crate of the decoders. Nobody but the decoders themselves names a single protocol: the rest of the
-/// house knows the neutral vocabulary and the registry.
+/// `protocols` is the crate of the decoders. Only the decoders name a single protocol; all other code uses the neutral
+/// vocabulary and the registry.
 const LAYERS: &[(&str, &[&str])] = &[
-    // The clock is for the present: no stage whose results come from packets may read it.
+    // Wall-clock time: a stage with results that depend on packets may not read it.
     ("clock", &[]),
-    // What several outputs share.
+    // The fault state that outputs share.
     ("fault", &[]),
     ("capture", &["clock", "protocols"]),
     ("frame", &["capture"]),
     ("flow", &["capture", "frame", "protocols"]),
     ("keys", &["protocols"]),
-    // Files that people write: what a policy and a configuration have in common.
+    // Handwritten files: the common part of policy and configuration.
     ("document", &[]),
     ("policy", &["document", "protocols"]),
     ("record", &["policy", "protocols"]),
@@ -48,8 +49,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("sensor", &["clock", "capture", "fault", "policy", "record", "store", "metrics", "publish", "worker", "pipeline"]),
     ("report", &["capture", "record", "metrics", "pipeline", "policy", "protocols"]),
-    ("cli", &[]),
-    // The one place that knows what was typed and every stage's own settings.
+    // The options of the sinks come from their table.
+    ("cli", &["publish"]),
+    // The only module that has both the command line and the settings of every stage.
     (
         "config",
         &[
@@ -72,7 +74,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli", "config", "sensor", "pipeline", "capture", "policy", "publish", "store", "report", "protocols"]),
 ];
 
-/// Each external crate and the modules that are its home: what breaks when it changes is found by looking at its row.
+/// Each external crate and its home: the modules that may name it, and therefore change with it.
 const HOMES: &[(&str, Home)] = &[
     ("aes", Home::In(&["keys"])),
     ("anstream", Home::In(&["main"])),
@@ -89,6 +91,7 @@ const HOMES: &[(&str, Home)] = &[
     ("flate2", Home::In(&["capture"])),
     ("foldhash", Home::Anywhere),
     ("hashbrown", Home::Anywhere),
+    ("hashlink", Home::In(&["record"])),
     ("hdrhistogram", Home::In(&["metrics"])),
     ("indicatif", Home::OneFile),
     ("ipnet", Home::In(&["policy"])),
@@ -122,9 +125,9 @@ const HOMES: &[(&str, Home)] = &[
 enum Home {
     /// In these modules only.
     In(&'static [&'static str]),
-    /// In one file, whichever it is.
+    /// In a single file of any module.
     OneFile,
-    /// It belongs to the language rather than to a stage.
+    /// Anywhere: it extends the language rather than a stage.
     Anywhere,
 }
 
@@ -140,7 +143,7 @@ fn every_module_uses_only_what_the_layers_allow() {
 }
 
 #[test]
-fn every_external_crate_stays_at_home() {
+fn every_external_crate_is_named_only_in_its_home() {
     let files = sources("src");
     let mut broken: Vec<String> = files.iter().flat_map(home_violations).collect();
     broken.extend(scattered(&files));
@@ -154,7 +157,7 @@ fn every_dependency_has_a_home() {
 }
 
 #[test]
-fn the_decoders_use_neither_std_nor_anything_of_ours() {
+fn the_decoders_use_neither_std_nor_other_crates() {
     let root = fs::read_to_string(repository().join("protocols/src/lib.rs")).expect("protocols/src/lib.rs is there");
     assert!(root.contains("#![no_std]"), "protocols/src/lib.rs: a decoder must not reach a clock or a file");
     assert!(
@@ -238,7 +241,7 @@ fn a_decoder_that_reaches_out_is_found() {
     assert_eq!(decoder_violations(&decoder).len(), 2);
 }
 
-/// One source file: where it lies, the module of the first level that it belongs to, and the paths that it names.
+/// One source file: its place, its first-level module, and the paths that it names.
 struct Source {
     path: String,
     module: Vec<String>,
@@ -246,7 +249,7 @@ struct Source {
 }
 
 impl Source {
-    /// `capture` for `src/capture/replay.rs`, `main` for `src/main.rs`, nothing for `src/lib.rs`, which is the map.
+    /// `capture` for `src/capture/replay.rs`, `main` for `src/main.rs`, `None` for `src/lib.rs`, which holds only the map.
     fn layer(&self) -> Option<&str> {
         self.module.first().map(String::as_str)
     }
@@ -275,7 +278,7 @@ fn layer_violations(source: &Source) -> Vec<String> {
     broken
 }
 
-/// The layer that a path leads to, and the names after it; nothing for paths that stay at home or leave the house.
+/// The layer that a path leads to, and the names after it; `None` for paths within the same module or into other crates.
 fn resolve(source: &Source, path: &NamedPath) -> Option<(String, Vec<String>)> {
     let names = &path.names;
     let ups = names.iter().take_while(|name| *name == "super").count();
@@ -301,7 +304,7 @@ fn home_violations(source: &Source) -> Vec<String> {
     strays.collect()
 }
 
-/// Crates that may be named in one file, and are named in several.
+/// Crates limited to a single file that several files name.
 fn scattered(files: &[Source]) -> Vec<String> {
     let mut users: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for source in files {
@@ -332,14 +335,14 @@ fn home(name: &str) -> Option<Home> {
     HOMES.iter().find(|(known, _)| *known == name).map(|(_, home)| *home)
 }
 
-/// The folders of `protocols/src`: one for each protocol.
+/// Names of the folders of `protocols/src`, one for each protocol.
 fn protocol_names() -> BTreeSet<String> {
     let entries = fs::read_dir(repository().join("protocols/src")).expect("protocols/src is there");
     let folders = entries.flatten().filter(|entry| entry.path().is_dir());
     folders.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// The crates under `[dependencies]`, as paths name them, without our own.
+/// The crates under `[dependencies]`, as paths name them, without `lockkeeper-protocols`.
 fn dependencies(manifest: &str) -> Vec<String> {
     let text = fs::read_to_string(repository().join(manifest)).expect("the manifest is there");
     let table: toml::Table = text.parse().expect("the manifest is TOML");
@@ -352,7 +355,7 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every source file below a folder, in a stable order; what is compiled for tests only is left out.
+/// Every source file below a folder in a stable order, without modules that are compiled for tests only.
 fn sources(folder: &str) -> Vec<Source> {
     let texts: BTreeMap<PathBuf, String> = rust_files(&repository().join(folder)).into_iter().map(read).collect();
     let for_tests: Vec<PathBuf> = texts.iter().flat_map(|(path, text)| test_files(path, text)).collect();

@@ -1,4 +1,4 @@
-//! A sensor on a network: the same as a replay of what was on it, and not a frame of its own.
+//! A sensor on a network raises the same alerts as a replay of the same traffic, and sends no frame.
 #![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
 
 #[path = "live/network.rs"]
@@ -20,7 +20,7 @@ fn packets(capture: &str) -> Vec<Packet> {
     rewrite::read(&root().join("pcaps").join(capture))
 }
 
-/// Watches a port while packets are sent, and returns the alerts of the sensor, and those of a replay of what was there.
+/// Runs a sensor on a port during `send`; returns its alerts and those of a replay of the same traffic.
 fn live_and_replayed(hub: &Hub, folder: &Path, arguments: &[&str], send: impl FnOnce()) -> (String, String) {
     let (told, recorded) = (folder.join("alerts.jsonl"), folder.join("recorded.pcap"));
     let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--policy", &"rules/plant.toml", &"--alerts", &told];
@@ -33,7 +33,7 @@ fn live_and_replayed(hub: &Hub, folder: &Path, arguments: &[&str], send: impl Fn
 }
 
 #[test]
-fn a_sensor_tells_what_a_replay_of_the_same_traffic_tells() {
+fn a_sensor_raises_the_same_alerts_as_a_replay_of_the_same_traffic() {
     let Some(hub) = Hub::new(&["send", "span", "record"]) else { return };
     for capture in ["day.pcapng", "s7-attack.pcap", "opcua-attack.pcap", "vlan.pcap", "ip-fragments.pcap"] {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -45,7 +45,7 @@ fn a_sensor_tells_what_a_replay_of_the_same_traffic_tells() {
 }
 
 #[test]
-fn a_tap_with_one_interface_for_each_direction_shows_whole_conversations() {
+fn a_tap_with_one_interface_for_each_direction_gives_whole_conversations() {
     let Some(hub) = Hub::new(&[]) else { return };
     hub.cable("east");
     hub.cable("west");
@@ -53,7 +53,7 @@ fn a_tap_with_one_interface_for_each_direction_shows_whole_conversations() {
     let (told, recorded) = (folder.path().join("alerts.jsonl"), folder.path().join("recorded"));
     std::fs::create_dir(&recorded).expect("a folder");
     let packets = packets("s7-attack.pcap");
-    // By hardware addresses: the destination stands before the source.
+    // By hardware addresses: the destination precedes the source.
     let eastward = |packet: &Packet| usize::from(packet.bytes[..6] < packet.bytes[6..12]);
     let sensor = Sensor::start(&hub, &[&"-i", &"east", &"-i", &"west", &"-p", &"rules/plant.toml", &"-a", &told]);
     hub.record("east", &recorded.join("east.pcap"), || {
@@ -70,7 +70,7 @@ fn a_tap_with_one_interface_for_each_direction_shows_whole_conversations() {
 }
 
 #[test]
-fn a_sensor_that_cannot_read_what_it_hears_says_so() {
+fn a_sensor_reports_traffic_that_it_cannot_read() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let told = folder.path().join("alerts.jsonl");
@@ -90,7 +90,7 @@ fn a_sensor_that_cannot_read_what_it_hears_says_so() {
 }
 
 #[test]
-fn not_one_frame_leaves_an_interface_over_the_whole_life_of_a_sensor() {
+fn a_sensor_sends_no_frame_from_start_to_end() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let before = hub.frames_sent_by("span");
     let sensor = Sensor::start(&hub, &[&"-i", &"span", &"-p", &"rules/plant.toml"]);
@@ -103,7 +103,7 @@ fn not_one_frame_leaves_an_interface_over_the_whole_life_of_a_sensor() {
 }
 
 #[test]
-fn an_interface_that_cannot_be_watched_is_one_error_that_says_what_to_do() {
+fn an_unusable_interface_is_one_error_with_a_remedy() {
     let Some(hub) = Hub::new(&["span"]) else { return };
     hub.ip(&["link", "set", "span", "down"]);
     let cases: [(&[&str], &[&str]); 3] = [
@@ -122,7 +122,7 @@ fn an_interface_that_cannot_be_watched_is_one_error_that_says_what_to_do() {
 }
 
 #[test]
-fn a_configuration_file_says_all_that_a_sensor_needs() {
+fn a_configuration_file_alone_runs_a_sensor() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let policy = plant();
@@ -145,7 +145,7 @@ fn a_configuration_file_says_all_that_a_sensor_needs() {
 }
 
 #[test]
-fn a_mistake_in_a_configuration_is_told_with_its_place() {
+fn a_mistake_in_a_configuration_is_reported_with_its_place() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = folder.path().join("lockkeeper.toml");
     std::fs::write(&config, "[[interface]]\nname = \"eth1\"\nsnap_lenght = 96\n").expect("written");
@@ -155,7 +155,7 @@ fn a_mistake_in_a_configuration_is_told_with_its_place() {
     assert!(errors.contains("lockkeeper.toml:3:1") && errors.contains("snap_length"), "{errors}");
 }
 
-/// A sensor that writes its alerts to a file, with more arguments.
+/// Starts a sensor on `span` that writes its alerts to a file.
 fn watch_span(hub: &Hub, folder: &Path, policy: &Path, more: &[&str]) -> (Sensor, std::path::PathBuf) {
     let told = folder.join("alerts.jsonl");
     let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"-i", &"span", &"--policy", &policy, &"--alerts", &told];
@@ -168,7 +168,7 @@ fn rule<'a>(rule: &'a str) -> impl Fn(&Value) -> bool + 'a {
 }
 
 #[test]
-fn a_policy_is_read_again_when_it_changes_and_one_with_mistakes_is_not_taken() {
+fn a_changed_policy_is_loaded_and_an_invalid_one_is_rejected() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("plant.toml");
@@ -200,14 +200,14 @@ fn a_policy_is_read_again_when_it_changes_and_one_with_mistakes_is_not_taken() {
 }
 
 #[test]
-fn a_policy_that_is_gone_or_no_file_is_told_and_holds_nothing_up_and_so_is_its_return() {
+fn a_missing_or_irregular_policy_file_is_reported_and_blocks_nothing() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("plant.toml");
     std::fs::copy(plant(), &path).expect("copied");
     let (sensor, told) = watch_span(&hub, folder.path(), &path, &[]);
 
-    // Nobody ever writes into this pipe.
+    // This pipe has no writer.
     std::fs::remove_file(&path).expect("removed");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
     let says =
@@ -225,7 +225,7 @@ fn a_policy_that_is_gone_or_no_file_is_told_and_holds_nothing_up_and_so_is_its_r
     assert_eq!((&restored["kind"], &restored["severity"]), (&"sensor".into(), &"info".into()));
     assert_eq!(restored["policy"]["sha256"], rejected["policy"]["sha256"]);
 
-    // And while it ends there is a pipe again.
+    // The sensor also ends while the policy is a pipe.
     std::fs::remove_file(&path).expect("removed");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
     sensor.signal(Signal::HUP);
@@ -234,21 +234,21 @@ fn a_policy_that_is_gone_or_no_file_is_told_and_holds_nothing_up_and_so_is_its_r
 }
 
 #[test]
-fn an_interface_that_goes_away_is_reported_and_waited_for_by_a_sensor_that_has_kept_its_rights() {
+fn an_unconfined_sensor_reopens_an_interface_that_was_removed() {
     let remove = |hub: &Hub| drop(hub.ip(&["link", "del", "span"]));
-    is_told_and_heard_again(remove, |hub| hub.plug("span"), &["--no-confine"]);
+    assert_reported_and_captured_again(remove, |hub| hub.plug("span"), &["--no-confine"]);
 }
 
 #[test]
-fn an_interface_that_is_switched_off_and_on_again_is_reported_and_heard_again() {
+fn an_interface_switched_off_and_on_is_reported_and_captured_again() {
     let switch = |hub: &Hub, to| drop(hub.ip(&["link", "set", "span", to]));
     for more in [&[] as &[&str], &["--no-confine"]] {
-        is_told_and_heard_again(|hub| switch(hub, "down"), |hub| switch(hub, "up"), more);
+        assert_reported_and_captured_again(|hub| switch(hub, "down"), |hub| switch(hub, "up"), more);
     }
 }
 
-/// An interface is lost in one way and comes back in another: both are told, and then it is heard as before.
-fn is_told_and_heard_again(lose: impl Fn(&Hub), bring_back: impl Fn(&Hub), more: &[&str]) {
+/// Asserts that the loss and the return of an interface are reported, and that capture resumes.
+fn assert_reported_and_captured_again(lose: impl Fn(&Hub), bring_back: impl Fn(&Hub), more: &[&str]) {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (sensor, told) = watch_span(&hub, folder.path(), &plant(), more);
@@ -264,7 +264,7 @@ fn is_told_and_heard_again(lose: impl Fn(&Hub), bring_back: impl Fn(&Hub), more:
 }
 
 #[test]
-fn a_sensor_that_was_held_for_five_seconds_goes_on_with_what_the_ring_has_kept() {
+fn a_sensor_stopped_for_five_seconds_continues_with_the_packets_in_the_ring() {
     let Some(hub) = Hub::new(&["send", "span", "record"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let recorded = folder.path().join("recorded.pcap");
@@ -285,14 +285,14 @@ fn a_sensor_that_was_held_for_five_seconds_goes_on_with_what_the_ring_has_kept()
 }
 
 #[test]
-fn what_is_in_the_ring_when_a_sensor_is_asked_to_stop_is_judged_however_much_it_is() {
+fn packets_in_the_ring_at_a_stop_are_judged() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let stats = folder.path().join("stats.json");
     let (sensor, _) = watch_span(&hub, folder.path(), &plant(), &["--stats", stats.to_str().expect("UTF-8")]);
     let before = hub.frames_received_by("span");
     sensor.signal(Signal::STOP);
-    // Without pauses: as many as fit into the ring, and more than are read in a moment.
+    // Without pauses: enough packets to fill the ring, more than one read takes.
     let at_once = |packet: Packet| Packet { time: 0, ..packet };
     let day: Vec<Packet> = packets("day.pcapng").into_iter().map(at_once).collect();
     (0..10).for_each(|_| hub.send("send", &day));
@@ -307,7 +307,7 @@ fn what_is_in_the_ring_when_a_sensor_is_asked_to_stop_is_judged_however_much_it_
 }
 
 #[test]
-fn packets_that_the_ring_has_no_room_for_are_counted_and_told() {
+fn packets_dropped_by_a_full_ring_are_counted_and_reported() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let stats = folder.path().join("stats.json");
@@ -331,7 +331,7 @@ fn packets_that_the_ring_has_no_room_for_are_counted_and_told() {
 }
 
 #[test]
-fn a_span_port_that_is_silent_or_mirrors_one_direction_is_told() {
+fn a_span_port_that_is_silent_or_mirrors_one_direction_is_reported() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (sensor, told) = watch_span(&hub, folder.path(), &plant(), &["--silent-after", "1"]);

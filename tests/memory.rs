@@ -1,30 +1,15 @@
-//! The budget of all conversations: whoever fills it gives up first, and that is told.
+//! The memory budget of all flows: the flow that holds most is given up first, with an alert.
 
 mod support;
 
+use support::policy;
 use support::wire::{Station, WRITE, Wire};
 
-/// Reading is permitted, over either protocol.
-const POLICY: &str = r#"
-schema = "lockkeeper-policy/1"
-policy = { id = "MEMORY", version = "1" }
-zone.scada.networks = ["10.0.1.0/24"]
-zone.plc.networks = ["10.0.2.0/24"]
-[conduit.C]
-zones = ["scada", "plc"]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
-protocol = "modbus"
-allow = [{ op = "read" }]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
-protocol = "opcua"
-allow = [{ op = "observe" }]
-"#;
+/// Permits reads in both protocols.
+const FLOWS: [&str; 2] =
+    ["protocol = \"modbus\"\nallow = [{ op = \"read\" }]", "protocol = \"opcua\"\nallow = [{ op = \"observe\" }]"];
 
-/// The least budget: 64 KiB for each of 64 shards, and the recent bytes.
+/// The smallest budget: 64 KiB for each of 64 shards, and the recent bytes.
 const LEAST: [&str; 4] = ["--max-memory", "5242880", "--max-recent-bytes", "1048576"];
 
 fn scada() -> Station {
@@ -48,7 +33,7 @@ fn half_chunk() -> Vec<u8> {
     bytes
 }
 
-/// A connection on which a client begins chunks and never ends one; its bytes stay where they are kept.
+/// A connection on which a client begins a chunk and never completes it, so that the sensor buffers its bytes.
 fn begin_chunks(wire: &mut Wire, port: u16, segments: u32) {
     let (client, server) = ((scada(), port), (plc(), 4840));
     wire.tcp(client, server, "S", [99, 0], &[]);
@@ -62,9 +47,9 @@ fn begin_chunks(wire: &mut Wire, port: u16, segments: u32) {
 }
 
 #[test]
-fn who_holds_most_gives_up_first_and_who_holds_little_keeps_it() {
+fn the_flow_that_holds_most_is_given_up_first() {
     let (mut wire, client, server) = (Wire::default(), (scada(), 40_000), (plc(), 502));
-    // A write in two halves: the first of them waits while others hold ever more.
+    // A write in two halves: the first is buffered while other flows buffer more and more.
     wire.tcp(client, server, "S", [99, 0], &[]);
     wire.tcp(server, client, "SA", [499, 100], &[]);
     wire.tcp(client, server, "A", [100, 500], &support::wire::READ);
@@ -75,9 +60,9 @@ fn who_holds_most_gives_up_first_and_who_holds_little_keeps_it() {
     }
     wire.tcp(client, server, "A", [117, 511], &WRITE[5..]);
     wire.tcp(server, client, "A", [511, 124], &WRITE);
-    let free = wire.replay(POLICY);
+    let free = wire.replay(&policy(&FLOWS));
     assert_eq!(free.stats["losses"]["conversations_given_up"], 0);
-    let bounded = wire.replay_with(POLICY, &LEAST);
+    let bounded = wire.replay_with(&policy(&FLOWS), &LEAST);
     let given_up = bounded.stats["losses"]["conversations_given_up"].as_u64();
     assert!(given_up.is_some_and(|count| (10..=20).contains(&count)), "{}", bounded.stats["losses"]);
     assert_eq!(bounded.messages("stream.given-up").len(), 1, "{:?}", bounded.told());
@@ -86,19 +71,19 @@ fn who_holds_most_gives_up_first_and_who_holds_little_keeps_it() {
 }
 
 #[test]
-fn bytes_out_of_order_and_requests_without_an_answer_count_as_well() {
+fn bytes_out_of_order_and_pending_requests_count_as_well() {
     let mut wire = Wire::default();
     for port in 50_000..50_010 {
         let (client, server) = ((scada(), port), (plc(), 502));
         wire.tcp(client, server, "S", [99, 0], &[]);
         wire.tcp(server, client, "SA", [499, 100], &[]);
-        // Behind a hole of twelve bytes, which is never filled.
+        // Behind a gap of twelve bytes, which is never filled.
         for number in 0..10 {
             wire.tcp(client, server, "A", [112 + 1400 * number, 500], &[0; 1400]);
         }
     }
-    assert_eq!(wire.replay(POLICY).stats["losses"]["conversations_given_up"], 0);
-    let bounded = wire.replay_with(POLICY, &LEAST);
+    assert_eq!(wire.replay(&policy(&FLOWS)).stats["losses"]["conversations_given_up"], 0);
+    let bounded = wire.replay_with(&policy(&FLOWS), &LEAST);
     assert!(bounded.stats["losses"]["conversations_given_up"].as_u64() > Some(0), "{}", bounded.stats["losses"]);
     let mut wire = Wire::default();
     for port in 50_000..50_010 {
@@ -107,13 +92,13 @@ fn bytes_out_of_order_and_requests_without_an_answer_count_as_well() {
         wire.tcp(server, client, "SA", [499, 100], &[]);
         for number in 0..200_u16 {
             let [high, low] = number.to_be_bytes();
-            // Write Single Register, whose answer is waited for.
+            // Write Single Register, whose response is pending.
             let write = [high, low, 0, 0, 0, 6, 1, 6, 0, 5, 0, 99];
             wire.tcp(client, server, "A", [100 + 12 * u32::from(number), 500], &write);
         }
     }
-    assert_eq!(wire.replay(POLICY).stats["losses"]["conversations_given_up"], 0);
-    let bounded = wire.replay_with(POLICY, &LEAST);
+    assert_eq!(wire.replay(&policy(&FLOWS)).stats["losses"]["conversations_given_up"], 0);
+    let bounded = wire.replay_with(&policy(&FLOWS), &LEAST);
     assert!(bounded.stats["losses"]["conversations_given_up"].as_u64() > Some(0), "{}", bounded.stats["losses"]);
     assert_eq!(bounded.verdicts("write").len(), 2000, "every one is judged");
 }

@@ -1,4 +1,4 @@
-//! What was not read is said: in the exit status, first on the page, in the statistics, and as an alert.
+//! Unread traffic is reported: in the exit status, at the top of the summary, in the statistics, and as an alert.
 
 mod support;
 
@@ -6,20 +6,20 @@ use support::frames::{MILLISECOND, PLC, POLICY, SCADA, Wire, ethernet, hex, join
 use support::rewrite::Packet;
 use support::{lockkeeper, root};
 
-/// The connection of [`modbus`] without its write, so that nothing is wrong with it.
+/// The connection of [`modbus`] without its write, which raises no violation.
 fn reads() -> Vec<Vec<u8>> {
     let mut packets = modbus(SCADA, PLC);
     packets.truncate(5);
     packets.iter().map(|ip| ethernet(0x0800, ip)).collect()
 }
 
-/// Frames that carry the write over an EtherType of nobody.
+/// Frames that carry the write over an unassigned EtherType.
 fn strange(count: usize) -> Vec<Vec<u8>> {
     let packet = &modbus(SCADA, PLC)[5];
     vec![ethernet(0x1234, packet); count]
 }
 
-/// A connection, and behind it enough reads to make `unread` frames of something else less than one percent.
+/// A connection with enough reads to make `unread` other frames less than one percent.
 fn mostly_read(unread: usize) -> Vec<Vec<u8>> {
     let mut frames = reads();
     let ack = ethernet(0x0800, &modbus(SCADA, PLC)[2]);
@@ -67,7 +67,7 @@ fn a_capture_without_packets_is_not_clean() {
 }
 
 #[test]
-fn a_share_that_was_not_read_outranks_a_clean_verdict_and_violations() {
+fn too_much_unread_traffic_outranks_a_clean_verdict_and_violations() {
     let mut frames = reads();
     frames.extend(strange(10));
     let told = Wire::new(&frames).replay(&[]);
@@ -80,7 +80,7 @@ fn a_share_that_was_not_read_outranks_a_clean_verdict_and_violations() {
 }
 
 #[test]
-fn a_handful_of_odd_packets_and_less_than_the_limit_leave_the_verdict_as_it_is() {
+fn unread_packets_below_the_limit_leave_the_verdict_unchanged() {
     let mut frames = reads();
     frames.extend(strange(9));
     let told = Wire::new(&frames).replay(&[]);
@@ -101,7 +101,7 @@ fn a_limit_is_a_percentage() {
 }
 
 #[test]
-fn each_way_not_to_be_read_counts() {
+fn every_kind_of_unread_packet_counts() {
     let ip = &modbus(SCADA, PLC)[5];
     let mut short_tcp = ip.clone();
     short_tcp[32] = 0x20; // 2 words of TCP header
@@ -126,7 +126,7 @@ fn each_way_not_to_be_read_counts() {
 }
 
 #[test]
-fn industrial_protocols_without_ip_and_housekeeping_are_read() {
+fn industrial_protocols_without_ip_and_link_housekeeping_count_as_read() {
     let frames = [
         (0x8892, "8000 0000 ; PROFINET"),
         (0x88B8, "0001 0008 0000 0000 ; GOOSE"),
@@ -141,8 +141,8 @@ fn industrial_protocols_without_ip_and_housekeeping_are_read() {
 }
 
 #[test]
-fn what_is_told_of_unread_packets_does_not_depend_on_the_workers() {
-    // A minute of traffic, of which every third part is strange: several windows, and several blocks.
+fn reports_of_unread_packets_do_not_depend_on_the_number_of_workers() {
+    // A minute of traffic, a third of it unread: several windows and several blocks.
     let ack = ethernet(0x0800, &modbus(SCADA, PLC)[2]);
     let strange = strange(1).remove(0);
     let packets: Vec<Packet> = (0..6000)
@@ -176,10 +176,10 @@ fn failed_connections_are_counted_by_server() {
         packets.push(segment(client(port), "S", [1, 0], &[]));
         packets.push(segment(server(port), "RA", [0, 2], &[]));
     }
-    // Asked three times, once for all; then another connection.
+    // Two unanswered attempts, the first with a repeated SYN.
     packets.extend([segment(elsewhere(50_003), "S", [1, 0], &[]), segment(elsewhere(50_003), "S", [1, 0], &[])]);
     packets.push(segment(elsewhere(50_004), "S", [1, 0], &[]));
-    // Granted, and given up at once, as a scanner does.
+    // Accepted by the server and reset at once by the client, as a scanner does.
     packets.push(segment(client(50_005), "S", [1, 0], &[]));
     packets.push(segment(server(50_005), "SA", [7, 2], &[]));
     packets.push(segment(client(50_005), "R", [2, 0], &[]));
@@ -197,7 +197,7 @@ fn failed_connections_are_counted_by_server() {
 }
 
 #[test]
-fn half_of_a_connection_that_was_granted_is_no_failure() {
+fn one_direction_of_an_accepted_connection_is_not_a_failure() {
     let from_client: Vec<_> = [0, 2, 3, 5, 7].iter().map(|index| modbus(SCADA, PLC)[*index].clone()).collect();
     let frames: Vec<_> = from_client.iter().take(2).map(|ip| ethernet(0x0800, ip)).collect();
     let told = Wire::new(&frames).replay(&[]);
@@ -207,7 +207,7 @@ fn half_of_a_connection_that_was_granted_is_no_failure() {
 }
 
 #[test]
-fn the_captures_that_ship_are_complete() {
+fn the_shipped_captures_are_read_completely() {
     for capture in support::shipped() {
         let output = lockkeeper(&[&"replay", &capture, &"--policy", &support::plant(), &"--alerts", &"/dev/null"]);
         let page = String::from_utf8_lossy(&output.stderr);
@@ -217,7 +217,7 @@ fn the_captures_that_ship_are_complete() {
 }
 
 #[test]
-fn a_status_that_is_not_there_is_not_known_and_the_help_says_how_to_get_one() {
+fn a_missing_status_file_is_an_error_and_the_help_explains_how_to_write_one() {
     let output = lockkeeper(&[&"status", &"--file", &"/nonexistent/status.json"]);
     let page = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(2));

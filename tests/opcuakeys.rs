@@ -1,4 +1,4 @@
-//! Encrypted OPC UA with the keys of one of its ends: the same operations as in the clear, and nothing without them.
+//! Encrypted OPC UA gives the same operations as plaintext with the keys of one end, and opaque ones without them.
 
 mod support;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use support::{lines, lockkeeper, root};
 
 #[test]
-fn with_its_keys_an_encrypted_capture_has_the_same_operations_as_its_twin_in_the_clear() {
+fn a_decrypted_capture_has_the_same_operations_as_its_plaintext_twin() {
     let clear = operations(&capture("opcua-none.pcap"), None);
     let opened = operations(&capture("opcua-encrypt.pcap"), Some(&capture("opcua-encrypt.keys")));
     assert!(clear.len() > 30, "{clear:#?}");
@@ -18,7 +18,7 @@ fn with_its_keys_an_encrypted_capture_has_the_same_operations_as_its_twin_in_the
 }
 
 #[test]
-fn keys_of_every_policy_are_found_in_the_capture_itself() {
+fn keys_of_every_security_policy_are_read_from_the_capture() {
     let stats = stats(&[&capture("opcua-policies.pcapng")], None);
     let classes = &stats["operations"]["opcua"];
     assert!(classes["opaque"].is_null(), "{classes}");
@@ -34,7 +34,7 @@ fn the_keys_of_every_token_of_a_channel_are_used() {
 }
 
 #[test]
-fn keys_that_are_missing_or_wrong_leave_what_is_encrypted_opaque_and_are_counted() {
+fn missing_and_wrong_keys_leave_chunks_opaque_and_are_counted() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let encrypted = capture("opcua-encrypt.pcap");
     let none = stats(&[&encrypted], None);
@@ -58,7 +58,7 @@ fn keys_that_are_missing_or_wrong_leave_what_is_encrypted_opaque_and_are_counted
 }
 
 #[test]
-fn a_key_log_that_cannot_be_read_is_one_error_with_its_line() {
+fn an_invalid_key_log_is_one_error_with_its_line() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("broken.keys");
     std::fs::write(&path, "# of a stack\nclient_key_1_1: 0011\n").expect("a written file");
@@ -73,7 +73,7 @@ fn a_key_log_that_cannot_be_read_is_one_error_with_its_line() {
 }
 
 #[test]
-fn keys_in_a_capture_open_what_comes_behind_them_whatever_the_number_of_workers() {
+fn keys_in_a_capture_decrypt_later_packets_for_any_number_of_workers() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let whole = std::fs::read(capture("opcua-policies.pcapng")).expect("a capture");
     let blocks = blocks(&whole);
@@ -102,7 +102,7 @@ fn keys_in_a_capture_open_what_comes_behind_them_whatever_the_number_of_workers(
 }
 
 #[test]
-fn secrets_that_are_no_key_log_are_counted_and_cost_nothing_else() {
+fn secrets_in_another_format_are_counted_and_ignored() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut whole = std::fs::read(capture("opcua-policies.pcapng")).expect("a capture");
     let at = whole.windows(9).position(|bytes| bytes == b"client_iv").expect("keys");
@@ -119,7 +119,7 @@ fn capture(name: &str) -> PathBuf {
     root().join("pcaps").join(name)
 }
 
-/// Chunks without a key, with a wrong one, and secrets that are no key log.
+/// Counts of chunks without a key, chunks with a wrong key, and secrets in another format than a key log.
 fn losses(stats: &Value) -> [u64; 3] {
     ["chunks_without_key", "chunks_with_wrong_key", "secrets_not_understood"]
         .map(|name| stats["losses"][name].as_u64().expect("a count"))
@@ -129,7 +129,7 @@ fn stats(captures: &[&Path], keys: Option<&Path>) -> Value {
     serde_json::from_str(&run("--stats", captures, keys)).expect("JSON")
 }
 
-/// Class, function, target, values and outcome of every operation, except what tells the channel itself apart.
+/// Class, function, target, values and outcome of every operation, without what differs between channels.
 fn operations(capture: &Path, keys: Option<&Path>) -> Vec<String> {
     let transactions = lines(&run("--transactions", &[capture], keys));
     let channel: BTreeSet<_> = ["hello", "open_secure_channel"].into();

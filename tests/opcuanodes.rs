@@ -1,8 +1,7 @@
-//! Field by field: the nodes of Read, Write and Call, the kind of user and the security policy are what Wireshark prints
-//! for the same frame.
+//! The nodes of Read, Write and Call, the identity type and the security policy equal Wireshark's fields for the same frame.
 //!
-//! `pcaps/wireshark-nodes.jsonl` is what Wireshark printed of the shipped captures, `wireshark-nodes-public.jsonl` of a
-//! sample of public ones (`pcaps/record/count`; `pcaps/README.md` says what the members are).
+//! `pcaps/wireshark-nodes.jsonl` holds Wireshark's fields for the shipped captures, `wireshark-nodes-public.jsonl` for a
+//! sample of public ones. `pcaps/record/count` writes them; `pcaps/README.md` describes the members.
 
 mod support;
 
@@ -10,28 +9,25 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{lines, lockkeeper, root};
+use support::{lines, lockkeeper, require, root};
 
 #[test]
-fn every_node_of_the_shipped_captures_is_wiresharks() {
+fn every_node_of_the_shipped_captures_equals_wiresharks() {
     let compared = compare(&root().join("pcaps"), "wireshark-nodes.jsonl");
     assert!(compared > 400, "{compared}");
 }
 
 #[test]
-fn every_node_of_a_sample_of_public_captures_is_wiresharks() {
-    let Some(corpus) = std::env::var_os("LOCKKEEPER_CORPUS") else {
-        eprintln!("LOCKKEEPER_CORPUS is not set: nothing compared");
-        return;
-    };
-    let compared = compare(Path::new(&corpus), "wireshark-nodes-public.jsonl");
+fn every_node_of_a_sample_of_public_captures_equals_wiresharks() {
+    let Some(corpus) = require::corpus() else { return };
+    let compared = compare(&corpus, "wireshark-nodes-public.jsonl");
     assert!(compared > 300, "{compared}");
 }
 
-/// What a frame asks: service, and what it names.
+/// The requests of a frame: service, and the nodes that it names.
 type Asked = Vec<(u64, String)>;
 
-/// Compares all that Wireshark printed with ours, and says how much there was.
+/// Compares every line of Wireshark's with our transactions; returns the number of lines.
 fn compare(folder: &Path, printed: &str) -> usize {
     let printed = std::fs::read_to_string(root().join("pcaps").join(printed)).expect("what Wireshark printed ships");
     let mut theirs = BTreeMap::<String, BTreeMap<u64, Asked>>::new();
@@ -41,7 +37,7 @@ fn compare(folder: &Path, printed: &str) -> usize {
     }
     let mut compared = 0;
     for (capture, mut frames) in theirs {
-        // Of a flow that is joined in its middle, the first message is told with the one that settles where it began.
+        // In a flow joined midstream, the first message is decoded with the one that confirms the message boundary.
         for (_, first, second) in JOINED.iter().filter(|(joined, ..)| capture.ends_with(joined)) {
             let asked = frames.remove(first).expect("the first message");
             frames.entry(*second).or_default().splice(..0, asked);
@@ -65,8 +61,8 @@ fn expected(line: &Value) -> Asked {
     named.chain(single).map(|name| (service, name)).collect()
 }
 
-/// What we say of the same, by packet. An OpenSecureChannel counts for its answer, too: where that is encrypted, Wireshark
-/// cannot tell which is which.
+/// The same fields of our transactions, by packet. An OpenSecureChannel is listed for the packet of its response as well,
+/// because Wireshark cannot distinguish the two where they are encrypted.
 fn transactions(capture: &Path) -> BTreeMap<u64, Asked> {
     let output = lockkeeper(&[&"replay", &"--quiet", &"--transactions", &"-", &capture]);
     let mut found = BTreeMap::<u64, Vec<(u64, (u64, String))>>::new();
@@ -103,7 +99,7 @@ fn asked(operation: &Value) -> Option<(u64, String)> {
     (operation["class"] != "opaque").then_some((service, named))
 }
 
-/// Flows that are joined in their middle: capture, frame of the first message, of the second.
+/// Flows joined midstream: capture, frame of the first message, frame of the second.
 const JOINED: [(&str, u64, u64); 1] = [("opcua-midstream.pcap", 3, 6)];
 
 const OPEN: u64 = 446;
@@ -143,6 +139,6 @@ const ATTRIBUTES: [&str; 27] = [
     "access_level_ex",
 ];
 
-/// Kinds of user, with the type ids of their tokens.
+/// Identity types with the type ids of their tokens.
 const IDENTITIES: [(&str, u64); 4] =
     [("anonymous", 321), ("username", 324), ("certificate", 327), ("issued-token", 940)];

@@ -1,4 +1,4 @@
-//! What a conversation costs that is open and in which nothing is waiting, measured where it is: at the allocator.
+//! The memory of an open flow without pending requests or buffered bytes, measured at the allocator.
 #![allow(unsafe_code, reason = "an allocator that counts is an allocator")]
 
 #[path = "../benches/generator/mod.rs"]
@@ -18,14 +18,13 @@ use lockkeeper::policy::Policy;
 use lockkeeper::record::{Captures, Report};
 use lockkeeper::worker::{SHARDS, Worker};
 
-/// The bound that the project has set itself, bytes: the conversation, its decoder, what is kept of its two hosts, and its
-/// part of all tables.
+/// The documented limit, bytes: the flow, its decoder, the state of its two hosts, and its share of all tables.
 const MOST: f64 = 640.0;
-/// What a decoder of S7 holds more than one of Modbus: the connection, its session and its transfers.
+/// Bytes that a decoder of S7 holds beyond one of Modbus: connection, session and transfers.
 const AGREED: f64 = 480.0;
 
 #[test]
-fn an_open_conversation_in_which_nothing_is_waiting_takes_at_most_640_bytes() {
+fn an_open_idle_flow_takes_at_most_640_bytes() {
     for speech in [Speech::ModbusTcp, Speech::ModbusRtu] {
         let taken = bytes_of_a_flow(speech);
         assert!(taken <= MOST, "{speech:?}: {taken:.0} bytes");
@@ -33,18 +32,18 @@ fn an_open_conversation_in_which_nothing_is_waiting_takes_at_most_640_bytes() {
 }
 
 #[test]
-fn what_an_s7_connection_has_agreed_on_is_all_that_is_kept_besides() {
+fn an_s7_connection_adds_at_most_its_negotiated_session() {
     let taken = bytes_of_a_flow(Speech::S7comm);
     assert!(taken <= MOST + AGREED, "{taken:.0} bytes");
 }
 
-/// What one more open flow takes where there are thousands, each asked and answered some times.
+/// Bytes of one more open flow among thousands, each with some completed requests.
 fn bytes_of_a_flow(speech: Speech) -> f64 {
     let (few, many) = (2_000, 50_000);
     (held_with(speech, many) - held_with(speech, few)) as f64 / f64::from(many - few)
 }
 
-/// Bytes that a worker holds when so many flows are open.
+/// Bytes that a worker holds with `flows` open flows.
 fn held_with(speech: Speech, flows: u32) -> i64 {
     let settings = Settings { speech, flows, packets: 14 * u64::from(flows), ..Settings::default() };
     let folder = tempfile::tempdir().expect("a folder");
@@ -56,30 +55,30 @@ fn held_with(speech: Speech, flows: u32) -> i64 {
 
     let before = HELD.get();
     let mut worker = worker(policy);
-    // The last packets, three a flow, close what is open.
+    // The last packets, three a flow, close the flows.
     let mut left = settings.packets as usize - 3 * flows as usize;
     for block in &blocks {
-        worker.open(Report::default());
+        worker.begin_block(Report::default());
         let open = block.packets.iter().take(left);
         open.for_each(|packet| {
             let bytes = block.bytes_of(packet);
-            worker.packet(packet, bytes, shard_of(bytes));
+            worker.judge_packet(packet, bytes, shard_of(bytes));
         });
         left = left.saturating_sub(block.packets.len());
         let clock = block.packets.last().map_or(0, |packet| packet.stamp.clock);
-        worker.close(clock, false);
+        worker.end_block(clock, false);
     }
     assert_eq!(worker.open_flows(), u64::from(flows), "{speech:?}");
     HELD.get() - before
 }
 
-/// Which shard the two hosts of a packet belong to: both have the same number in their networks.
+/// The shard of the two hosts of a packet, which have the same host number in their networks.
 fn shard_of(bytes: &[u8]) -> u8 {
     let [client, server] = [29, 33].map(|last| u16::from(bytes[last]));
     ((client + server) / 2 % SHARDS as u16) as u8
 }
 
-/// A capture in memory.
+/// Reads a capture into memory.
 fn blocks(path: &std::path::Path) -> Vec<Block> {
     let mut source = open(&[path.to_owned()], &ReplaySettings::default()).expect("a capture");
     let mut next = || {
@@ -89,7 +88,7 @@ fn blocks(path: &std::path::Path) -> Vec<Block> {
     std::iter::from_fn(&mut next).collect()
 }
 
-/// A worker as replay hires it.
+/// A worker with the settings of a replay.
 fn worker(policy: Arc<Policy>) -> Worker {
     let Command::Replay(typed) = Cli::parse_from(["lockkeeper", "replay", "flows.pcap"]).command else {
         unreachable!("that is the command")
@@ -98,14 +97,14 @@ fn worker(policy: Arc<Policy>) -> Worker {
     Worker::new(0, 1, settings.worker, policy, Arc::new(Captures::new(&["flows.pcap".to_owned()])))
 }
 
-/// The allocator of the system, which counts what the thread of a test holds.
+/// The system's allocator, which also counts the bytes that the thread of a test holds.
 struct Counting;
 
 thread_local! {
     static HELD: Cell<i64> = const { Cell::new(0) };
 }
 
-// SAFETY: the allocator of the system does the work.
+// SAFETY: every call is passed to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HELD.set(HELD.get() + layout.size() as i64);

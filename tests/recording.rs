@@ -1,4 +1,4 @@
-//! What a sensor keeps of the packets: around each violation, and all of them; and what it does when the disk takes nothing.
+//! Packets on disk, as evidence of each violation and as a full recording, and the behaviour on a full disk.
 #![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
 #![allow(dead_code, reason = "the network of the live tests can do more than is needed here")]
 
@@ -8,21 +8,22 @@ mod network;
 mod sensor;
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use network::Hub;
 use sensor::Sensor;
 use serde_json::Value;
+use support::require::{MOUNT, missing};
 use support::rewrite::{self, Packet};
-use support::{alerts, essence, lines, plant, root};
+use support::{alerts, essence, lines, plant, root, tshark};
 
 fn packets(capture: &str) -> Vec<Packet> {
     rewrite::read(&root().join("pcaps").join(capture))
 }
 
-/// A folder with a configuration that records, keeps evidence and writes alerts, all below a folder `disk`.
+/// A folder with a configuration that writes recording, evidence and alerts below its folder `disk`.
 struct Place {
     folder: tempfile::TempDir,
 }
@@ -49,7 +50,7 @@ impl Place {
         Sensor::start(hub, &[&"--config", &self.path("lockkeeper.toml")])
     }
 
-    /// The files of a folder, in the order of their names.
+    /// The files of a folder, sorted by name.
     fn files(&self, folder: &str) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.path(folder)).into_iter().flatten().flatten();
         let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
@@ -71,7 +72,7 @@ impl Place {
         lines(&stats)[0]["losses"][name].as_u64().expect("a count")
     }
 
-    /// The reasons that `lockkeeper status` gives, and its exit status.
+    /// Exit status and reasons of `lockkeeper status`.
     fn status(&self) -> (Option<i32>, Vec<String>) {
         let output = support::lockkeeper(&[&"status", &"--json", &"--file", &self.path("status.json")]);
         let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -80,7 +81,7 @@ impl Place {
     }
 }
 
-/// Waits until something is so.
+/// Waits until `is_so` holds for what `look` returns, and returns it.
 fn eventually<T: std::fmt::Debug>(what: &str, look: impl Fn() -> T, is_so: impl Fn(&T) -> bool) -> T {
     let begun = Instant::now();
     loop {
@@ -93,24 +94,12 @@ fn eventually<T: std::fmt::Debug>(what: &str, look: impl Fn() -> T, is_so: impl 
     }
 }
 
-/// What tshark says about a file, one line of fields a packet; it must not complain.
-fn tshark(file: &Path, more: &[&str]) -> Vec<Vec<String>> {
-    let mut command = Command::new("tshark");
-    let output = command.arg("-r").arg(file).args(["-T", "fields"]).args(more).output();
-    let output = output.expect("tshark is installed (.ci/setup tshark)");
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    let complaints: Vec<&str> = errors.lines().filter(|line| !line.starts_with("Running as user")).collect();
-    assert!(output.status.success() && complaints.is_empty(), "{errors}");
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
-}
-
 fn content(packets: &[Packet]) -> Vec<(i64, &[u8])> {
     packets.iter().map(|packet| (packet.time, packet.bytes.as_slice())).collect()
 }
 
 #[test]
-fn everything_that_is_heard_is_recorded_as_beside_it_and_a_replay_tells_what_the_sensor_told() {
+fn a_recording_is_complete_and_its_replay_raises_the_same_alerts() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let place = Place::new("", "");
     let beside = place.path("beside.pcap");
@@ -118,7 +107,7 @@ fn everything_that_is_heard_is_recorded_as_beside_it_and_a_replay_tells_what_the
     let day = packets("day.pcapng");
     hub.record("span", &beside, || hub.send("send", &day));
     let expected = rewrite::read(&beside);
-    // While it runs, a second after the last packet at the latest.
+    // Flushed while the sensor runs, within a second after the last packet.
     eventually("the last packet", || place.recorded().len(), |count| *count == expected.len());
     let (status, said) = sensor.stop();
     assert_eq!(status.code(), Some(0), "{said}");
@@ -136,7 +125,7 @@ fn everything_that_is_heard_is_recorded_as_beside_it_and_a_replay_tells_what_the
 }
 
 #[test]
-fn evidence_is_written_on_a_quiet_network_and_the_oldest_makes_room_after_a_restart_too() {
+fn evidence_is_written_on_a_quiet_network_and_the_oldest_file_is_removed_also_after_a_restart() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let place = Place::new("packets = 4\nfiles = 2", "");
     let note = place.path("disk/evidence/notes.pcapng");
@@ -145,7 +134,7 @@ fn evidence_is_written_on_a_quiet_network_and_the_oldest_makes_room_after_a_rest
     let sensor = place.sensor(&hub);
     let write = packets("undeclared-write.pcap");
     hub.send("send", &write);
-    // Nothing follows.
+    // No packet follows.
     let first = eventually("the evidence", ours, |files| !files.is_empty()).remove(0);
     let fields = tshark(&first, &["-Y", "frame.comment", "-e", "frame.comment", "-e", "frame.interface_name"]);
     let name = first.file_stem().and_then(|stem| stem.to_str()).expect("a name");
@@ -165,14 +154,14 @@ fn evidence_is_written_on_a_quiet_network_and_the_oldest_makes_room_after_a_rest
 }
 
 #[test]
-fn a_recording_keeps_the_latest_and_goes_on_in_a_new_file_after_a_restart() {
+fn a_recording_keeps_the_latest_packets_and_continues_in_a_new_file_after_a_restart() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let place = Place::new("", "size_mib = 2\nfile_mib = 1");
     let size = || -> u64 {
         let files = place.files("disk/packets");
         files.iter().map(|file| file.metadata().map_or(0, |about| about.len())).sum()
     };
-    // Frames of nothing that is decoded, each of them different.
+    // Frames without a decoder, each different.
     let frame = |number: u32| {
         let mut bytes = vec![0; 1400];
         bytes[..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xB5]);
@@ -199,22 +188,22 @@ fn a_recording_keeps_the_latest_and_goes_on_in_a_new_file_after_a_restart() {
     assert_eq!(place.recorded().last().and_then(number), Some(4000));
 }
 
-/// A small disk, mounted on a folder until it is dropped.
+/// A small tmpfs, mounted on a folder until dropped.
 struct Disk(PathBuf);
 
 impl Disk {
-    /// None where nothing can be mounted.
+    /// `None` if nothing can be mounted and the run allows that.
     fn mount(folder: PathBuf) -> Option<Self> {
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "lockkeeper-test"]).arg(&folder).output();
         if mounted.as_ref().is_ok_and(|mounted| mounted.status.success()) {
             return Some(Self(folder));
         }
-        eprintln!("SKIPPED: nothing can be mounted here: {mounted:?}");
+        missing(MOUNT, &format!("{mounted:?}"));
         None
     }
 
-    /// Leaves no room on it.
+    /// Fills the disk.
     fn fill(&self) {
         std::fs::write(self.0.join("filler"), vec![0; 9 << 20]).expect_err("more than there is room for");
     }
@@ -232,7 +221,7 @@ impl Drop for Disk {
 }
 
 #[test]
-fn a_full_disk_is_told_and_waited_for_and_then_nothing_is_missing() {
+fn a_full_disk_is_reported_and_writing_resumes_without_a_loss() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let place = Place::new("packets = 2", "size_mib = 2\nfile_mib = 1");
     let Some(disk) = Disk::mount(place.path("disk")) else { return };
@@ -241,7 +230,7 @@ fn a_full_disk_is_told_and_waited_for_and_then_nothing_is_missing() {
     let (write, scan) = (packets("undeclared-write.pcap"), packets("function-scan.pcap"));
     hub.record("span", &beside, || {
         hub.send("send", &write);
-        // Before the disk is full, so that the next line ends where there is no room any more.
+        // Before the disk is full, so that the next line is cut off by its end.
         eventually("an alert", || place.told(), |told| !told.is_empty());
         disk.fill();
         hub.send("send", &scan);
@@ -251,7 +240,7 @@ fn a_full_disk_is_told_and_waited_for_and_then_nothing_is_missing() {
     let (code, _) = eventually("every reason", || place.status(), is_all);
     assert_eq!(code, Some(1));
     disk.clear();
-    // Nothing more is sent.
+    // No more packets are sent.
     eventually("all well", || place.status(), |(code, _)| *code == Some(0));
     let (status, said) = sensor.stop();
     assert_eq!(status.code(), Some(0), "{said}");
@@ -263,7 +252,7 @@ fn a_full_disk_is_told_and_waited_for_and_then_nothing_is_missing() {
     }
     let expected = rewrite::read(&beside);
     assert!(content(&place.recorded()) == content(&expected), "{} of {}", place.recorded().len(), expected.len());
-    // While the sensor waited, time went on for requests without an answer; the replay ends with its last packet.
+    // Requests without a response timed out while the sensor waited; the replay ends with its last packet.
     let told = |alerts: &str| {
         let mut told = essence(alerts);
         told.iter_mut().for_each(|alert| drop(alert["outcome"].take()));
@@ -276,7 +265,7 @@ fn a_full_disk_is_told_and_waited_for_and_then_nothing_is_missing() {
 }
 
 #[test]
-fn folders_that_were_removed_are_made_again_and_a_file_of_alerts_that_was_moved_away_is_begun_again() {
+fn removed_folders_and_a_moved_alert_file_are_created_again() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let place = Place::new("packets = 2", "");
     let sensor = place.sensor(&hub);
@@ -298,5 +287,5 @@ fn folders_that_were_removed_are_made_again_and_a_file_of_alerts_that_was_moved_
     assert_eq!((place.lost("recording_dropped"), place.lost("output_not_written")), (0, 0));
 }
 
-/// Longer than anything that is waited for takes, on a busy machine too.
+/// Longer than any awaited event takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,5 +1,4 @@
-//! Another policy while traffic goes on: no packet and no conversation is lost, and what is told names the policy by which
-//! it was judged.
+//! A policy change during traffic loses no packet and no flow, and each alert names the policy of its verdict.
 #![allow(clippy::disallowed_types, reason = "a test keeps what is told in a place that it shares")]
 
 mod support;
@@ -19,7 +18,7 @@ use lockkeeper::record::{Rendered, SensorAlert, SensorRule};
 use serde_json::Value;
 use support::{plant, root};
 
-/// A capture that comes packet by packet; an order is given before one of them.
+/// A source that delivers one packet a block and sends control commands before chosen packets.
 struct Slow {
     packets: Vec<(Packet, Vec<u8>)>,
     captures: Vec<Capture>,
@@ -31,7 +30,7 @@ struct Slow {
 impl Source for Slow {
     fn fill(&mut self, block: &mut Block) -> Result<bool, Error> {
         block.clear();
-        // What was ordered while a block is awaited comes before it.
+        // A command sent while the pipeline waits for a block is executed before the block.
         while self.commands.first().is_some_and(|(before, _)| *before == self.next) {
             self.control.send(self.commands.remove(0).1).expect("room");
         }
@@ -51,7 +50,7 @@ impl Source for Slow {
     }
 }
 
-/// Keeps what is told.
+/// Collects the published alerts.
 struct Kept(Arc<Mutex<Vec<Value>>>);
 
 impl Publisher for Kept {
@@ -65,7 +64,7 @@ impl Publisher for Kept {
     }
 }
 
-/// Watches a capture with orders, each before a packet; returns what was told, and what it came to.
+/// Watches a capture with commands, each before a packet; returns the alerts and the final counts.
 fn watch(
     capture: &str,
     policy: &Arc<Policy>,
@@ -96,14 +95,14 @@ fn load(path: &Path) -> Arc<Policy> {
     Arc::new(Policy::load(path).expect("a sound policy"))
 }
 
-/// The plant's policy with something else in place of a text.
+/// The plant's policy with `to` in place of `from`.
 fn changed(from: &str, to: &str) -> Arc<Policy> {
     let text = std::fs::read_to_string(plant()).expect("a policy");
     assert!(text.contains(from), "{from} is not in the policy");
     Arc::new(Policy::parse("plant.toml", &text.replace(from, to)).expect("a sound policy"))
 }
 
-/// What makes a violation the same one, whatever the policy and whenever it is.
+/// The identity of a violation, independent of policy and time.
 fn subject(alert: &Value) -> String {
     let hosts = ["client", "server"].map(|end| alert[end]["ip"].to_string());
     let operation = ["function", "target"].map(|part| alert["operation"][part].to_string());
@@ -111,7 +110,7 @@ fn subject(alert: &Value) -> String {
 }
 
 #[test]
-fn the_same_policy_again_changes_nothing_but_that_violations_are_told_anew() {
+fn loading_the_same_policy_again_only_reports_violations_again() {
     let policy = load(&plant());
     for workers in [1, 3] {
         let (plain, plainly) = watch("day.pcapng", &policy, workers, Vec::new());
@@ -128,7 +127,7 @@ fn the_same_policy_again_changes_nothing_but_that_violations_are_told_anew() {
 }
 
 #[test]
-fn what_is_permitted_until_the_change_is_told_from_then_on_in_the_same_conversation() {
+fn operations_permitted_only_by_the_old_policy_are_reported_after_the_change() {
     let strict = changed("{ op = \"write\"", "{ op = \"time\"");
     let (before, _) = watch("normal-polling.pcap", &load(&plant()), 1, Vec::new());
     assert!(before.iter().all(|alert| alert["kind"] != "violation"), "{before:#?}");
@@ -146,11 +145,11 @@ fn what_is_permitted_until_the_change_is_told_from_then_on_in_the_same_conversat
 }
 
 #[test]
-fn an_alert_of_the_old_policy_still_gets_its_outcome() {
+fn an_alert_under_the_old_policy_still_gets_its_outcome() {
     let (plain, _) = watch("undeclared-write.pcap", &load(&plant()), 1, Vec::new());
     let first = plain.iter().find(|alert| alert["rule"] == "operation.undeclared").expect("a violation");
     let packet = first["evidence"]["packet"].as_u64().expect("a packet") as usize;
-    // The request is told, then the policy changes, then comes the answer.
+    // The policy changes between the request, which raises an alert, and its response.
     let free = ControlCommand::Policy(Arc::new(Policy::permissive()));
     let (told, _) = watch("undeclared-write.pcap", &load(&plant()), 1, vec![(packet, free)]);
     let last = told.iter().rfind(|alert| alert["id"] == first["id"]).expect("the same alert");
@@ -160,7 +159,7 @@ fn an_alert_of_the_old_policy_still_gets_its_outcome() {
 }
 
 #[test]
-fn a_conversation_that_no_flow_permits_any_more_is_told_at_once() {
+fn a_conversation_that_no_flow_permits_any_more_is_reported_at_once() {
     let closed = changed("port     = 502", "port     = 503");
     let (told, watched) = watch("normal-polling.pcap", &load(&plant()), 2, vec![(100, ControlCommand::Policy(closed))]);
     let is_undeclared = |alert: &&Value| alert["rule"] == "flow.undeclared-protocol" && alert["operation"].is_null();
@@ -174,7 +173,7 @@ fn a_conversation_that_no_flow_permits_any_more_is_told_at_once() {
 }
 
 #[test]
-fn what_the_sensor_tells_about_itself_comes_out_with_the_rest() {
+fn alerts_about_the_sensor_are_published_with_their_counts() {
     let own = |time| SensorAlert {
         rule: SensorRule::CaptureLoss,
         about: "eth1".to_owned(),

@@ -1,4 +1,4 @@
-//! What a user sees: the program run from outside, on real captures and on bad input.
+//! The program run from outside, on real captures and on bad input.
 
 mod support;
 
@@ -6,27 +6,48 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{alerts, lines, lockkeeper, plant, replay, rewrite, root, shipped};
+use support::{alerts, golden, lines, lockkeeper, plant, replay, require, rewrite, root, shipped};
 
-/// `LOCKKEEPER_BLESS=1` writes the expected output anew; read the difference before it is committed.
+/// `LOCKKEEPER_BLESS=1` writes the expected alerts anew; review the difference before it is committed.
 #[test]
-fn every_shipped_capture_gives_the_alerts_that_lie_beside_it() {
+fn every_shipped_capture_gives_its_expected_alerts() {
     for capture in shipped() {
-        let expected = capture.with_extension("alerts.jsonl");
-        let found = alerts(&capture);
-        if std::env::var_os("LOCKKEEPER_BLESS").is_some() {
-            std::fs::write(&expected, &found).expect("a written expectation");
-        }
-        let expected = std::fs::read_to_string(&expected).unwrap_or_default();
-        for (line, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
-            assert_eq!(found, expected, "{} alert {}", capture.display(), line + 1);
-        }
-        assert_eq!(found.lines().count(), expected.lines().count(), "{}", capture.display());
+        golden::check(&capture, &alerts(&capture));
     }
 }
 
 #[test]
-fn every_shipped_capture_counts_as_wireshark_does() {
+fn every_file_of_expected_alerts_is_short_enough_to_be_reviewed() {
+    for capture in shipped() {
+        let sizes = ["alerts.jsonl", "alerts.json"]
+            .map(|ending| std::fs::metadata(capture.with_extension(ending)).map_or(0, |file| file.len() as usize));
+        assert!(sizes.iter().all(|size| *size <= golden::LONGEST), "{}: {sizes:?}", capture.display());
+    }
+}
+
+#[test]
+fn a_change_of_one_counted_alert_is_shown_with_its_rule() {
+    let before = alerts(&root().join("pcaps/day.pcapng"));
+    let differences = |after: &str| {
+        let [before, after] = [&before, after].map(|alerts| golden::summary(alerts).to_string());
+        golden::different_counts(&before, &after)
+    };
+    assert!(differences(&before).is_empty());
+
+    let line =
+        before.lines().rfind(|line| line.contains("\"rule\":\"value.out-of-limits\"")).expect("a forbidden value");
+    let changed = differences(&before.replace(line, &line.replace("\"message\":\"", "\"message\":\"X")));
+    let paths: Vec<&str> = changed.iter().filter_map(|line| line.split(": ").next()).collect();
+    assert_eq!(paths, ["/rules/value.out-of-limits/high/sha256", "/sha256"], "{changed:#?}");
+
+    let missing = differences(&before.replace(&format!("{line}\n"), ""));
+    assert!(missing.iter().any(|line| line.starts_with("/alerts: expected 408, found 407")), "{missing:#?}");
+    let counted = |line: &&String| line.starts_with("/counts/value.out-of-limits/high/SCADA");
+    assert_eq!(missing.iter().filter(counted).count(), 1, "{missing:#?}");
+}
+
+#[test]
+fn counts_of_shipped_captures_equal_wiresharks() {
     let truth = std::fs::read_to_string(root().join("pcaps/wireshark.jsonl")).expect("the counts ship");
     for truth in lines(&truth) {
         let name = truth["path"].as_str().expect("a path");
@@ -38,7 +59,7 @@ fn every_shipped_capture_counts_as_wireshark_does() {
             let ours = counts(&stats["pdus"][protocol][group]);
             let theirs = counts(&truth[protocol][group]);
             if truth[protocol][group].is_null() {
-                continue; // Wireshark cannot tell
+                continue; // Wireshark cannot distinguish them
             }
             match KNOWN_BETTER.iter().find(|(capture, of, ..)| *capture == name && of == group) {
                 Some((.., key, count, why)) => {
@@ -51,7 +72,7 @@ fn every_shipped_capture_counts_as_wireshark_does() {
     }
 }
 
-/// Where Wireshark counts otherwise: capture, group, key, what was sent (`pcaps/README.md`), and why.
+/// Differences from Wireshark: capture, group, key, the number that was sent (`pcaps/README.md`), and why.
 const KNOWN_BETTER: [(&str, &str, &str, u64, &str); 3] = [
     ("pipelined.pcap", "requests", "3", 13, "one request begins at the very end of a segment, inside its header"),
     ("rtu-over-tcp.pcap", "requests", "4", 6, "two requests were sent in two segments each"),
@@ -59,12 +80,8 @@ const KNOWN_BETTER: [(&str, &str, &str, u64, &str); 3] = [
 ];
 
 #[test]
-fn the_corpus_counts_as_wireshark_does_and_nothing_ends_the_program() {
-    let Some(corpus) = std::env::var_os("LOCKKEEPER_CORPUS") else {
-        eprintln!("LOCKKEEPER_CORPUS is not set: nothing compared");
-        return;
-    };
-    let corpus = Path::new(&corpus);
+fn counts_of_the_corpus_equal_wiresharks_and_no_capture_ends_the_program() {
+    let Some(corpus) = require::corpus() else { return };
     let truth = std::fs::read_to_string(corpus.join("truth.jsonl")).expect("ground truth");
     for truth in lines(&truth) {
         let name = truth["path"].as_str().expect("a path");
@@ -77,7 +94,7 @@ fn the_corpus_counts_as_wireshark_does_and_nothing_ends_the_program() {
             if truth[protocol].is_null() {
                 assert!(ours.is_null(), "{name}: {ours} where there is no {protocol}");
             }
-            // Of OPC UA everything equals what Wireshark counts, also where the other counter disagrees with it.
+            // Counts of OPC UA equal Wireshark's, also where the other counter disagrees with it.
             let is_agreed = truth["own_crosscheck"][crosscheck] == "same" || protocol == "opcua";
             if is_agreed && !READ_BETTER.iter().any(|(capture, of)| name.ends_with(capture) && *of == protocol) {
                 for group in groups {
@@ -85,7 +102,7 @@ fn the_corpus_counts_as_wireshark_does_and_nothing_ends_the_program() {
                 }
             }
         }
-        // Where two other counters disagree, `protocols/DIFFERENCES.md` says what the bytes are.
+        // Where the two other counters disagree, `protocols/DIFFERENCES.md` explains the bytes.
         for (capture, group, key, count) in SETTLED {
             if name.ends_with(capture) {
                 assert_eq!(counts(&ours[group]).get(key), Some(&count), "{name} {group} {key}");
@@ -95,16 +112,12 @@ fn the_corpus_counts_as_wireshark_does_and_nothing_ends_the_program() {
 }
 
 #[test]
-fn the_corpus_counts_s7comm_plus_as_another_counter_does() {
-    let Some(corpus) = std::env::var_os("LOCKKEEPER_CORPUS") else {
-        eprintln!("LOCKKEEPER_CORPUS is not set: nothing compared");
-        return;
-    };
-    let corpus = Path::new(&corpus);
+fn s7comm_plus_counts_of_the_corpus_equal_another_counters() {
+    let Some(corpus) = require::corpus() else { return };
     let truth = std::fs::read_to_string(corpus.join("truth.jsonl")).expect("ground truth");
     let compared = |truth: &&Value| {
         let name = truth["path"].as_str().unwrap_or_default();
-        // One PDU of 17 bytes in a conversation of S7comm: see `protocols/DIFFERENCES.md`.
+        // One PDU of 17 bytes in an S7comm flow: see `protocols/DIFFERENCES.md`.
         !truth["s7commplus_own_count"].is_null() && !name.ends_with("arkime_synthetic.pcap")
     };
     for truth in lines(&truth).iter().filter(compared) {
@@ -123,10 +136,10 @@ fn the_corpus_counts_s7comm_plus_as_another_counter_does() {
     }
 }
 
-/// Where more is read than Wireshark does: see `protocols/DIFFERENCES.md`.
+/// Captures of which Wireshark reads less: see `protocols/DIFFERENCES.md`.
 const READ_BETTER: [(&str, &str); 1] = [("boofuzz_nova/pcap/opcua.pcap", "opcua")];
 
-/// Settled by the bytes: capture, group, key, count.
+/// Counts decided by the bytes where counters disagree: capture, group, key, count.
 const SETTLED: [(&str, &str, &str, u64); 4] = [
     ("modbusBig.pcap", "requests", "1", 1387),
     ("modbusBig.pcap", "responses", "1", 1388),
@@ -134,7 +147,7 @@ const SETTLED: [(&str, &str, &str, u64); 4] = [
     ("arkime_synthetic.pcap", "responses", "3", 4),
 ];
 
-/// What is compared of `pdus`: the protocol, the name under which the ground truth says that two counters agree, groups.
+/// Compared groups of `pdus`: protocol, the member of the ground truth that marks agreement of two counters, groups.
 const COMPARED: [(&str, &str, &[&str]); 3] = [
     ("modbus", "modbus", &MODBUS_GROUPS),
     ("s7comm", "s7", &["rosctr_func", "userdata", "pi_services"]),
@@ -143,7 +156,7 @@ const COMPARED: [(&str, &str, &[&str]); 3] = [
 
 const MODBUS_GROUPS: [&str; 5] = ["requests", "responses", "exceptions_fc_code", "diagnostic_subfunc", "mei"];
 
-/// KiB of resident memory that no capture of the corpus may need.
+/// Most resident memory that any capture of the corpus may need, KiB.
 const MEMORY_LIMIT: u64 = 512 * 1024;
 
 fn counts(group: &Value) -> BTreeMap<String, u64> {
@@ -156,7 +169,7 @@ fn stats(capture: &Path) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// Counts, and the most memory that it took to make them, in KiB.
+/// The counts, and the peak resident memory, KiB.
 fn stats_and_memory(capture: &Path) -> (Value, u64) {
     let script = r#"ulimit -v 4194304; exec "$@""#;
     let mut child = std::process::Command::new("bash")
@@ -180,11 +193,11 @@ fn stats_and_memory(capture: &Path) -> (Value, u64) {
 }
 
 #[test]
-fn a_gap_in_a_stream_costs_the_pdus_in_it_and_nothing_after() {
+fn a_gap_in_a_stream_loses_only_the_pdus_in_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let packets = rewrite::read(&root().join("pcaps/normal-polling.pcap"));
     let whole = requests(&root().join("pcaps/normal-polling.pcap"));
-    // Any one packet of the first hundred: at most one request and the answer to it are gone, and it shows.
+    // Without any one of the first hundred packets, at most one request and its response are missing, and the gap is counted.
     for missing in (10..100).step_by(7) {
         let mut rest = packets.clone();
         rest.remove(missing);
@@ -196,7 +209,7 @@ fn a_gap_in_a_stream_costs_the_pdus_in_it_and_nothing_after() {
 }
 
 #[test]
-fn a_flow_joined_in_the_middle_is_decoded_from_its_first_boundary_on() {
+fn a_flow_joined_midstream_is_decoded_from_its_first_boundary_on() {
     let stats = stats(&root().join("pcaps/midstream.pcap"));
     assert_eq!(stats["losses"]["midstream_flows"], 1);
     assert!(stats["operations"]["modbus"]["read"].as_u64() > Some(0), "{stats}");
@@ -204,7 +217,7 @@ fn a_flow_joined_in_the_middle_is_decoded_from_its_first_boundary_on() {
 }
 
 #[test]
-fn a_stop_a_download_and_a_write_cut_in_two_are_alerts_midstream_behind_a_lost_segment() {
+fn a_stop_a_download_and_a_split_write_raise_alerts_midstream_behind_a_lost_segment() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = root().join("pcaps/s7-attack.pcap");
     let (packets, path) = (rewrite::read(&capture), folder.path().join("cut.pcap"));
@@ -213,7 +226,7 @@ fn a_stop_a_download_and_a_write_cut_in_two_are_alerts_midstream_behind_a_lost_s
         let alert = whole.iter().find(|alert| alert["operation"]["function"] == function).expect("an attack");
         let at = alert["evidence"]["packet"].as_u64().expect("a packet") as usize - 1;
         let ways = |packet: &rewrite::Packet| packet.bytes.get(26..34).map(<[u8]>::to_vec);
-        // What the attacker sent before is lost; of the rest, some packets before that are there.
+        // The capture begins some packets before the attack, and the segment in front of the attack is lost.
         let speaks =
             |other: &usize| rewrite::payload(&packets[*other]) > 0 && ways(&packets[*other]) == ways(&packets[at]);
         let lost = (0..at).rev().find(speaks).expect("something was sent before");
@@ -231,7 +244,7 @@ fn a_stop_a_download_and_a_write_cut_in_two_are_alerts_midstream_behind_a_lost_s
 }
 
 #[test]
-fn what_touches_logic_without_the_required_password_is_an_alert() {
+fn access_to_logic_without_the_required_password_raises_an_alert() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = root().join("pcaps/s7-violations.pcap");
     let transactions = lines(&replay(&capture, &[&"--policy", &plant(), &"--transactions", &"-"]));
@@ -255,10 +268,10 @@ fn requests(capture: &Path) -> u64 {
 }
 
 #[test]
-fn the_broadcast_address_of_a_zone_is_no_unknown_host() {
+fn the_broadcast_address_of_a_zone_is_not_an_unknown_host() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut packets = rewrite::read(&root().join("pcaps/udp.pcap"));
-    // PLC-BRIDGE becomes everybody in its zone: the last byte of either IPv4 address, behind 14 bytes of Ethernet.
+    // PLC-BRIDGE becomes the broadcast address of its zone: the last byte of both IPv4 addresses, behind 14 bytes of Ethernet.
     for packet in &mut packets {
         for address in [26..30, 30..34] {
             if packet.bytes.get(address.clone()) == Some(&[10, 20, 10, 12]) {
@@ -324,7 +337,7 @@ fn bad_input_gives_one_clear_error_and_status_2() {
 }
 
 #[test]
-fn a_capture_that_is_cut_off_is_used_up_to_the_cut_and_the_cut_is_reported() {
+fn a_truncated_capture_is_read_up_to_its_end_and_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let whole = std::fs::read(root().join("pcaps/undeclared-write.pcap")).expect("a capture");
     let path = folder.path().join("undeclared-write.pcap");
@@ -338,7 +351,7 @@ fn a_capture_that_is_cut_off_is_used_up_to_the_cut_and_the_cut_is_reported() {
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_one_error_and_costs_no_other_output() {
+fn an_unwritable_output_is_one_error_and_leaves_the_others_complete() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let stats = folder.path().join("stats.json");
     let capture = root().join("pcaps/undeclared-write.pcap");
@@ -353,7 +366,7 @@ fn an_output_that_cannot_be_written_is_one_error_and_costs_no_other_output() {
 }
 
 #[test]
-fn a_policy_with_five_mistakes_gives_five_complaints_each_with_its_place() {
+fn a_policy_with_five_mistakes_gives_five_errors_with_their_places() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("five.toml");
     std::fs::write(&path, FIVE_MISTAKES).expect("a written policy");
@@ -392,7 +405,7 @@ allow = [{ op = "read" }]
 "#;
 
 #[test]
-fn every_shipped_policy_satisfies_the_check() {
+fn every_shipped_policy_passes_the_check() {
     let mut checked = 0;
     for entry in std::fs::read_dir(root().join("rules")).expect("the rules ship") {
         let path = entry.expect("a readable folder").path();
@@ -427,7 +440,7 @@ fn standard_input_and_folders_are_read_like_files() {
 }
 
 #[test]
-fn files_of_a_folder_that_are_no_captures_are_named_when_they_are_left_out() {
+fn files_of_a_folder_that_are_not_captures_are_skipped_by_name() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::copy(root().join("pcaps/undeclared-write.pcap"), folder.path().join("day.pcap")).expect("a copy");
     for number in 1..=5 {

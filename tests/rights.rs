@@ -1,4 +1,4 @@
-//! What a running sensor may do: nothing but look at packets and tell what it saw.
+//! A running sensor has no rights beyond capturing packets and reporting.
 #![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
 #![allow(clippy::print_stdout, reason = "a test tells another process what came of it")]
 #![allow(dead_code, reason = "the network of the live tests can do more than is needed here")]
@@ -21,6 +21,7 @@ use place::{Place, Process, scrape};
 use rustix::process::Signal;
 use sensor::{Sensor, wait_for};
 use serde_json::Value;
+use support::require::{LANDLOCK, missing};
 use support::{plant, rewrite, root};
 use tries::is_refused_by_landlock;
 
@@ -28,7 +29,7 @@ fn packets() -> Vec<rewrite::Packet> {
     rewrite::read(&root().join("pcaps/undeclared-write.pcap"))
 }
 
-/// What each thread of a process has, by the names of `/proc/PID/status`.
+/// The fields of `/proc/PID/status` for each thread of a process.
 fn threads(process: u32) -> Vec<BTreeMap<String, String>> {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
     let status = tasks.map(|task| std::fs::read_to_string(task.expect("a thread").path().join("status")));
@@ -39,7 +40,7 @@ fn threads(process: u32) -> Vec<BTreeMap<String, String>> {
     status.map(|text| fields(text.expect("readable"))).collect()
 }
 
-/// Every thread has given up what it could.
+/// Asserts that every thread has dropped its capabilities and is confined.
 fn assert_without_rights(process: u32) {
     let threads = threads(process);
     assert!(threads.len() >= 4, "a reader, a keeper, the health, the broker: {threads:#?}");
@@ -53,7 +54,7 @@ fn assert_without_rights(process: u32) {
 }
 
 #[test]
-fn not_one_frame_leaves_a_monitored_interface_in_the_whole_life_of_a_sensor_that_does_all_it_can() {
+fn a_sensor_that_uses_every_feature_sends_no_frame_on_a_monitored_interface() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     hub.ip(&["link", "set", "lo", "up"]);
     let mut place = Place::new(
@@ -69,7 +70,7 @@ fn not_one_frame_leaves_a_monitored_interface_in_the_whole_life_of_a_sensor_that
     assert!(hub.frames_received_by("span") > 0, "the counter of frames does not count");
 }
 
-/// Start, traffic, all that is told and to whom, another policy, an interface that goes and comes back, and the end.
+/// Start, traffic, every output, a reload, an interface that is removed and returns, and the end.
 fn whole_life(hub: &Hub, place: &Place, policy: &Path) {
     let sensor = place.sensor(hub);
     let told = place.file("alerts.jsonl");
@@ -86,7 +87,7 @@ fn whole_life(hub: &Hub, place: &Place, policy: &Path) {
     assert!(scrape(hub, 9470).contains(&format!("lockkeeper_confinement{{level=\"{level}\"}} 1.0")));
 
     let text = std::fs::read_to_string(policy).expect("a policy");
-    // As editors do it: another file takes the name.
+    // Editors replace a file by renaming another one.
     std::fs::write(policy.with_extension("new"), format!("{text}\n[zoen.x]\n")).expect("written");
     std::fs::rename(policy.with_extension("new"), policy).expect("replaced");
     wait_for(&told, "the rejection", |alert| alert["rule"] == "policy.rejected");
@@ -115,7 +116,7 @@ fn whole_life(hub: &Hub, place: &Place, policy: &Path) {
 }
 
 #[test]
-fn what_a_confined_process_tries_is_refused_and_what_it_needs_is_not() {
+fn a_confined_process_can_do_only_what_it_needs() {
     let Some(hub) = Hub::new(&["span"]) else { return };
     hub.ip(&["link", "set", "lo", "up"]);
     let before = hub.frames_sent_by("span");
@@ -133,7 +134,7 @@ fn what_a_confined_process_tries_is_refused_and_what_it_needs_is_not() {
     assert_eq!(tried.len(), tries::EXPECTED.len(), "it ended before it had tried all: {said}{errors}");
     let has_landlock = tried[tries::LANDLOCK] == "0";
     if !has_landlock {
-        eprintln!("SKIPPED: what Landlock refuses, because this kernel has not all of it");
+        missing(LANDLOCK, "confine() reports a lower level");
     }
     let expected = tries::EXPECTED.iter();
     for (what, number) in expected.filter(|(what, number)| has_landlock || !is_refused_by_landlock(what, *number)) {
@@ -144,7 +145,7 @@ fn what_a_confined_process_tries_is_refused_and_what_it_needs_is_not() {
 }
 
 #[test]
-fn an_interface_that_was_deleted_and_made_again_ends_a_sensor_so_that_it_is_started_again() {
+fn a_recreated_interface_ends_a_sensor_so_that_it_is_restarted() {
     let Some(hub) = Hub::new(&["send", "span", "other"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let told = folder.path().join("alerts.jsonl");
@@ -153,7 +154,7 @@ fn an_interface_that_was_deleted_and_made_again_ends_a_sensor_so_that_it_is_star
     let sensor = start();
     hub.ip(&["link", "del", "span"]);
     wait_for(&told, "the interface", |alert| alert["rule"] == "own.interface-gone");
-    // The other one is heard meanwhile.
+    // The sensor still captures on the other interface.
     hub.send("send", &packets());
     wait_for(&told, "the write", |alert| alert["rule"] == "operation.undeclared");
     hub.plug("span");
@@ -167,7 +168,7 @@ fn an_interface_that_was_deleted_and_made_again_ends_a_sensor_so_that_it_is_star
 }
 
 #[test]
-fn a_sensor_that_is_told_to_keeps_its_rights_and_says_so() {
+fn a_sensor_with_confinement_switched_off_keeps_its_rights_and_logs_it() {
     let Some(hub) = Hub::new(&["span"]) else { return };
     let place = Place::new("");
     let config = place.file("lockkeeper.toml");

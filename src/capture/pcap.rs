@@ -1,7 +1,7 @@
 //! The pcap format (draft-ietf-opsawg-pcap) with the modified headers of its relatives.
 
 use super::LinkType;
-use super::reader::{ByteOrder, MAX_CAPTURED, Sink, Stop};
+use super::records::{ByteOrder, MAX_CAPTURED, Sink, WalkEnd};
 
 /// What a magic number says about the rest of the file.
 struct Variant {
@@ -31,15 +31,15 @@ pub(super) struct Parser {
     variant: &'static Variant,
     order: ByteOrder,
     /// What the file header said, once it is read.
-    body: Option<Body>,
+    header: Option<FileHeader>,
 }
 
 /// What the file header says about every record.
 #[derive(Clone, Copy)]
-struct Body {
+struct FileHeader {
     link: LinkType,
     /// Written by a version before 2.4: captured and original length may have changed places.
-    early: bool,
+    may_swap_lengths: bool,
 }
 
 impl Parser {
@@ -48,7 +48,7 @@ impl Parser {
         let magic = *head.first_chunk::<4>()?;
         [ByteOrder::Little, ByteOrder::Big].into_iter().find_map(|order| {
             let variant = VARIANTS.iter().find(|variant| variant.magic == order.u32(magic))?;
-            Some(Self { variant, order, body: None })
+            Some(Self { variant, order, header: None })
         })
     }
 
@@ -58,82 +58,86 @@ impl Parser {
     }
 
     /// Hands every complete record at the start of `bytes` to `sink`. Returns the bytes used, and why it stopped.
-    pub(super) fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, Stop) {
-        let Some(body) = self.body else {
-            return self.file_header(bytes, sink);
+    pub(super) fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, WalkEnd) {
+        let Some(header) = self.header else {
+            return self.read_file_header(bytes, sink);
         };
-        self.records(bytes, body, sink)
+        self.walk_records(bytes, header, sink)
     }
 
     /// Section 4 of the draft: magic, versions, two words that nobody uses, snap length, link type.
-    fn file_header(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, Stop) {
+    fn read_file_header(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, WalkEnd) {
         let size = self.variant.file_header;
         let Some((&header, _)) = bytes.split_first_chunk::<24>().filter(|_| bytes.len() >= size) else {
-            return (0, Stop::More(size));
+            return (0, WalkEnd::NeedsBytes(size));
         };
         let [_, _, _, _, a, b, c, d, .., e, f, g, h] = header;
         let (major, minor) = (self.order.u16([a, b]), self.order.u16([c, d]));
         if major < 2 {
-            return (0, Stop::Broken(format!("pcap version {major}.{minor} does not exist")));
+            return (0, WalkEnd::Broken(format!("pcap version {major}.{minor} does not exist")));
         }
         // The upper half holds the length of the frame check sequence, which the layers above tell from padding.
         let linktype = (self.order.u32([e, f, g, h]) & 0xffff) as u16;
-        let body = Body { link: LinkType::from_linktype(linktype), early: major == 2 && minor < 4 };
-        self.body = Some(body);
-        sink.place.advance(size);
-        let (used, stop) = self.records(bytes.get(size..).unwrap_or_default(), body, sink);
+        let header = FileHeader { link: LinkType::from_linktype(linktype), may_swap_lengths: major == 2 && minor < 4 };
+        self.header = Some(header);
+        sink.position.finish_record(size);
+        let (used, stop) = self.walk_records(bytes.get(size..).unwrap_or_default(), header, sink);
         (size + used, stop)
     }
 
-    fn records(&self, bytes: &[u8], body: Body, sink: &mut Sink<'_>) -> (usize, Stop) {
+    fn walk_records(&self, bytes: &[u8], header: FileHeader, sink: &mut Sink<'_>) -> (usize, WalkEnd) {
         // What nearly every capture is stands apart, so that its records are not asked for what they cannot be.
-        match (self.order, body.early) {
-            (ByteOrder::Little, false) => self.records_of(bytes, body.link, sink, u32::from_le_bytes, false),
-            (ByteOrder::Little, true) => self.records_of(bytes, body.link, sink, u32::from_le_bytes, true),
-            (ByteOrder::Big, early) => self.records_of(bytes, body.link, sink, u32::from_be_bytes, early),
+        match (self.order, header.may_swap_lengths) {
+            (ByteOrder::Little, false) => self.walk_records_of(bytes, header.link, sink, u32::from_le_bytes, false),
+            (ByteOrder::Little, true) => self.walk_records_of(bytes, header.link, sink, u32::from_le_bytes, true),
+            (ByteOrder::Big, may_swap_lengths) => {
+                self.walk_records_of(bytes, header.link, sink, u32::from_be_bytes, may_swap_lengths)
+            }
         }
     }
 
-    /// Section 5 of the draft: seconds, fraction, captured length, original length, the bytes. `is_early`: the lengths may
+    /// Section 5 of the draft: seconds, fraction, captured length, original length, the bytes. `may_swap_lengths`: the lengths may
     /// have changed places.
     #[inline(always)]
-    fn records_of(
+    fn walk_records_of(
         &self,
         bytes: &[u8],
         link: LinkType,
         sink: &mut Sink<'_>,
         number: impl Fn([u8; 4]) -> u32,
-        is_early: bool,
-    ) -> (usize, Stop) {
+        may_swap_lengths: bool,
+    ) -> (usize, WalkEnd) {
         let (header_size, unit) = (self.variant.record_header, i64::from(self.variant.unit));
         // Apart from the sink while this lasts, so that it is not written to memory at every packet.
-        let (mut rest, mut place) = (bytes, sink.place);
+        let (mut rest, mut position) = (bytes, sink.position);
         let stop = loop {
             let Some(([s0, s1, s2, s3, f0, f1, f2, f3, c0, c1, c2, c3, o0, o1, o2, o3], _)) = rest.split_first_chunk()
             else {
-                break Stop::More(header_size);
+                break WalkEnd::NeedsBytes(header_size);
             };
             let mut captured = number([*c0, *c1, *c2, *c3]);
             let mut original = number([*o0, *o1, *o2, *o3]);
-            if is_early && captured > original {
+            if may_swap_lengths && captured > original {
                 (captured, original) = (original, captured);
             }
             if captured > MAX_CAPTURED {
-                break Stop::Broken(format!("a record claims {captured} captured bytes; {MAX_CAPTURED} is the most"));
+                break WalkEnd::Broken(format!(
+                    "a record claims {captured} captured bytes; {MAX_CAPTURED} is the most"
+                ));
             }
             let size = header_size + captured as usize;
             let Some(next) = rest.get(size..) else {
-                break Stop::More(size);
+                break WalkEnd::NeedsBytes(size);
             };
             // 2^32 seconds are 4.3e18 ns: the sum stays below i64::MAX.
             let seconds = i64::from(number([*s0, *s1, *s2, *s3]));
             let fraction = i64::from(number([*f0, *f1, *f2, *f3]));
             let time = seconds * 1_000_000_000 + fraction * unit;
-            sink.packets.push(place.packet(time, link, header_size, captured, original));
-            place.advance(size);
+            sink.packets.push(position.next_packet(time, link, header_size, captured, original));
+            position.finish_record(size);
             rest = next;
         };
-        sink.place = place;
+        sink.position = position;
         (bytes.len() - rest.len(), stop)
     }
 }

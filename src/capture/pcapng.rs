@@ -4,7 +4,7 @@
 pub mod write;
 
 use super::LinkType;
-use super::reader::{ByteOrder, MAX_CAPTURED, MAX_RECORD, Sink, Stop};
+use super::records::{ByteOrder, MAX_CAPTURED, MAX_RECORD, Sink, WalkEnd};
 
 /// Walks the blocks of one pcapng file.
 pub(super) struct Parser {
@@ -22,7 +22,7 @@ struct Interface {
     snaplen: u32,
     resolution: Resolution,
     /// Nanoseconds to be added to every time (`if_tsoffset`).
-    shift: i64,
+    offset: i64,
     /// The last word of its statistics on packets dropped.
     dropped: u64,
 }
@@ -39,7 +39,7 @@ enum Resolution {
 }
 
 /// One block with its lengths checked.
-struct Whole<'a> {
+struct CheckedBlock<'a> {
     order: ByteOrder,
     kind: u32,
     /// Between the two lengths.
@@ -47,7 +47,7 @@ struct Whole<'a> {
 }
 
 /// A block cannot be right: why.
-type Wrong = String;
+type Invalid = String;
 
 impl Parser {
     /// The parser for a file that begins with `head`, if that is pcapng.
@@ -63,7 +63,7 @@ impl Parser {
 
     /// Hands the packets of every complete block at the start of `bytes` to `sink`. Returns the bytes used, and why it
     /// stopped.
-    pub(super) fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, Stop) {
+    pub(super) fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, WalkEnd) {
         let mut rest = bytes;
         let stop = loop {
             let (order, kind, size) = match self.block_header(rest) {
@@ -71,16 +71,16 @@ impl Parser {
                 Err(stop) => break stop,
             };
             let Some((block, next)) = rest.split_at_checked(size) else {
-                break if size > MAX_RECORD { Stop::Skip(size as u64) } else { Stop::More(size) };
+                break if size > MAX_RECORD { WalkEnd::Skip(size as u64) } else { WalkEnd::NeedsBytes(size) };
             };
             // A larger one is of no interest, and passed over alike whether it fits into this buffer or not.
             if size <= MAX_RECORD {
-                let taken = whole(order, kind, block).and_then(|whole| self.block(&whole, sink));
+                let taken = checked(order, kind, block).and_then(|block| self.parse_block(&block, sink));
                 if let Err(reason) = taken {
-                    break Stop::Broken(reason);
+                    break WalkEnd::Broken(reason);
                 }
             }
-            sink.place.advance(size);
+            sink.position.finish_record(size);
             rest = next;
         };
         (bytes.len() - rest.len(), stop)
@@ -88,44 +88,44 @@ impl Parser {
 
     /// Section 3.1: type and total length. A section header brings its own byte order (section 4.1).
     #[inline]
-    fn block_header(&self, bytes: &[u8]) -> Result<(ByteOrder, u32, usize), Stop> {
+    fn block_header(&self, bytes: &[u8]) -> Result<(ByteOrder, u32, usize), WalkEnd> {
         let Some(([k0, k1, k2, k3, l0, l1, l2, l3, m0, m1, m2, m3], _)) = bytes.split_first_chunk() else {
-            return Err(Stop::More(MIN_BLOCK));
+            return Err(WalkEnd::NeedsBytes(MIN_BLOCK));
         };
         let kind = [*k0, *k1, *k2, *k3];
         let order = if kind == SECTION_HEADER.to_be_bytes() {
-            section_order([*m0, *m1, *m2, *m3]).map_err(Stop::Broken)?
+            section_order([*m0, *m1, *m2, *m3]).map_err(WalkEnd::Broken)?
         } else {
-            self.order.ok_or_else(|| Stop::Broken("the first block is no section header".to_owned()))?
+            self.order.ok_or_else(|| WalkEnd::Broken("the first block is no section header".to_owned()))?
         };
         let size = order.u32([*l0, *l1, *l2, *l3]) as usize;
         if size < MIN_BLOCK {
-            return Err(Stop::Broken(format!("a block claims a length of {size}; {MIN_BLOCK} is the least")));
+            return Err(WalkEnd::Broken(format!("a block claims a length of {size}; {MIN_BLOCK} is the least")));
         }
         let kind = order.u32(kind);
-        if size > MAX_RECORD && is_read(kind) {
-            return Err(Stop::Broken(format!("a block claims a length of {size}; {MAX_RECORD} is the most")));
+        if size > MAX_RECORD && is_parsed(kind) {
+            return Err(WalkEnd::Broken(format!("a block claims a length of {size}; {MAX_RECORD} is the most")));
         }
         Ok((order, kind, size))
     }
 
     #[inline]
-    fn block(&mut self, block: &Whole<'_>, sink: &mut Sink<'_>) -> Result<(), Wrong> {
+    fn parse_block(&mut self, block: &CheckedBlock<'_>, sink: &mut Sink<'_>) -> Result<(), Invalid> {
         match block.kind {
             ENHANCED_PACKET => {
                 let id = block.u32_at(0).ok_or(SHORT)? as usize;
-                self.packet(block, id, sink)
+                self.parse_packet(block, id, sink)
             }
             PACKET => {
                 let id = block.u16_at(0).ok_or(SHORT)? as usize;
-                self.packet(block, id, sink)
+                self.parse_packet(block, id, sink)
             }
-            SIMPLE_PACKET => self.simple_packet(block, sink),
-            INTERFACE => self.interface(block),
-            STATISTICS => self.statistics(block),
-            SECRETS => secrets(block, sink),
+            SIMPLE_PACKET => self.parse_simple_packet(block, sink),
+            INTERFACE => self.parse_interface(block),
+            STATISTICS => self.parse_statistics(block),
+            SECRETS => parse_secrets(block, sink),
             SECTION_HEADER => {
-                self.section(block.order);
+                self.start_section(block.order);
                 Ok(())
             }
             _ => Ok(()),
@@ -133,7 +133,7 @@ impl Parser {
     }
 
     /// A new section forgets the interfaces of the one before.
-    fn section(&mut self, order: ByteOrder) {
+    fn start_section(&mut self, order: ByteOrder) {
         self.dropped_before = self.dropped();
         self.interfaces.clear();
         self.order = Some(order);
@@ -141,7 +141,7 @@ impl Parser {
 
     /// Enhanced packet block (section 4.3) and obsolete packet block (appendix A): they differ in where the interface is.
     #[inline]
-    fn packet(&mut self, block: &Whole<'_>, id: usize, sink: &mut Sink<'_>) -> Result<(), Wrong> {
+    fn parse_packet(&mut self, block: &CheckedBlock<'_>, id: usize, sink: &mut Sink<'_>) -> Result<(), Invalid> {
         let Some(([_, _, _, _, h0, h1, h2, h3, l0, l1, l2, l3, c0, c1, c2, c3, o0, o1, o2, o3], data)) =
             block.body.split_first_chunk()
         else {
@@ -155,13 +155,13 @@ impl Parser {
         if captured > MAX_CAPTURED || captured as usize > data.len() {
             return Err(format!("a packet claims {captured} captured bytes in a block with room for {}", data.len()));
         }
-        let time = interface.time(high << 32 | low);
-        sink.packet(time, interface.link, 8 + 20, captured, order.u32([*o0, *o1, *o2, *o3]));
+        let time = interface.nanoseconds(high << 32 | low);
+        sink.push_packet(time, interface.link, 8 + 20, captured, order.u32([*o0, *o1, *o2, *o3]));
         Ok(())
     }
 
     /// Section 4.4: only the original length; the interface is the first, the time is unknown.
-    fn simple_packet(&mut self, block: &Whole<'_>, sink: &mut Sink<'_>) -> Result<(), Wrong> {
+    fn parse_simple_packet(&mut self, block: &CheckedBlock<'_>, sink: &mut Sink<'_>) -> Result<(), Invalid> {
         let original = block.u32_at(0).ok_or(SHORT)?;
         let interface = self.interfaces.first().ok_or_else(|| no_interface(0))?;
         let limit = if interface.snaplen == 0 { original } else { interface.snaplen };
@@ -170,24 +170,24 @@ impl Parser {
         if captured > MAX_CAPTURED || captured as usize > room {
             return Err(format!("a packet claims {captured} captured bytes in a block with room for {room}"));
         }
-        sink.packet(sink.place.latest(), interface.link, 8 + 4, captured, original);
+        sink.push_packet(sink.position.latest_time(), interface.link, 8 + 4, captured, original);
         Ok(())
     }
 
     /// Section 4.2: link type, snap length, options.
-    fn interface(&mut self, block: &Whole<'_>) -> Result<(), Wrong> {
+    fn parse_interface(&mut self, block: &CheckedBlock<'_>) -> Result<(), Invalid> {
         if self.interfaces.len() == MAX_INTERFACES {
             return Err(format!("a section describes more than {MAX_INTERFACES} interfaces"));
         }
         let link = LinkType::from_linktype(block.u16_at(0).ok_or(SHORT)?);
         let snaplen = block.u32_at(4).ok_or(SHORT)?;
-        let mut interface = Interface { link, snaplen, resolution: Resolution::MICROSECONDS, shift: 0, dropped: 0 };
+        let mut interface = Interface { link, snaplen, resolution: Resolution::MICROSECONDS, offset: 0, dropped: 0 };
         for (code, value) in block.options(8) {
             match (code, value) {
                 (IF_TSRESOL, [resolution, ..]) => interface.resolution = Resolution::of(*resolution),
                 (IF_TSOFFSET, value) => {
                     let seconds = value.first_chunk().map(|&value| block.order.u64(value).cast_signed());
-                    interface.shift = seconds.unwrap_or_default().saturating_mul(NANOSECONDS);
+                    interface.offset = seconds.unwrap_or_default().saturating_mul(NANOSECONDS);
                 }
                 _ => {}
             }
@@ -197,7 +197,7 @@ impl Parser {
     }
 
     /// Section 4.6: what the interface, and what the system on top of it, dropped since the capture began.
-    fn statistics(&mut self, block: &Whole<'_>) -> Result<(), Wrong> {
+    fn parse_statistics(&mut self, block: &CheckedBlock<'_>) -> Result<(), Invalid> {
         let id = block.u32_at(0).ok_or(SHORT)? as usize;
         let interface = self.interfaces.get_mut(id).ok_or_else(|| no_interface(id))?;
         let dropped = block.options(12).filter(|(code, _)| matches!(*code, ISB_IFDROP | ISB_OSDROP));
@@ -210,42 +210,42 @@ impl Parser {
 }
 
 /// Section 4.7: type, length, the secrets.
-fn secrets(block: &Whole<'_>, sink: &mut Sink<'_>) -> Result<(), Wrong> {
+fn parse_secrets(block: &CheckedBlock<'_>, sink: &mut Sink<'_>) -> Result<(), Invalid> {
     let kind = block.u32_at(0).ok_or(SHORT)?;
     let length = block.u32_at(4).ok_or(SHORT)? as usize;
     let bytes = block.body.get(8..).and_then(|rest| rest.get(..length)).ok_or(SHORT)?;
-    sink.secrets(kind, bytes);
+    sink.push_secrets(kind, bytes);
     Ok(())
 }
 
 /// Whether blocks of this type must be looked into. One of decryption secrets is where it is no longer than a packet.
-fn is_read(kind: u32) -> bool {
+fn is_parsed(kind: u32) -> bool {
     matches!(kind, ENHANCED_PACKET | PACKET | SIMPLE_PACKET | INTERFACE | STATISTICS | SECTION_HEADER)
 }
 
 /// Section 3.1: the total length stands at both ends of a block, and must be the same.
 #[inline]
-fn whole(order: ByteOrder, kind: u32, block: &[u8]) -> Result<Whole<'_>, Wrong> {
+fn checked(order: ByteOrder, kind: u32, block: &[u8]) -> Result<CheckedBlock<'_>, Invalid> {
     let (front, trailer) = block.split_last_chunk::<4>().ok_or(SHORT)?;
     let trailer = order.u32(*trailer) as usize;
     if trailer != block.len() {
         return Err(format!("a block of {} bytes ends with a length of {trailer}", block.len()));
     }
-    Ok(Whole { order, kind, body: front.get(8..).unwrap_or_default() })
+    Ok(CheckedBlock { order, kind, body: front.get(8..).unwrap_or_default() })
 }
 
 /// Section 4.1: the byte-order magic.
-fn section_order(magic: [u8; 4]) -> Result<ByteOrder, Wrong> {
+fn section_order(magic: [u8; 4]) -> Result<ByteOrder, Invalid> {
     let orders = [ByteOrder::Little, ByteOrder::Big];
     let found = orders.into_iter().find(|order| order.u32(magic) == BYTE_ORDER_MAGIC);
     found.ok_or_else(|| "a section header without the byte-order magic".to_owned())
 }
 
-fn no_interface(id: usize) -> Wrong {
+fn no_interface(id: usize) -> Invalid {
     format!("a block speaks of interface {id}, which no earlier block describes")
 }
 
-impl Whole<'_> {
+impl CheckedBlock<'_> {
     fn u16_at(&self, offset: usize) -> Option<u16> {
         self.body.get(offset..)?.first_chunk().map(|&bytes| self.order.u16(bytes))
     }
@@ -270,7 +270,7 @@ impl Whole<'_> {
 impl Interface {
     /// Units of this interface as nanoseconds since 1970; beyond what 64 bits hold, the nearest that they do.
     #[inline]
-    fn time(&self, units: u64) -> i64 {
+    fn nanoseconds(&self, units: u64) -> i64 {
         let nanoseconds = match self.resolution {
             Resolution::Multiply(factor) => units.saturating_mul(factor),
             Resolution::Divide(divisor) => units / divisor,
@@ -279,7 +279,7 @@ impl Interface {
                 u64::try_from(scaled).unwrap_or(u64::MAX)
             }
         };
-        i64::try_from(nanoseconds).unwrap_or(i64::MAX).saturating_add(self.shift)
+        i64::try_from(nanoseconds).unwrap_or(i64::MAX).saturating_add(self.offset)
     }
 }
 

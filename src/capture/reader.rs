@@ -1,11 +1,16 @@
 //! One capture: its bytes read straight into the caller's block, its records walked in place.
 
+use std::io;
 use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use lockkeeper_protocols::Stamp;
 
 use super::input::Input;
-use super::{Block, Capture, Cut, LinkType, Origin, Packet, Secrets, pcap, pcapng};
+use super::records::{RecordPosition, Sink, WalkEnd};
+use super::{Block, Capture, Cut, Error, Origin, detect, pcap, pcapng};
 
 /// Reads one capture from its start to its end.
 pub(super) struct Reader {
@@ -16,7 +21,7 @@ pub(super) struct Reader {
     /// The incomplete record at the end of the last block: the next block begins with it.
     carry: Vec<u8>,
     /// Bytes that the incomplete record needs at least.
-    wanted: usize,
+    needed: usize,
     /// A block of no interest, too long to be held.
     skip: Option<Skip>,
     /// Offset of the next record in the uncompressed capture.
@@ -33,13 +38,19 @@ struct Skip {
 }
 
 impl Reader {
+    /// Opens a path as the capture with this index. Bytes read are added to `counter`.
+    pub(super) fn open(path: &Path, index: u16, counter: &Arc<AtomicU64>) -> Result<Self, Error> {
+        let input = Input::open(path, counter).map_err(|source| io_error(path, source))?;
+        Self::new(input, index).map_err(|input| not_a_capture(path, describe(&input, path)))
+    }
+
     /// Reads `input` as the capture with this index. Gives the input back when it is no capture.
     pub(super) fn new(input: Input, capture: u16) -> Result<Self, Input> {
         let Some(parser) = Parser::of(input.head()) else {
             return Err(input);
         };
         let next = Stamp { time: 0, clock: i64::MIN, packet: 0, origin: Origin { capture, number: 1 }.word() };
-        Ok(Self { input, parser, next, carry: Vec::new(), wanted: 0, skip: None, position: 0, ended: false })
+        Ok(Self { input, parser, next, carry: Vec::new(), needed: 0, skip: None, position: 0, ended: false })
     }
 
     /// What is read, such as `pcapng (zstd)`.
@@ -53,7 +64,7 @@ impl Reader {
     pub(super) fn fill(&mut self, block: &mut Block, size: usize, capture: &mut Capture) -> bool {
         block.clear();
         while block.packets.is_empty() && !self.ended {
-            if self.pass_over(block, size, capture) {
+            if self.skip_record(block, size, capture) {
                 let held = self.load(block, size);
                 self.walk(block, held, capture);
             }
@@ -64,7 +75,7 @@ impl Reader {
     }
 
     /// Passes over what is to be skipped. `false`: the capture ended in it.
-    fn pass_over(&mut self, block: &mut Block, size: usize, capture: &mut Capture) -> bool {
+    fn skip_record(&mut self, block: &mut Block, size: usize, capture: &mut Capture) -> bool {
         let Some(skip) = self.skip.take() else { return true };
         block.reserve(size);
         let mut left = skip.left;
@@ -73,7 +84,7 @@ impl Reader {
             let read = self.input.read(block.bytes.get_mut(..most).unwrap_or_default());
             left -= read as u64;
             if read < most {
-                self.end(skip.size - left, skip.size, capture);
+                self.end_input(skip.size - left, skip.size, capture);
                 return false;
             }
         }
@@ -88,7 +99,7 @@ impl Reader {
     /// where it lies a few bytes further into its page than there.
     fn load(&mut self, block: &mut Block, size: usize) -> (Range<usize>, bool) {
         let carried = self.carry.len();
-        let size = size.max(self.wanted.saturating_sub(carried));
+        let size = size.max(self.needed.saturating_sub(carried));
         block.reserve(carried + PAGE + size);
         let behind = block.bytes.get(carried..).unwrap_or_default();
         let middle = carried + behind.as_ptr().align_offset(PAGE) % PAGE;
@@ -100,29 +111,29 @@ impl Reader {
         (start..middle + read, read == size)
     }
 
-    fn walk(&mut self, block: &mut Block, (held, more_may_come): (Range<usize>, bool), capture: &mut Capture) {
+    fn walk(&mut self, block: &mut Block, (held, is_full): (Range<usize>, bool), capture: &mut Capture) {
         let bytes = block.bytes.get(held.clone()).unwrap_or_default();
         let Block { packets, secrets, .. } = block;
-        let mut sink = Sink { packets, secrets, place: Place { next: self.next, at: held.start } };
+        let mut sink = Sink { packets, secrets, position: RecordPosition { next: self.next, at: held.start } };
         let (used, stop) = self.parser.walk(bytes, &mut sink);
-        self.next = sink.place.next;
+        self.next = sink.position.next;
         self.position += used as u64;
         let left = bytes.get(used..).unwrap_or_default();
         match stop {
-            Stop::More(wanted) if more_may_come => {
+            WalkEnd::NeedsBytes(needed) if is_full => {
                 self.carry.extend_from_slice(left);
-                self.wanted = wanted;
+                self.needed = needed;
             }
-            Stop::More(wanted) => self.end(left.len() as u64, wanted as u64, capture),
-            Stop::Skip(size) => self.skip = Some(Skip { size, left: size - left.len() as u64 }),
-            Stop::Broken(reason) => self.cut(reason, capture),
+            WalkEnd::NeedsBytes(needed) => self.end_input(left.len() as u64, needed as u64, capture),
+            WalkEnd::Skip(size) => self.skip = Some(Skip { size, left: size - left.len() as u64 }),
+            WalkEnd::Broken(reason) => self.cut(reason, capture),
         }
     }
 
-    /// The input is at its end, with `left` bytes of a record that needs `wanted` at least.
-    fn end(&mut self, left: u64, wanted: u64, capture: &mut Capture) {
+    /// The input is at its end, with `left` bytes of a record that needs `needed` at least.
+    fn end_input(&mut self, left: u64, needed: u64, capture: &mut Capture) {
         self.ended = true;
-        let partial = (left > 0).then(|| format!("{left} bytes of a record of at least {wanted}"));
+        let partial = (left > 0).then(|| format!("{left} bytes of a record of at least {needed}"));
         let reason = match (self.input.failure(), partial) {
             (None, None) => return,
             (None, Some(partial)) => format!("the capture ends inside a record: {partial} are there"),
@@ -136,6 +147,25 @@ impl Reader {
         self.ended = true;
         capture.cut = Some(Cut { offset: self.position, reason });
     }
+}
+
+/// What is wrong with an input that is no capture.
+fn describe(input: &Input, path: &Path) -> String {
+    let inside = detect::describe(input.head(), path);
+    match (input.compression(), input.failure()) {
+        (Some(_), Some(failure)) if input.head().is_empty() => failure.to_owned(),
+        (Some(how), _) => format!("inside the {} stream, {inside}", how.name()),
+        (None, Some(failure)) => failure.to_owned(),
+        (None, None) => inside,
+    }
+}
+
+pub(super) fn io_error(path: &Path, source: io::Error) -> Error {
+    Error::Io { path: path.display().to_string(), source }
+}
+
+pub(super) fn not_a_capture(path: &Path, found: String) -> Error {
+    Error::NotACapture { path: path.display().to_string(), found }
 }
 
 /// The format of a capture: chosen once, asked once a block.
@@ -164,7 +194,7 @@ impl Parser {
         }
     }
 
-    fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, Stop) {
+    fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, WalkEnd) {
         match self {
             Self::Pcap(parser) => parser.walk(bytes, sink),
             Self::Pcapng(parser) => parser.walk(bytes, sink),
@@ -172,111 +202,5 @@ impl Parser {
     }
 }
 
-/// Why a walk over records stopped.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// The next record needs this many bytes at least, at most [`MAX_RECORD`].
-    More(usize),
-    /// The next record is of no interest and this long, longer than what is there.
-    Skip(u64),
-    /// The next record cannot be right, and what follows it cannot be found.
-    Broken(String),
-}
-
-/// Takes the packets of one block.
-pub(super) struct Sink<'a> {
-    pub(super) packets: &'a mut Vec<Packet>,
-    secrets: &'a mut Vec<Secrets>,
-    pub(super) place: Place,
-}
-
-/// Where the walk over the records of a block is.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    /// The stamp of the next packet, but for its time.
-    next: Stamp,
-    /// Where the current record begins in the block.
-    at: usize,
-}
-
-impl Place {
-    /// A packet whose bytes begin `header` bytes into the current record.
-    #[inline(always)]
-    pub(super) fn packet(&mut self, time: i64, link: LinkType, header: usize, captured: u32, original: u32) -> Packet {
-        let Stamp { clock, packet, origin, .. } = self.next;
-        let stamp = Stamp { time, clock: clock.max(time), packet, origin };
-        self.next = Stamp { packet: packet + 1, origin: origin + 1, ..stamp };
-        Packet { stamp, link, offset: (self.at + header) as u32, captured, original: original.max(captured) }
-    }
-
-    /// The current record is done: the next begins `size` bytes later.
-    #[inline(always)]
-    pub(super) fn advance(&mut self, size: usize) {
-        self.at += size;
-    }
-
-    /// Latest time so far, for packets that carry none.
-    pub(super) fn latest(&self) -> i64 {
-        if self.next.packet == 0 { 0 } else { self.next.clock }
-    }
-}
-
-impl Sink<'_> {
-    /// A packet: see [`Place::packet`].
-    pub(super) fn packet(&mut self, time: i64, link: LinkType, header: usize, captured: u32, original: u32) {
-        let packet = self.place.packet(time, link, header, captured, original);
-        self.packets.push(packet);
-    }
-
-    /// Decryption secrets for the packets that follow.
-    pub(super) fn secrets(&mut self, kind: u32, bytes: &[u8]) {
-        self.secrets.push(Secrets { before: self.packets.len() as u32, kind, bytes: bytes.into() });
-    }
-}
-
-/// Byte order of the machine that wrote a capture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ByteOrder {
-    /// Least significant byte first.
-    Little,
-    /// Most significant byte first.
-    Big,
-}
-
-impl ByteOrder {
-    /// Two bytes as a number.
-    #[inline]
-    pub(super) fn u16(self, bytes: [u8; 2]) -> u16 {
-        match self {
-            Self::Little => u16::from_le_bytes(bytes),
-            Self::Big => u16::from_be_bytes(bytes),
-        }
-    }
-
-    /// Four bytes as a number.
-    #[inline]
-    pub(super) fn u32(self, bytes: [u8; 4]) -> u32 {
-        match self {
-            Self::Little => u32::from_le_bytes(bytes),
-            Self::Big => u32::from_be_bytes(bytes),
-        }
-    }
-
-    /// Eight bytes as a number.
-    #[inline]
-    pub(super) fn u64(self, bytes: [u8; 8]) -> u64 {
-        match self {
-            Self::Little => u64::from_le_bytes(bytes),
-            Self::Big => u64::from_be_bytes(bytes),
-        }
-    }
-}
-
-/// Most captured bytes of one packet: MAXIMUM_SNAPLEN of libpcap. A record that claims more is broken.
-pub(super) const MAX_CAPTURED: u32 = 262_144;
-
 /// A page of memory, bytes; and one of the file's in memory.
 const PAGE: usize = 4096;
-
-/// Most bytes of one record that are held, headers and options included.
-pub(super) const MAX_RECORD: usize = 2 * MAX_CAPTURED as usize;

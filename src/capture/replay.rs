@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::input::{Input, STANDARD_INPUT};
+use super::input::STANDARD_INPUT;
 use super::merge::Merge;
-use super::reader::Reader;
-use super::{Block, Capture, Error, Source, detect};
+use super::reader::{Reader, io_error, not_a_capture};
+use super::{Block, Capture, Error, Source};
 
 /// How captures are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +46,8 @@ pub struct Replay {
 }
 
 enum Stage {
-    One(Box<Reader>),
-    Many(Merge),
+    Single(Box<Reader>),
+    Merged(Merge),
 }
 
 /// Opens captures: files, folders, and `-` for standard input.
@@ -69,7 +69,7 @@ pub fn open(paths: &[PathBuf], settings: &ReplaySettings) -> Result<Replay, Erro
     }
     let mut captures: Vec<Capture> = found.iter().map(Found::description).collect();
     let total = found.iter().map(|found| found.size).sum();
-    let stage = stage(found, &mut captures, settings.merge_size, &read)?;
+    let stage = combine(found, &mut captures, settings.merge_size, &read)?;
     Ok(Replay { stage, captures, skipped, block_size: settings.block_size, read, total })
 }
 
@@ -84,9 +84,9 @@ impl Source for Replay {
     fn fill(&mut self, block: &mut Block) -> Result<bool, Error> {
         let size = self.block_size;
         Ok(match (&mut self.stage, self.captures.as_mut_slice()) {
-            (Stage::One(reader), [capture]) => reader.fill(block, size, capture),
-            (Stage::One(_), _) => false,
-            (Stage::Many(merge), captures) => merge.fill(block, size, captures),
+            (Stage::Single(reader), [capture]) => reader.fill(block, size, capture),
+            (Stage::Single(_), _) => false,
+            (Stage::Merged(merge), captures) => merge.fill(block, size, captures),
         })
     }
 
@@ -104,23 +104,6 @@ impl ReplaySettings {
     fn bounded(&self) -> Self {
         let bounded = |size: usize| size.clamp(1, MAX_BLOCK_SIZE);
         Self { block_size: bounded(self.block_size), merge_size: bounded(self.merge_size) }
-    }
-}
-
-/// Opens a path as the capture with this index. Bytes read are added to `counter`.
-pub(super) fn open_reader(path: &Path, index: u16, counter: &Arc<AtomicU64>) -> Result<Reader, Error> {
-    let input = Input::open(path, counter).map_err(|source| io_error(path, source))?;
-    Reader::new(input, index).map_err(|input| not_a_capture(path, describe(&input, path)))
-}
-
-/// What is wrong with an input that is no capture.
-fn describe(input: &Input, path: &Path) -> String {
-    let inside = detect::describe(input.head(), path);
-    match (input.compression(), input.failure()) {
-        (Some(_), Some(failure)) if input.head().is_empty() => failure.to_owned(),
-        (Some(how), _) => format!("inside the {} stream, {inside}", how.name()),
-        (None, Some(failure)) => failure.to_owned(),
-        (None, None) => inside,
     }
 }
 
@@ -174,7 +157,7 @@ impl PathScan<'_> {
     /// first stays open, as it is most often the only one.
     fn capture(&mut self, path: &Path, size: Option<u64>) -> Result<(), Error> {
         let index = u16::try_from(self.found.len()).unwrap_or(u16::MAX);
-        let reader = open_reader(path, index, self.read)?;
+        let reader = Reader::open(path, index, self.read)?;
         let format = reader.format();
         let kept = (size.is_none() || self.found.is_empty()).then(|| Box::new(reader));
         self.found.push(Found { path: path.to_owned(), size, reader: kept, format });
@@ -190,18 +173,23 @@ impl Found {
 }
 
 /// One capture is read as it is, several are merged.
-fn stage(mut found: Vec<Found>, captures: &mut [Capture], size: usize, read: &Arc<AtomicU64>) -> Result<Stage, Error> {
+fn combine(
+    mut found: Vec<Found>,
+    captures: &mut [Capture],
+    size: usize,
+    read: &Arc<AtomicU64>,
+) -> Result<Stage, Error> {
     if let [only] = found.as_mut_slice()
         && let Some(reader) = only.reader.take()
     {
-        return Ok(Stage::One(reader));
+        return Ok(Stage::Single(reader));
     }
     let mut merge = Merge::new(size, read);
     let mut done = 0;
     for (index, (found, capture)) in (0..).zip(found.into_iter().zip(captures)) {
         let reader = match found.reader {
             Some(reader) => reader,
-            None => Box::new(open_reader(&found.path, index, read)?),
+            None => Box::new(Reader::open(&found.path, index, read)?),
         };
         let again = found.size.map(|_| found.path);
         if !merge.add(index, reader, again, capture) {
@@ -210,7 +198,7 @@ fn stage(mut found: Vec<Found>, captures: &mut [Capture], size: usize, read: &Ar
     }
     // What was read to see where each capture begins is read again when its packets are due.
     read.store(done, Ordering::Relaxed);
-    Ok(Stage::Many(merge))
+    Ok(Stage::Merged(merge))
 }
 
 /// Regular files of a folder with their sizes, by name.
@@ -225,14 +213,6 @@ fn files_of(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     }
     files.sort();
     Ok(files)
-}
-
-fn io_error(path: &Path, source: io::Error) -> Error {
-    Error::Io { path: path.display().to_string(), source }
-}
-
-fn not_a_capture(path: &Path, found: String) -> Error {
-    Error::NotACapture { path: path.display().to_string(), found }
 }
 
 /// [`super::Origin::capture`] has 16 bits.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::Checksums;
 use crate::document::{self, Diagnostics};
+use crate::publish::sink::SinkOptions;
 
 /// The whole file. Every key but `interface` and its `name` can be left out.
 #[derive(Debug, Default)]
@@ -17,7 +18,8 @@ pub(super) struct File {
     pub(super) output: Output,
     pub(super) evidence: Option<Evidence>,
     pub(super) recording: Option<Recording>,
-    pub(super) mqtt: Option<Broker>,
+    /// `[mqtt]` and its like.
+    pub(super) sinks: Vec<SinkOptions>,
     pub(super) limits: Limits,
     pub(super) alarms: Alarms,
     pub(super) health: Health,
@@ -69,17 +71,6 @@ pub(super) struct Recording {
     pub(super) folder: PathBuf,
     pub(super) size_mib: Option<u32>,
     pub(super) file_mib: Option<u32>,
-}
-
-/// `[mqtt]`: a broker.
-#[derive(Debug, Default)]
-pub(super) struct Broker {
-    pub(super) url: String,
-    pub(super) password_file: Option<PathBuf>,
-    pub(super) queue: Option<usize>,
-    pub(super) queue_mib: Option<u64>,
-    pub(super) give_up_after: Option<u64>,
-    pub(super) ack_timeout: Option<u64>,
 }
 
 /// `[limits]`: bounds, as the options of the same names.
@@ -135,13 +126,9 @@ pub(super) fn read(path: &Path) -> Result<File, Diagnostics> {
     let folders =
         [file.evidence.as_mut().map(|kept| &mut kept.folder), file.recording.as_mut().map(|all| &mut all.folder)];
     folders.into_iter().flatten().for_each(|place| *place = folder.join(&place));
-    let secret = file.mqtt.iter_mut().map(|mqtt| &mut mqtt.password_file);
-    for place in places
-        .into_iter()
-        .chain(secret)
-        .chain([&mut file.health.status_file])
-        .flatten()
-        .filter(|place| place.as_os_str() != "-")
+    file.sinks.iter_mut().for_each(|sink| sink.place_in(folder));
+    for place in
+        places.into_iter().chain([&mut file.health.status_file]).flatten().filter(|place| place.as_os_str() != "-")
     {
         *place = folder.join(&place);
     }
@@ -156,12 +143,13 @@ fn parse(name: &str, text: &str) -> Result<File, Diagnostics> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::SINKS;
 
     #[test]
     fn a_name_of_an_interface_is_enough() {
         let file = parse("l.toml", "[[interface]]\nname = \"eth1\"\n").expect("sound");
         assert_eq!(file.interface[0].name, "eth1");
-        assert!(file.mqtt.is_none() && file.sensor.policy.is_none());
+        assert!(file.sinks.is_empty() && file.sensor.policy.is_none());
     }
 
     #[test]
@@ -279,9 +267,9 @@ error: `max_flows` of [limits] must be a whole number, not a string
         };
         let complete: Vec<&str> = example.lines().map(shown).collect();
         parse("lockkeeper.toml", &complete.join("\n")).expect("sound with every key");
-        let tables = ["sensor", "output", "evidence", "recording", "mqtt", "limits", "alarms", "health", "metrics"]
-            .map(|table| format!("[{table}]\nzzz = 1\n"));
-        let texts = tables.into_iter().chain(["[[interface]]\nzzz = 1\n".to_owned()]);
+        let tables = ["sensor", "output", "evidence", "recording", "limits", "alarms", "health", "metrics"];
+        let tables = tables.into_iter().chain(SINKS.iter().map(|sink| sink.name));
+        let texts = tables.map(|table| format!("[{table}]\nzzz = 1\n")).chain(["[[interface]]\nzzz = 1\n".to_owned()]);
         for text in texts {
             let keys = known_keys(&text);
             assert!(!keys.is_empty(), "{text}: {keys:?}");

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::file::{self, File};
-use super::{Destination, Destinations, Error, Names, bounded, kept, nanoseconds, percent, reached, site_of};
+use super::{Destination, Destinations, Error, Names, bounded, kept, nanoseconds, percent, sinks, site_of};
 use crate::capture::live::InterfaceCounters;
 use crate::capture::{InterfaceSettings, Live};
-use crate::cli::{self, Alarms, Broker, Limits, Told, Vantage};
+use crate::cli::{self, Alarms, Limits, PolicyAndOutputs, Vantage};
 use crate::keys::KeyLog;
 use crate::pipeline;
 use crate::policy::{Diagnostics, Policy};
-use crate::publish::{MqttLine, MqttSettings, PublishError};
+use crate::publish::PublishError;
+use crate::publish::sink::{SinkMonitor, SinkOptions, SinkSetup};
 use crate::sensor;
 use crate::sensor::health;
 use crate::store::evidence;
@@ -33,16 +34,13 @@ pub struct Watch {
     pub destinations: Destinations,
     evidence: cli::Evidence,
     recording: cli::Recording,
-    mqtt: Option<String>,
-    broker: Broker,
+    sinks: Vec<SinkOptions>,
     limits: Limits,
     vantage: Vantage,
     workers: Option<u16>,
     site: Option<String>,
     sensor: String,
     alarms: sensor::Limits,
-    queue: Option<usize>,
-    queue_bytes: Option<u64>,
     status_file: Option<PathBuf>,
     /// Where Prometheus may ask.
     pub metrics: Option<SocketAddr>,
@@ -86,23 +84,21 @@ fn source<'a>(typed: &'a cli::Watch, usual: &'a Path) -> Result<Source<'a>, Erro
 
 impl Watch {
     fn from_options(typed: &cli::Watch) -> Result<Self, Error> {
-        let Told { policy, alerts, transactions, stats, mqtt, workers, site, sensor } = &typed.told;
+        let PolicyAndOutputs { policy, alerts, transactions, stats, workers, site, sensor } = &typed.run;
+        let sinks = &typed.sinks.0;
         Ok(Self {
             interfaces: typed.interfaces.interfaces.iter().map(|name| listened(name, &typed.interfaces)).collect(),
             policy: policy.clone(),
-            destinations: Destinations::resolve([alerts, transactions, stats], mqtt.is_none())?,
+            destinations: Destinations::resolve([alerts, transactions, stats], sinks.is_empty())?,
             evidence: typed.evidence.clone(),
             recording: sized(typed.recording.clone())?,
-            mqtt: mqtt.clone(),
-            broker: typed.broker.clone(),
+            sinks: sinks.clone(),
             limits: typed.limits.clone(),
             vantage: typed.vantage.clone(),
             workers: *workers,
             site: site.clone(),
             sensor: sensor.clone().unwrap_or_else(host_name),
             alarms: alarms(typed.alarms.loss_limit, typed.alarms.silent_after, typed.alarms.one_way_limit)?,
-            queue: None,
-            queue_bytes: None,
             status_file: typed.health.status_file.clone(),
             metrics: typed.health.metrics,
             confine: true,
@@ -113,25 +109,15 @@ impl Watch {
     fn from_file(file: File) -> Result<Self, Error> {
         let (output, usual) = (&file.output, Alarms::default());
         let places = [&output.alerts, &output.transactions, &output.stats];
-        let mut broker = Broker::default();
-        let (mut queue, mut queue_bytes) = (None, None);
-        let mqtt = file.mqtt.map(|mqtt| {
-            broker.mqtt_password_file = mqtt.password_file;
-            broker.mqtt_give_up_after = mqtt.give_up_after.unwrap_or(broker.mqtt_give_up_after);
-            broker.mqtt_ack_timeout = mqtt.ack_timeout.unwrap_or(broker.mqtt_ack_timeout);
-            (queue, queue_bytes) = (mqtt.queue, mqtt.queue_mib.map(|mebibytes| mebibytes * 1024 * 1024));
-            mqtt.url
-        });
         // Where the service manager has made the folder, the status is expected there.
         let usual_file = || Path::new(health::STATUS_FILE).parent()?.is_dir().then(|| health::STATUS_FILE.into());
         Ok(Self {
             interfaces: file.interface.into_iter().map(described).collect(),
             policy: file.sensor.policy,
-            destinations: Destinations::resolve(places, mqtt.is_none())?,
+            destinations: Destinations::resolve(places, file.sinks.is_empty())?,
             evidence: evidence(file.evidence),
             recording: sized(recording(file.recording))?,
-            mqtt,
-            broker,
+            sinks: file.sinks,
             limits: limits(&file.limits),
             vantage: Vantage {
                 mirror_sessions: file.sensor.mirror_sessions,
@@ -145,8 +131,6 @@ impl Watch {
                 file.alarms.silent_after.unwrap_or(usual.silent_after),
                 file.alarms.one_way_limit.unwrap_or(usual.one_way_limit),
             )?,
-            queue,
-            queue_bytes,
             status_file: file.health.status_file.or_else(usual_file),
             metrics_interval: file.metrics.as_ref().and_then(|metrics| metrics.mqtt_interval),
             confine: file.sensor.confine.unwrap_or(true),
@@ -198,22 +182,18 @@ impl Watch {
         folders.chain(files).collect()
     }
 
-    /// How to reach the broker that was asked for, if one was. Names are those that the alerts carry.
-    pub fn mqtt(&self, settings: &pipeline::Settings) -> Result<Option<MqttSettings>, PublishError> {
-        let Some(url) = &self.mqtt else { return Ok(None) };
-        let mut settings = reached(url, &self.broker, &settings.alerts)?;
-        settings.queue = self.queue.unwrap_or(LIVE_QUEUE);
-        settings.queue_bytes = self.queue_bytes.unwrap_or(settings.queue_bytes);
-        Ok(Some(settings))
+    /// The sinks, checked but not open. They publish under the names that the alerts carry.
+    pub fn sinks(&self, settings: &pipeline::Settings) -> Result<Vec<Box<dyn SinkSetup>>, PublishError> {
+        sinks(&self.sinks, &settings.alerts)
     }
 
-    /// Whom the sensor tells how it is; `mqtt`: over the connection to the broker, if there is one.
-    pub fn health(&self, mqtt: Option<MqttLine>) -> health::Settings {
+    /// Where the sensor reports its health: to the places that were asked for, and through these sinks.
+    pub fn health(&self, sinks: Vec<Arc<dyn SinkMonitor>>) -> health::Settings {
         let usual = health::Settings::default();
         let silence = self.alarms.silence.and_then(|silence| u64::try_from(silence).ok()).map(Duration::from_nanos);
         health::Settings {
             status_file: self.status_file.clone(),
-            mqtt,
+            sinks,
             metrics_interval: self.metrics_interval.map_or(usual.metrics_interval, Duration::from_secs),
             limits: health::Limits { loss: self.alarms.loss / 100.0, silence, unread: self.vantage.unread_limit },
             ..usual
@@ -300,9 +280,6 @@ fn limits(file: &file::Limits) -> Limits {
         checksums: file.checksums.unwrap_or(usual.checksums),
     }
 }
-
-/// Alert records that wait for an absent broker: days of a plant that is well, and some 30 MiB.
-const LIVE_QUEUE: usize = 16_384;
 
 /// Largest file of a recording unless told otherwise, MiB: not too much for Wireshark.
 const USUAL_FILE_SIZE: u32 = 64;

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeString, DeTable, DeValue};
 
 use super::diagnose::{Diagnostics, Severity};
-use super::suggest::{self, nearest};
+use super::suggest::{self, nearest, one_of};
 
 pub(crate) type Span = Range<usize>;
 type Value<'t> = Spanned<DeValue<'t>>;
@@ -270,6 +270,11 @@ impl<'t> Section<'t> {
             }
         }
         words
+    }
+
+    /// One of some words; `what` says what they are, with an article.
+    pub(crate) fn word_of(&mut self, key: &'static str, what: &str, known: &[&'static str]) -> Option<&'static str> {
+        self.parsed(key, |text| one_of(text, what, known))
     }
 
     pub(crate) fn flag(&mut self, key: &'static str) -> Option<bool> {

@@ -1,16 +1,17 @@
-//! Other ways that flows go: the directions of one may have VLANs or tunnels of their own.
+//! Further keys of flows: the two directions of a flow may have different VLANs or tunnels.
 
 use std::collections::HashMap;
 
 use super::FlowKey;
 
-/// Further keys of flows, each with the slot of its flow. An index of keys names an alias by its number with [`ALIAS`] set.
+/// Further keys of flows, each with the slot of its flow. The index of the table holds the number of an alias with [`ALIAS`]
+/// set.
 #[derive(Debug, Default)]
 pub(super) struct Aliases {
     rows: Vec<Alias>,
-    /// Numbers that can be used again.
+    /// Unused numbers.
     free: Vec<u32>,
-    /// The aliases of each slot that has some.
+    /// Numbers of the aliases of each slot that has some.
     of_slot: HashMap<u32, Vec<u32>>,
 }
 
@@ -21,12 +22,12 @@ struct Alias {
 }
 
 impl Aliases {
-    /// Whether no flow has any: nearly always.
+    /// Whether no flow has an alias, which is nearly always so.
     pub(super) fn is_empty(&self) -> bool {
         self.of_slot.is_empty()
     }
 
-    /// Adds a key for the flow in a slot; says its number. `None`: the flow has as many as it may.
+    /// Adds a key for the flow in a slot and returns its number; `None` if the flow has the maximum.
     pub(super) fn add(&mut self, key: FlowKey, slot: u32) -> Option<u32> {
         let own = self.of_slot.entry(slot).or_default();
         if own.len() >= MOST {
@@ -47,8 +48,8 @@ impl Aliases {
         Some(number)
     }
 
-    /// Takes out the aliases of a slot; says their numbers and keys.
-    pub(super) fn take(&mut self, slot: u32) -> Vec<(u32, FlowKey)> {
+    /// Removes the aliases of a slot; returns their numbers and keys.
+    pub(super) fn remove_all(&mut self, slot: u32) -> Vec<(u32, FlowKey)> {
         let own = self.of_slot.remove(&slot).unwrap_or_default();
         self.free.extend(&own);
         own.into_iter().map(|number| (number, self.rows[number as usize].key)).collect()
@@ -65,7 +66,7 @@ impl Aliases {
     }
 }
 
-/// Tells the number of an alias from that of a slot.
+/// Flag that distinguishes the number of an alias from that of a slot.
 pub(super) const ALIAS: u32 = 1 << 31;
-/// Further keys of one flow.
+/// Most aliases of one flow.
 const MOST: usize = 8;

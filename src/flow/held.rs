@@ -1,41 +1,41 @@
-//! Segments whose turn has not come.
+//! Segments held until they can be delivered.
 
 use std::collections::VecDeque;
 
 use lockkeeper_protocols::Stamp;
 
-use super::half_stream::distance;
+use super::sequence::distance;
 
-/// A segment, or what is left of one.
+/// A segment, or the part of one that was not delivered yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece<'a> {
     /// Sequence number of its first byte.
     pub(super) sequence: u32,
-    /// Bytes on the wire.
+    /// Payload length on the wire, in bytes.
     pub(super) length: u32,
-    /// The stream ends after them.
+    /// A FIN follows the payload.
     pub(super) fin: bool,
-    /// What its sender had received when it sent this.
+    /// Acknowledgement number, if any.
     pub(super) ack: Option<u32>,
-    /// When and where it was seen.
+    /// Time and origin of its packet.
     pub(super) stamp: Stamp,
-    /// Bytes as captured: fewer than `length` when cut.
+    /// Payload as captured; shorter than `length` if cut.
     pub(super) bytes: &'a [u8],
 }
 
 impl<'a> Piece<'a> {
-    /// Sequence number after its last byte.
+    /// Sequence number after its last payload byte.
     pub(super) const fn data_end(&self) -> u32 {
         self.sequence.wrapping_add(self.length)
     }
 
-    /// Sequence number after it: FIN occupies one (RFC 9293, 3.4).
+    /// Sequence number after it; a FIN occupies one (RFC 9293, 3.4).
     pub(super) const fn end(&self) -> u32 {
         self.data_end().wrapping_add(self.fin as u32)
     }
 
-    /// What lies at `sequence` or after it; all of it if it starts there or later.
-    pub(super) fn from(self, sequence: u32) -> Option<Self> {
+    /// The part at or after `sequence`; `None` if there is none.
+    pub(super) fn starting_at(self, sequence: u32) -> Option<Self> {
         if distance(self.end(), sequence) <= 0 {
             return None;
         }
@@ -46,22 +46,22 @@ impl<'a> Piece<'a> {
         Some(Self { sequence, length: self.length - skip, bytes, ..self })
     }
 
-    /// Its first `length` bytes.
+    /// Its first `length` bytes, without a FIN.
     fn first(self, length: u32) -> Self {
         let bytes = self.bytes.get(..length as usize).unwrap_or(self.bytes);
         Self { length, bytes, fin: false, ..self }
     }
 }
 
-/// Pieces of one direction, sorted, without overlaps: where two came for the same place, the first has it. None but the last
-/// has a FIN: a receiver that has bytes from behind one goes on with them, and so the FIN is not its sender's.
+/// Pieces of one direction, sorted, without overlaps; of two pieces for the same bytes, the first is kept. Only the last piece
+/// may have a FIN: a FIN with bytes behind it is not the sender's.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pieces: VecDeque<Held>,
     bytes: usize,
 }
 
-/// A segment with bytes of its own.
+/// A piece that owns its bytes.
 #[derive(Debug)]
 pub(super) struct Held {
     sequence: u32,
@@ -78,75 +78,76 @@ impl Held {
         Self { sequence, length, fin, ack, stamp, bytes: bytes.into() }
     }
 
-    pub(super) fn view(&self) -> Piece<'_> {
+    pub(super) fn piece(&self) -> Piece<'_> {
         let Self { sequence, length, fin, ack, stamp, ref bytes } = *self;
         Piece { sequence, length, fin, ack, stamp, bytes }
     }
 }
 
-/// What [`Queue::insert`] did.
+/// The result of [`Queue::insert`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Inserted {
-    /// Something was new.
+    /// The piece had new bytes or a new FIN.
     pub(super) kept: bool,
-    /// Something was there already, with other bytes.
+    /// The piece differs from bytes that were there already.
     pub(super) conflict: bool,
-    /// Of a FIN and bytes behind it, the FIN was left out.
-    pub(super) false_end: bool,
+    /// A FIN was dropped because bytes follow it.
+    pub(super) false_fin: bool,
 }
 
 impl Queue {
     /// The piece that is next in sequence.
     pub(super) fn head(&self) -> Option<Piece<'_>> {
-        self.pieces.front().map(Held::view)
+        self.pieces.front().map(Held::piece)
     }
 
-    /// Forgets the head and gives its owner the bytes.
-    pub(super) fn take_head<T>(&mut self, with: impl FnOnce(Piece<'_>) -> T) -> Option<T> {
+    /// Removes the head and calls `with` on it.
+    pub(super) fn pop_head_with<T>(&mut self, with: impl FnOnce(Piece<'_>) -> T) -> Option<T> {
         let head = self.pieces.pop_front()?;
         self.bytes -= head.bytes.len();
-        Some(with(head.view()))
+        Some(with(head.piece()))
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// How many pieces there are.
+    /// Number of pieces.
     pub(super) fn len(&self) -> usize {
         self.pieces.len()
     }
 
-    /// Payload bytes that are held.
+    /// Number of payload bytes held.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether `piece` reaches into one that is held.
+    /// Whether `piece` reaches beyond the start of the first held one.
     pub(super) fn overlaps(&self, piece: &Piece<'_>) -> bool {
         self.pieces.front().is_some_and(|head| distance(piece.end(), head.sequence) > 0)
     }
 
-    /// Keeps what is new in `piece`. All sequence numbers of a queue lie within half of the sequence space.
+    /// Stores the bytes of `piece` that are not there yet. All sequence numbers of a queue must lie within half of the
+    /// sequence space.
     pub(super) fn insert(&mut self, mut piece: Piece<'_>) -> Inserted {
-        let mut done = Inserted { false_end: self.leaves_out_end(&mut piece), ..Inserted::default() };
+        let mut done = Inserted { false_fin: self.drop_false_fin(&mut piece), ..Inserted::default() };
         if piece.length == 0 && !piece.fin {
             return done;
         }
-        let mut at = self.pieces.partition_point(|held| distance(held.view().end(), piece.sequence) <= 0);
+        let mut at = self.pieces.partition_point(|held| distance(held.piece().end(), piece.sequence) <= 0);
         let mut rest = Some(piece);
         while let Some(piece) = rest {
-            let before = self.pieces.get(at).map(|held| (distance(held.sequence, piece.sequence), held.view()));
+            let before = self.pieces.get(at).map(|held| (distance(held.sequence, piece.sequence), held.piece()));
             rest = match before {
                 Some((..=0, held)) => {
                     done.conflict |= differ(&held, &piece);
-                    piece.from(held.end())
+                    piece.starting_at(held.end())
                 }
                 Some((free, held)) if distance(piece.end(), held.sequence) > 0 => {
                     let resume = held.sequence;
                     done.kept = true;
                     self.keep(at, piece.first(free.unsigned_abs().min(piece.length)));
-                    piece.from(resume)
+                    piece.starting_at(resume)
                 }
                 _ => {
                     done.kept = true;
@@ -159,10 +160,10 @@ impl Queue {
         done
     }
 
-    /// Leaves out the FIN of the last piece, or of a new one, where the other has bytes behind it; says whether it did.
-    fn leaves_out_end(&mut self, piece: &mut Piece<'_>) -> bool {
+    /// Drops the FIN of the last piece or of a new one, if the other has bytes behind it; returns whether it did.
+    fn drop_false_fin(&mut self, piece: &mut Piece<'_>) -> bool {
         let Some(last) = self.pieces.back_mut() else { return false };
-        let beyond = distance(piece.data_end(), last.view().data_end());
+        let beyond = distance(piece.data_end(), last.piece().data_end());
         if last.fin && beyond > 0 {
             last.fin = false;
             if last.length == 0 {
@@ -181,7 +182,7 @@ impl Queue {
     }
 }
 
-/// Whether `new`, which starts in `old` or with it, has other bytes where both have some.
+/// Whether `new`, which starts inside `old`, differs from it where they overlap.
 fn differ(old: &Piece<'_>, new: &Piece<'_>) -> bool {
     let skip = new.sequence.wrapping_sub(old.sequence) as usize;
     old.bytes.get(skip..).unwrap_or_default().iter().zip(new.bytes).any(|(old, new)| old != new)
@@ -197,7 +198,7 @@ mod tests {
     }
 
     fn contents(mut queue: Queue) -> Vec<(u32, Vec<u8>)> {
-        std::iter::from_fn(|| queue.take_head(|piece| (piece.sequence, piece.bytes.to_vec()))).collect()
+        std::iter::from_fn(|| queue.pop_head_with(|piece| (piece.sequence, piece.bytes.to_vec()))).collect()
     }
 
     #[test]
@@ -205,7 +206,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.insert(piece(12, b"cd"));
         let inserted = queue.insert(piece(10, b"abXXef"));
-        assert_eq!(inserted, Inserted { kept: true, conflict: true, false_end: false });
+        assert_eq!(inserted, Inserted { kept: true, conflict: true, false_fin: false });
         assert_eq!(queue.bytes(), 6);
         let expected = [(10, b"ab".to_vec()), (12, b"cd".to_vec()), (14, b"ef".to_vec())];
         assert_eq!(contents(queue), expected);
@@ -216,7 +217,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.insert(piece(u32::MAX - 1, b"abcd"));
         assert_eq!(queue.insert(piece(0, b"cd")), Inserted::default());
-        assert_eq!(queue.insert(piece(u32::MAX, b"X")), Inserted { kept: false, conflict: true, false_end: false });
+        assert_eq!(queue.insert(piece(u32::MAX, b"X")), Inserted { kept: false, conflict: true, false_fin: false });
         assert_eq!((queue.len(), queue.bytes()), (1, 4));
     }
 
@@ -226,9 +227,9 @@ mod tests {
         queue.insert(piece(12, b"cd"));
         queue.insert(Piece { fin: true, ..piece(10, b"abcd") });
         assert_eq!(queue.len(), 3);
-        queue.take_head(|piece| assert!(!piece.fin));
-        queue.take_head(|piece| assert!(!piece.fin));
-        queue.take_head(|piece| assert_eq!((piece.sequence, piece.length, piece.fin), (14, 0, true)));
+        queue.pop_head_with(|piece| assert!(!piece.fin));
+        queue.pop_head_with(|piece| assert!(!piece.fin));
+        queue.pop_head_with(|piece| assert_eq!((piece.sequence, piece.length, piece.fin), (14, 0, true)));
         assert_eq!(queue.bytes(), 0);
     }
 
@@ -237,8 +238,8 @@ mod tests {
         let fin = |sequence| Piece { fin: true, ..piece(sequence, b"") };
         let mut queue = Queue::default();
         queue.insert(fin(12));
-        assert_eq!(queue.insert(piece(10, b"abcdef")), Inserted { kept: true, conflict: false, false_end: true });
-        assert_eq!(queue.insert(fin(14)), Inserted { kept: false, conflict: false, false_end: true });
+        assert_eq!(queue.insert(piece(10, b"abcdef")), Inserted { kept: true, conflict: false, false_fin: true });
+        assert_eq!(queue.insert(fin(14)), Inserted { kept: false, conflict: false, false_fin: true });
         assert_eq!(queue.insert(fin(16)), Inserted { kept: true, ..Inserted::default() });
         assert_eq!(contents(queue), [(10, b"abcdef".to_vec()), (16, b"".to_vec())]);
     }
@@ -246,8 +247,8 @@ mod tests {
     #[test]
     fn a_cut_piece_is_trimmed_by_its_length_on_the_wire() {
         let cut = Piece { length: 6, ..piece(10, b"ab") };
-        let rest = cut.from(13).expect("three bytes are left");
+        let rest = cut.starting_at(13).expect("three bytes are left");
         assert_eq!((rest.sequence, rest.length, rest.bytes), (13, 3, &b""[..]));
-        assert!(cut.from(16).is_none());
+        assert!(cut.starting_at(16).is_none());
     }
 }

@@ -1,11 +1,11 @@
-//! The symmetric name of a conversation.
+//! The key of a conversation, the same in both directions.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::mix::{Mixer, word};
-use crate::frame::{Body, Frame, Plain, TunnelKind};
+use crate::frame::{Body, Frame, PlainSegment, TunnelKind};
 
-/// One end of a conversation in the canonical order of its [`FlowKey`]: says nothing about who asks and who answers.
+/// One end of a conversation in the canonical order of its [`FlowKey`]. It is unrelated to the roles of client and server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum End {
@@ -30,28 +30,28 @@ impl End {
     }
 }
 
-/// What makes two frames the same conversation: addresses, ports, transport, VLAN and tunnel, whoever sent the frame.
+/// The key of a conversation: addresses, ports, transport, VLAN and tunnel, the same in both directions.
 ///
-/// Labels of MPLS are not part of it: each direction of a path has its own.
+/// MPLS labels are not part of it, because each direction of a path has its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FlowKey {
-    /// The brief key in halves, the lower ones first: so that a slot of the table fits in a cache line.
+    /// The words of the [`BriefKey`], lower half first. An alignment of 4 bytes lets a slot of the table fit in a cache line.
     brief: [u32; 4],
-    /// What else there is to IPv6 addresses, of the low and of the high end.
+    /// The upper 96 bits of IPv6 addresses, of the low and of the high end.
     upper: [[u32; 3]; 2],
     tunnel: u32,
 }
 
-/// All of the key of a conversation over IPv4 that is not in a tunnel: nearly every conversation. Two words are built,
-/// hashed and compared at once.
+/// The complete key of a conversation over IPv4 outside tunnels, which is nearly every one: two words to hash and compare.
 #[derive(Clone, Copy, Debug)]
 pub struct BriefKey {
-    /// The low and the high end: a half of what is around them, the address (or its lowest word), the port.
+    /// The low and the high end. Each word holds half of the encapsulation word (see [`around`]), the address (for IPv6, its
+    /// lowest 32 bits) and the port.
     ends: [u64; 2],
 }
 
 impl PartialEq for FlowKey {
-    /// All words at once: the derived way calls a function that compares memory.
+    /// Compares without branches; the derived implementation calls `memcmp`.
     #[inline]
     fn eq(&self, other: &Self) -> bool {
         let upper = self.upper.as_flattened().iter().zip(other.upper.as_flattened());
@@ -63,7 +63,7 @@ impl PartialEq for FlowKey {
 impl Eq for FlowKey {}
 
 impl PartialEq for BriefKey {
-    /// Word by word: the derived way loads both at once, where they have just been put one by one.
+    /// Compares in registers; the derived implementation reads both words back from memory as one.
     #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
         let ([low, high], [other_low, other_high]) = (self.ends, other.ends);
@@ -74,9 +74,9 @@ impl PartialEq for BriefKey {
 impl Eq for BriefKey {}
 
 impl BriefKey {
-    /// The key of a plain segment, and the end that sent it.
+    /// The key of a segment, and the end that sent it.
     #[inline(always)]
-    pub fn of(plain: &Plain<'_>) -> (Self, End) {
+    pub fn of(plain: &PlainSegment<'_>) -> (Self, End) {
         let (hosts, ports) = (plain.hosts(), plain.ports());
         let source = end((hosts >> 32) as u32, (ports >> 16) as u16);
         let destination = end(hosts as u32, ports as u16);
@@ -84,12 +84,12 @@ impl BriefKey {
         (key, sender(&source, &destination))
     }
 
-    /// That of no conversation.
-    pub(super) const NOBODY: Self = Self { ends: [0; 2] };
+    /// A key that no conversation has.
+    pub(super) const NONE: Self = Self { ends: [0; 2] };
 
-    /// A number that differs between conversations that take turns: a few bits of their ports and addresses.
+    /// Index into a small cache of recent flows: bits of ports and addresses, which differ between concurrent conversations.
     #[inline(always)]
-    pub(super) const fn place(self) -> usize {
+    pub(super) const fn recent_index(self) -> usize {
         let [low, high] = self.ends;
         let both = low ^ high;
         (both ^ both >> 16) as usize
@@ -100,13 +100,13 @@ impl BriefKey {
         Self { ends: [((around >> 16) as u64) << AROUND_AT | low, (around as u16 as u64) << AROUND_AT | high] }
     }
 
-    /// The encapsulation of its packets: VLAN and tunnel.
+    /// A hash of the encapsulation: VLAN and tunnel kind.
     pub(super) const fn encapsulation(self) -> u64 {
         let [low, high] = self.ends;
         low & LOW_WAY | high >> 16 & HIGH_WAY >> 16
     }
 
-    /// That of the [`FlowKey`] which it is.
+    /// Equals [`FlowKey::hash`] of the same conversation.
     #[inline(always)]
     pub(super) fn hash(self, mixer: Mixer) -> u64 {
         let [low, high] = self.ends;
@@ -114,14 +114,14 @@ impl BriefKey {
     }
 }
 
-/// Address and port in one word, whose order is that of the pair.
+/// Address and port in one word, ordered like the pair.
 #[inline(always)]
 const fn end(address: u32, port: u16) -> u64 {
     (address as u64) << 16 | port as u64
 }
 
 impl FlowKey {
-    /// For a table of flows: the same in any encapsulation.
+    /// Hash for a table of flows. Ignores the encapsulation.
     pub(super) fn hash(&self, mixer: Mixer) -> u64 {
         let short = self.brief().hash(mixer);
         if self.around() & IPV4 != 0 {
@@ -131,7 +131,7 @@ impl FlowKey {
         mixer.pair(mixer.pair(word(a, b), word(d, e)), short ^ word(c, f))
     }
 
-    /// The encapsulation of its packets: VLAN and tunnel.
+    /// A hash of the encapsulation: VLAN, tunnel kind and tunnel id.
     pub(super) fn encapsulation(&self) -> u64 {
         self.brief().encapsulation() ^ u64::from(self.tunnel)
     }
@@ -142,10 +142,10 @@ impl FlowKey {
         self.upper == other.upper && (low ^ other_low) & !LOW_WAY == 0 && (high ^ other_high) & !HIGH_WAY == 0
     }
 
-    /// Whether this is the conversation that `brief` says everything of.
+    /// Whether `brief` is the complete key of this conversation.
     #[inline(always)]
     pub(super) fn is(&self, brief: BriefKey) -> bool {
-        // A tunnel, and IPv6, are noted in what is around.
+        // The encapsulation word differs for tunnels and IPv6.
         self.brief() == brief
     }
 
@@ -155,23 +155,22 @@ impl FlowKey {
         BriefKey { ends: [word(b, a), word(d, c)] }
     }
 
-    /// The key of a frame and the end that sent it. `None` for a frame without IP. IP that is neither TCP nor UDP has
-    /// ports 0.
+    /// The key of a frame, and the end that sent it. `None` without IP. Ports are 0 unless the frame is TCP or UDP.
     pub fn of(frame: &Frame<'_>) -> Option<(Self, End)> {
-        let (pair, source_port, destination_port, protocol) = match &frame.body {
-            Body::Tcp(pair, segment) => (pair, segment.source_port, segment.destination_port, TCP),
-            Body::Udp(pair, datagram) => (pair, datagram.source_port, datagram.destination_port, UDP),
-            Body::Ip(pair, other) => (pair, 0, 0, other.protocol),
+        let (ip, source_port, destination_port, protocol) = match &frame.body {
+            Body::Tcp(ip, segment) => (ip, segment.source_port, segment.destination_port, TCP),
+            Body::Udp(ip, datagram) => (ip, datagram.source_port, datagram.destination_port, UDP),
+            Body::Ip(ip, other) => (ip, 0, 0, other.protocol),
             Body::Link { .. } => return None,
         };
         let tunnel = frame.tunnel.filter(|tunnel| tunnel.kind != TunnelKind::Mpls);
         let wrapping = tunnel.map_or(0, |tunnel| tunnel.kind as u32 + 1);
         let around = around(frame.vlan, protocol) | wrapping;
         let tunnel = tunnel.map_or(0, |tunnel| tunnel.id);
-        let ends = [words(pair.source), words(pair.destination)];
+        let ends = [words(ip.source), words(ip.destination)];
         let [source, destination] = ends;
         let sender = sender(&(source, source_port), &(destination, destination_port));
-        let version = if pair.source.is_ipv4() { IPV4 } else { 0 };
+        let version = if ip.source.is_ipv4() { IPV4 } else { 0 };
         Some((Self::ordered(sender, ends, (source_port, destination_port), [around | version, tunnel]), sender))
     }
 
@@ -191,7 +190,7 @@ impl FlowKey {
         Self { brief: [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32], upper, tunnel }
     }
 
-    /// VLAN, protocol and wrapping.
+    /// VLAN, protocol, IP version and tunnel kind in one word.
     const fn around(&self) -> u32 {
         let [low, high] = self.brief().ends;
         ((low >> AROUND_AT) as u32) << 16 | (high >> AROUND_AT) as u32
@@ -212,12 +211,12 @@ impl FlowKey {
         Ipv6Addr::from_bits(bits).into()
     }
 
-    /// Port of one end, 0 where the protocol has none.
+    /// Port of one end; 0 if the protocol has none.
     pub const fn port(&self, end: End) -> u16 {
         self.end(end) as u16
     }
 
-    /// IP protocol number: 6 TCP, 17 UDP.
+    /// IP protocol number.
     pub const fn protocol(&self) -> u8 {
         (self.around() >> PROTOCOL_AT) as u8
     }
@@ -229,20 +228,20 @@ impl FlowKey {
     }
 }
 
-/// [`FlowKey::around`] without what wraps it.
+/// The encapsulation word [`FlowKey::around`], without IP version and tunnel kind.
 #[inline(always)]
 fn around(vlan: Option<u16>, protocol: u8) -> u32 {
     let vlan = vlan.map_or(UNTAGGED, |id| id & VLAN_ID);
     u32::from(vlan) << VLAN_AT | u32::from(protocol) << PROTOCOL_AT
 }
 
-/// Which end sent a frame.
+/// The end that sent a frame.
 #[inline(always)]
 fn sender<T: PartialOrd>(source: &T, destination: &T) -> End {
     if source <= destination { End::Low } else { End::High }
 }
 
-/// An address as words whose order is that of the addresses; the IP version is told apart in [`FlowKey`].
+/// An address as words, ordered like the addresses. The IP version is in [`FlowKey::around`].
 fn words(address: IpAddr) -> [u32; 4] {
     let bits = match address {
         IpAddr::V4(address) => u128::from(address.to_bits()),
@@ -253,28 +252,28 @@ fn words(address: IpAddr) -> [u32; 4] {
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-/// Where [`FlowKey::around`] keeps its parts. The wrapping, a [`TunnelKind`] or 0, is in the lowest bits.
+/// Bit positions in [`FlowKey::around`]. The tunnel kind, a [`TunnelKind`] plus 1 or 0, is in the lowest bits.
 const VLAN_AT: u32 = 16;
 const PROTOCOL_AT: u32 = 8;
-/// Flag beside the wrapping: both addresses are IPv4.
+/// Flag above the tunnel kind: both addresses are IPv4.
 const IPV4: u32 = 0x80;
 const WRAPPING: u32 = 0x7f;
-/// The parts of the ends of a [`BriefKey`] that hold the encapsulation: the VLAN and the tunnel.
+/// The bits of the low end of a [`BriefKey`] that hold the VLAN, and of the high end that hold the tunnel kind.
 const LOW_WAY: u64 = 0xffff << AROUND_AT;
 const HIGH_WAY: u64 = (WRAPPING as u64) << AROUND_AT;
-/// Where an end keeps its half of them: above 32 bits of address and 16 of port.
+/// Bit position of the encapsulation in an end: above 32 bits of address and 16 of port.
 const AROUND_AT: u32 = 48;
-/// No VLAN id has more than 12 bits (IEEE 802.1Q, 9.6).
+/// A VLAN id has 12 bits (IEEE 802.1Q, 9.6).
 const VLAN_ID: u16 = 0x0fff;
 const UNTAGGED: u16 = 0xffff;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Checksum, Datagram, IpPair, OtherIp, Tunnel};
+    use crate::frame::{Checksum, Datagram, IpHeader, OtherIp, Tunnel};
 
     fn frame(source: &str, destination: &str, ports: (u16, u16)) -> Frame<'static> {
-        let pair = IpPair {
+        let pair = IpHeader {
             source: source.parse().expect("an address"),
             destination: destination.parse().expect("an address"),
             identification: 7,
@@ -326,9 +325,9 @@ mod tests {
         let wrapped = Frame { tunnel: Some(Tunnel { kind: TunnelKind::Vxlan, id: 5 }), ..plain };
         let elsewhere = Frame { tunnel: Some(Tunnel { kind: TunnelKind::Vxlan, id: 6 }), ..plain };
         let mapped = frame("::10.0.0.2", "::10.0.0.10", (1, 2));
-        let Body::Udp(pair, _) = plain.body else { unreachable!("made above") };
+        let Body::Udp(ip, _) = plain.body else { unreachable!("made above") };
         let other = Frame {
-            body: Body::Ip(pair, OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }),
+            body: Body::Ip(ip, OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }),
             ..plain
         };
         let all = [plain, tagged, wrapped, elsewhere, mapped, other];

@@ -1,12 +1,11 @@
-//! Two words into one that nobody can predict without the seed.
+//! A seeded hash of two words.
 
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
-/// Mixes words that are at hand, as the hashers do: by a multiplication of 64 by 64 bits whose halves are folded. A
-/// [`std::hash::Hasher`] keeps words back until it has two of them, which for the few words of a packet's headers costs
-/// three times as much (60 instructions a packet).
+/// Hashes pairs of words with a folded multiplication of 64 by 64 bits, like foldhash. A [`std::hash::Hasher`] buffers words,
+/// which for the few words of packet headers costs three times as much (60 instructions a packet).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mixer {
     seeds: [u64; 2],
@@ -17,7 +16,7 @@ impl Mixer {
         Self { seeds: [1_u8, 2].map(|number| FixedState::with_seed(seed).hash_one(number)) }
     }
 
-    /// Two words in one.
+    /// The hash of two words.
     #[inline(always)]
     pub(super) fn pair(self, one: u64, other: u64) -> u64 {
         let [first, second] = self.seeds;
@@ -46,7 +45,7 @@ mod tests {
         let mixer = Mixer::new(7);
         let mixed: BTreeSet<u64> = (0..64).flat_map(|one| (0..64).map(move |other| mixer.pair(one, other))).collect();
         assert_eq!(mixed.len(), 64 * 64);
-        // The upper seven and the lower bits are what a table looks at.
+        // A table uses the upper seven and the lower bits.
         let low: BTreeSet<u64> = (0..1024).map(|one| mixer.pair(one, 0) % 1024).collect();
         assert!(low.len() > 512, "{}", low.len());
     }

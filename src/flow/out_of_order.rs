@@ -1,511 +1,136 @@
-//! What happens when a segment is not the expected one.
-//!
-//! A segment is delivered when two things hold: it is next in its own direction, and what it acknowledges of the other
-//! direction was delivered before it. Until then it is held. The second rule makes any reordering by the tap, also
-//! across directions, come out as it was sent; it applies to a direction only if that is in the capture.
-//!
-//! What is waited for is given up after [`StreamSettings::reorder_packets`] or
-//! [`StreamSettings::reorder_time`](super::StreamSettings) when the receiver has acknowledged it (the capture lost it)
-//! or the connection is closed. What the receiver has not acknowledged is still to come, however long that takes: it is given
-//! up when too much is held, or after [`StreamSettings::one_way_timeout`] where no acknowledgements are in the capture.
-//!
-//! Segments that their receiver should have dropped are *doubtful*: they are kept aside, and fill a hole that is about to be
-//! given up.
-//!
-//! A direction that is joined in the middle waits once, for as long as a reordering may take, before it decides where
-//! it starts; and a flow of which only one direction was seen waits once as long for a sign of the other.
+//! The state of a connection with segments out of order.
 
 use lockkeeper_protocols::Stamp;
 
-use super::half_stream::{Overlap, Start, distance};
 use super::held::{Piece, Queue};
+use super::pass::Pass;
 use super::rivals::Rivals;
-use super::stream::Cause;
-use super::tcp::{Reuse, TcpFlow};
-use super::{End, Receiver, RecentBytes, StreamCounters, StreamSettings};
+use super::sequence::distance;
+use super::stream::ReadingCause;
+use super::{End, StreamHandler, StreamSettings};
 
-/// What one call works with.
-pub(super) struct Pass<'a, R> {
-    pub(super) settings: &'a StreamSettings,
-    pub(super) counters: &'a mut StreamCounters,
-    pub(super) recent: Option<&'a mut RecentBytes>,
-    /// [`Arrival::copied_within`](super::Arrival) of the segment at hand.
-    pub(super) copied_within: i64,
-    pub(super) out: &'a mut R,
-    /// What is being worked on; its clock is the moment of delivery.
-    pub(super) stamp: Stamp,
-}
-
-/// What is out of order in a flow.
+/// The state of a connection with segments out of order. Each array has an entry for each direction.
 #[derive(Debug, Default)]
 pub(super) struct OutOfOrder {
-    held: [Queue; 2],
-    /// For what each direction is missing.
-    waits: [Option<Wait>; 2],
-    /// At most one segment of each direction that lies far outside the window.
-    strays: [Queue; 2],
-    /// How many segments of each direction lay there, one after the other.
-    strayed: [u8; 2],
+    /// Segments that cannot be delivered yet.
+    pub(super) held: [Queue; 2],
+    /// The current wait for missing bytes.
+    pub(super) waits: [Option<Wait>; 2],
+    /// At most one segment far outside the window.
+    pub(super) strays: [Queue; 2],
+    /// Consecutive segments far outside the window.
+    pub(super) strayed: [u8; 2],
     pub(super) rivals: Rivals,
     pub(super) reuse: Option<Reuse>,
-    /// Segments of the flow since it began.
+    /// Segments processed while this state exists.
     pub(super) seen: u32,
 }
 
+/// A wait of one direction.
 #[derive(Clone, Copy, Debug)]
-struct Wait {
-    since: Stamp,
-    due: i64,
-    /// For what.
-    missing: Missing,
-    /// [`OutOfOrder::seen`] then.
-    seen: u32,
+pub(super) struct Wait {
+    /// When it began.
+    pub(super) since: Stamp,
+    /// When it is given up, nanoseconds of packet time; `i64::MAX` for never.
+    pub(super) due: i64,
+    pub(super) missing: Missing,
+    /// [`OutOfOrder::seen`] when it began.
+    pub(super) seen: u32,
 }
 
-/// What a direction may be missing. When it changes, the wait begins anew.
+/// A SYN that contradicts an open connection. The receiver of a forged SYN ignores it (RFC 5961, 4.2), so it counts only when
+/// the other end or a later segment confirms it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Missing {
-    /// Anything at all: only the other direction has been seen.
+pub(super) struct Reuse {
+    pub(super) client: End,
+    pub(super) client_next: u32,
+    pub(super) server_next: Option<u32>,
+}
+
+impl Reuse {
+    /// Whether a segment of `from` at `sequence` is the first one of the new connection.
+    pub(super) fn begins_with(&self, from: End, sequence: u32) -> bool {
+        if from == self.client { sequence == self.client_next } else { Some(sequence) == self.server_next }
+    }
+}
+
+/// What a direction waits for. When it changes, a new wait begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Any segment: only the other direction was seen.
     Sign,
-    /// What may come before its first bytes that were seen.
+    /// Bytes before the first ones that were seen.
     Earlier,
-    /// The byte with this sequence number, which its receiver may yet be sent again.
+    /// The byte with this sequence number, which may still be retransmitted.
     Sent(u32),
-    /// The byte with this sequence number, which its receiver has, or which can no longer come.
+    /// The byte with this sequence number, which its receiver acknowledged or which can no longer arrive.
     Received(u32),
 }
 
 impl OutOfOrder {
+    /// Whether it has any state, so that the connection is not in order.
     pub(super) fn is_busy(&self) -> bool {
         let quiet = self.held.iter().chain(&self.strays).all(Queue::is_empty);
         !quiet || self.reuse.is_some() || !self.rivals.is_empty() || self.waits.iter().any(Option::is_some)
     }
 
+    /// Number of payload bytes held.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.iter().map(Queue::bytes).sum::<usize>() + self.rivals.bytes()
     }
 
+    /// The earliest packet time at which a wait ends.
     pub(super) fn deadline(&self) -> Option<i64> {
         self.waits.iter().flatten().map(|wait| wait.due).min().filter(|due| *due != i64::MAX)
     }
 
-    fn waits(&self) -> impl Iterator<Item = (End, Wait)> + '_ {
+    /// The current waits, by direction.
+    pub(super) fn waits(&self) -> impl Iterator<Item = (End, Wait)> + '_ {
         ENDS.into_iter().filter_map(|of| Some((of, self.waits[of.index()]?)))
     }
 
-    fn is_overdue(&self, wait: &Wait, packets: u32) -> bool {
+    /// Whether a wait has lasted for `packets` segments. Bytes that may be retransmitted are exempt.
+    pub(super) fn is_overdue(&self, wait: &Wait, packets: u32) -> bool {
         !matches!(wait.missing, Missing::Sent(_)) && self.seen.wrapping_sub(wait.seen) >= packets
     }
 
-    fn head(&self, of: End) -> Option<Piece<'_>> {
+    /// The first held piece of a direction.
+    pub(super) fn head(&self, of: End) -> Option<Piece<'_>> {
         self.held[of.index()].head()
     }
 
-    pub(super) fn is_over(&self, settings: &StreamSettings) -> bool {
+    /// Whether more is held than the settings allow.
+    pub(super) fn exceeds_limits(&self, settings: &StreamSettings) -> bool {
         let segments: usize = self.held.iter().map(Queue::len).sum();
         segments > settings.held_segments || self.held_bytes() > settings.held_bytes
     }
-}
 
-impl TcpFlow {
-    /// Fires every deadline up to `clock` as if at its own moment.
-    pub(super) fn run_deadlines<R: Receiver>(
-        &mut self,
-        out_of_order: &mut OutOfOrder,
-        clock: i64,
-        pass: &mut Pass<'_, R>,
-    ) {
-        while let Some((of, wait)) = out_of_order.waits().min_by_key(|(_, wait)| wait.due)
-            && wait.due <= clock
-        {
-            pass.stamp = Stamp { clock: wait.due, ..wait.since };
-            self.give_up(out_of_order, of, pass);
-            self.run(out_of_order, pass);
-        }
+    /// Drops rivals and doubtful segments, which matter less than held segments, until the limits hold; returns whether they
+    /// are still exceeded.
+    pub(super) fn shed_rivals(&mut self, settings: &StreamSettings) -> bool {
+        while self.exceeds_limits(settings) && self.rivals.drop_oldest() {}
+        self.exceeds_limits(settings)
     }
 
-    /// Delivers everything that is held, with gaps for what is missing, and tells of what is part of no stream.
-    pub(super) fn flush_all<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, clock: i64, pass: &mut Pass<'_, R>) {
-        self.flush(out_of_order, clock, pass);
-        out_of_order.drop_strays(pass);
-        pass.counters.dropped += out_of_order.rivals.doubtful() as u64;
-    }
-
-    /// Delivers everything that is held, with gaps for what is missing.
-    fn flush<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, clock: i64, pass: &mut Pass<'_, R>) {
-        while let Some((of, wait)) = out_of_order.waits().min_by_key(|(_, wait)| wait.since.packet) {
-            pass.stamp = Stamp { clock, ..wait.since };
-            self.give_up(out_of_order, of, pass);
-            self.run(out_of_order, pass);
-        }
-    }
-
-    /// Delivers what is in order, and gives up what has been waited for too long or at too great a cost.
-    pub(super) fn run<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
-        loop {
-            self.advance(out_of_order, pass);
-            self.update_waits(out_of_order, pass);
-            let overdue = |(_, wait): &(End, Wait)| out_of_order.is_overdue(wait, pass.settings.reorder_packets);
-            let given_up = if let Some((of, _)) = out_of_order.waits().find(overdue) {
-                of
-            } else if out_of_order.is_over(pass.settings)
-                && out_of_order.forget_rivals(pass.settings)
-                && let Some((of, _)) = out_of_order.waits().min_by_key(|(_, wait)| wait.since.packet)
-            {
-                pass.counters.limit_reached += 1;
-                let stamp = pass.stamp;
-                pass.out.given_up(of, &stamp);
-                of
-            } else {
-                return;
-            };
-            self.give_up(out_of_order, given_up, pass);
-        }
-    }
-
-    /// Puts a segment within the window where it belongs.
-    pub(super) fn place<R: Receiver>(
-        &mut self,
-        out_of_order: &mut OutOfOrder,
-        from: End,
-        piece: Piece<'_>,
-        pass: &mut Pass<'_, R>,
-    ) {
-        self.halves[from.index()].locate(piece.sequence);
-        if !self.halves[from.index()].known() {
-            return Self::hold(out_of_order, from, piece, pass);
-        }
-        self.go_on_after_end(from, &piece, pass);
-        let Some(fresh) = self.without_old(from, piece, pass) else { return };
-        if self.is_ready(from, &fresh, pass.settings) && !out_of_order.held[from.index()].overlaps(&fresh) {
-            if out_of_order.reuse.is_some_and(|_| fresh.length > 0) {
-                out_of_order.reuse = None;
-            }
-            self.deliver(from, fresh, pass);
-        } else {
-            Self::hold(out_of_order, from, fresh, pass);
-        }
-    }
-
-    /// What of a segment was not delivered before. The rest is compared with what was.
-    fn without_old<'p, R: Receiver>(
-        &mut self,
-        from: End,
-        piece: Piece<'p>,
-        pass: &mut Pass<'_, R>,
-    ) -> Option<Piece<'p>> {
-        let half = &mut self.halves[from.index()];
-        pass.counters.late_bytes += u64::from(half.rewind(&piece));
-        if distance(half.next, piece.sequence) <= 0 {
-            return Some(piece);
-        }
-        if piece.length == 1 && !piece.fin && piece.data_end() == half.next && half.has_been_acknowledged() {
-            pass.counters.keep_alives += 1;
-            self.on_garbage(from, &piece, pass);
-            return None;
-        }
-        self.on_repeat(from, &piece, pass);
-        piece.from(self.halves[from.index()].next)
-    }
-
-    /// The byte of a keep-alive means nothing, and is 0 as a rule (RFC 9293, 3.8.4). Another one may be the byte that its receiver
-    /// waits for, where the acknowledgement that makes this a keep-alive was forged.
-    fn on_garbage<R: Receiver>(&self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
-        let half = &self.halves[from.index()];
-        let differs = |recent: &RecentBytes| matches!(half.compare(piece, recent), Overlap::Differs(_));
-        if piece.bytes != [0] && pass.recent.as_deref().is_some_and(differs) {
-            self.tell_overlap(from, piece, Cause::Unverified, pass);
-        }
-    }
-
-    /// Compares those bytes of a segment that were delivered before with what was delivered.
-    pub(super) fn on_repeat<R: Receiver>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
-        let half = &self.halves[from.index()];
-        if piece.from(half.next).is_none() {
-            if half.has_delivered_within(pass.copied_within, piece.stamp.clock) {
-                pass.counters.copies += 1;
-            } else {
-                pass.counters.retransmissions += 1;
-            }
-        }
-        let Some(recent) = pass.recent.as_deref() else { return };
-        match half.compare(piece, recent) {
-            Overlap::Same => {}
-            Overlap::Unverified => {
-                pass.counters.unverified_overlaps += 1;
-                self.tell_overlap(from, piece, Cause::Unverified, pass);
-            }
-            // One byte may be a keep-alive, whose content means nothing (RFC 9293, 3.8.4).
-            Overlap::Differs(_) if piece.length == 1 && !self.halves[from.other().index()].captured => {
-                self.tell_overlap(from, piece, Cause::Unverified, pass);
-            }
-            Overlap::Differs(origin) => {
-                pass.counters.conflicts += 1;
-                self.tell_overlap(from, piece, Cause::Differs { origin }, pass);
-            }
-        }
-    }
-
-    /// What comes after a FIN shows that its receiver has not taken that for the end: no host sends anything behind it.
-    fn go_on_after_end<R: Receiver>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
-        let half = &mut self.halves[from.index()];
-        if half.finished && piece.length > 0 && distance(piece.data_end(), half.data_end()) > 0 {
-            half.go_on();
-            self.closed = false;
-            pass.counters.conflicts += 1;
-            Self::tell_outside(from, piece, Cause::AfterEnd, pass);
-        }
-    }
-
-    fn hold<R: Receiver>(out_of_order: &mut OutOfOrder, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
-        let inserted = out_of_order.held[from.index()].insert(piece);
-        if inserted.conflict {
-            out_of_order.rivals.add_repeat(from, piece);
-        }
-        if inserted.false_end {
-            pass.counters.conflicts += 1;
-            Self::tell_outside(from, &piece, Cause::AfterEnd, pass);
-        }
-        pass.counters.held += u64::from(inserted.kept);
-        pass.counters.retransmissions += u64::from(!inserted.kept);
-    }
-
-    pub(super) fn on_acknowledgement<R: Receiver>(
-        &mut self,
-        out_of_order: &mut OutOfOrder,
-        of: End,
-        ack: u32,
-        pass: &mut Pass<'_, R>,
-    ) {
-        if out_of_order.is_stray_acknowledged(of, ack) {
-            self.take_up_again(out_of_order, of, None, pass);
-        }
-        self.halves[of.index()].acknowledge(ack, pass.settings.window);
-    }
-
-    /// A segment far outside the window counts when its receiver acknowledges it, or acknowledges where it begins with a
-    /// segment that is as far away; where no acknowledgements are in the capture, when a second one follows it; and when
-    /// nothing else comes for long.
-    pub(super) fn on_stray<R: Receiver>(
-        &mut self,
-        out_of_order: &mut OutOfOrder,
-        from: End,
-        piece: Piece<'_>,
-        pass: &mut Pass<'_, R>,
-    ) {
-        pass.counters.outside_window += 1;
-        if let Some(ack) = piece.ack.filter(|ack| out_of_order.is_stray_acknowledged(from.other(), *ack)) {
-            let begins = |stray: Piece<'_>| stray.ack.is_some_and(|other| near(other, piece.sequence));
-            if out_of_order.strays[from.other().index()].head().is_some_and(begins) {
-                self.take_up_again(out_of_order, from.other(), None, pass);
-                self.halves[from.other().index()].acknowledge(ack, pass.settings.window);
-                return self.take_up_at(out_of_order, from, piece, pass);
-            }
-        }
-        if piece.length == 0 {
-            return;
-        }
-        let strayed = &mut out_of_order.strayed[from.index()];
-        *strayed = strayed.saturating_add(1);
-        let (is_long, is_alone) = (*strayed >= LONG_STRAYED, !self.halves[from.other().index()].captured);
-        let follows = |first: Piece<'_>| near(first.end(), piece.sequence) || near(piece.end(), first.sequence);
-        if (is_long || is_alone) && out_of_order.strays[from.index()].head().is_some_and(follows) {
-            return self.take_up_again(out_of_order, from, Some(piece), pass);
-        }
-        out_of_order.drop_stray(from, pass);
-        out_of_order.strays[from.index()].insert(piece);
-    }
-
-    /// Goes on with a segment that lies far from where the stream was.
-    fn take_up_at<R: Receiver>(
-        &mut self,
-        out_of_order: &mut OutOfOrder,
-        from: End,
-        piece: Piece<'_>,
-        pass: &mut Pass<'_, R>,
-    ) {
-        out_of_order.drop_stray(from, pass);
-        out_of_order.strays[from.index()].insert(piece);
-        self.take_up_again(out_of_order, from, None, pass);
-    }
-
-    /// Goes on where the stray segment of a direction, and the one that follows it, are.
-    fn take_up_again<R: Receiver>(
-        &mut self,
-        out_of_order: &mut OutOfOrder,
-        from: End,
-        second: Option<Piece<'_>>,
-        pass: &mut Pass<'_, R>,
-    ) {
-        let stamp = pass.stamp;
-        let mut stray = std::mem::take(&mut out_of_order.strays[from.index()]);
-        out_of_order.strayed[from.index()] = 0;
-        let Some(first) = stray.head().map(|first| first.sequence) else { return };
-        self.flush(out_of_order, stamp.clock, pass);
-        pass.stamp = stamp;
-        let second_start = second.map_or(first, |second| second.sequence);
-        let start = if distance(second_start, first) < 0 { second_start } else { first };
-        let missing = u32::try_from(distance(start, self.halves[from.index()].next)).unwrap_or(0);
-        pass.gap(from, missing, &stamp);
-        pass.counters.resynchronised += 1;
-        self.halves[from.index()].begin(start);
-        stray.take_head(|first| self.place(out_of_order, from, first, pass));
-        if let Some(second) = second {
-            self.place(out_of_order, from, second, pass);
-        }
-    }
-
-    /// Next in its own direction, and nothing that it acknowledges is still to come.
-    fn is_ready(&self, from: End, piece: &Piece<'_>, settings: &StreamSettings) -> bool {
-        let (half, peer) = (&self.halves[from.index()], &self.halves[from.other().index()]);
-        half.known() && distance(piece.sequence, half.next) <= 0 && peer.allows(piece.ack, settings.window)
-    }
-
-    fn is_in_sequence(&self, out_of_order: &OutOfOrder, of: End) -> bool {
-        let half = &self.halves[of.index()];
-        out_of_order.head(of).is_some_and(|head| half.known() && distance(head.sequence, half.next) <= 0)
-    }
-
-    /// Delivers the held pieces whose turn has come.
-    fn advance<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
-        while let Some(from) = self.next_sender(out_of_order, pass.settings) {
-            out_of_order.held[from.index()].take_head(|piece| self.deliver(from, piece, pass));
-        }
-        self.settle_rivals(out_of_order, pass);
-    }
-
-    /// Whose held piece is next: the one that was captured first, where nothing else decides. Two that each
-    /// acknowledge the other cannot both be right, and neither waits.
-    fn next_sender(&self, out_of_order: &OutOfOrder, settings: &StreamSettings) -> Option<End> {
-        let packet = |from: &End| out_of_order.head(*from).map(|head| head.stamp.packet);
-        let is_ready = |from: &End| out_of_order.head(*from).is_some_and(|head| self.is_ready(*from, &head, settings));
-        let crossed = || ENDS.iter().all(|&of| self.is_in_sequence(out_of_order, of));
-        let ready = ENDS.into_iter().filter(is_ready).min_by_key(packet);
-        ready.or_else(|| ENDS.into_iter().filter(|_| crossed()).min_by_key(packet))
-    }
-
-    pub(super) fn deliver<R: Receiver>(&mut self, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
-        let half = &mut self.halves[from.index()];
-        let Some(piece) = piece.from(half.next) else { return };
-        let stamp = Stamp { clock: piece.stamp.clock.max(pass.stamp.clock), ..piece.stamp };
-        if !piece.bytes.is_empty() {
-            pass.out.bytes(from, piece.bytes, &stamp);
-            half.delivered(piece.bytes, &stamp, pass.recent.as_deref_mut());
-        }
-        let cut = half.distance_to(piece.data_end());
-        if cut > 0 {
-            pass.out.gap(from, cut, &stamp);
-            pass.counters.cut_bytes += u64::from(cut);
-            half.skip(cut);
-            half.skipped = 0;
-        }
-        if self.reset_by == Some(from) && piece.length > 0 {
-            // Who resets a connection sends nothing in it any more: the reset was not its own.
-            (self.closed, self.reset_by) = (false, None);
-        }
-        if piece.fin {
-            half.finish();
-            if self.halves.iter().all(|half| half.finished) {
-                self.close(stamp.clock);
-            }
-        }
-    }
-
-    /// Bytes of a direction that its receiver has, as far as acknowledgements tell, and that were not delivered.
-    fn wanted(&self, out_of_order: &OutOfOrder, of: End, settings: &StreamSettings) -> u32 {
-        let half = &self.halves[of.index()];
-        let head = out_of_order.head(of.other()).and_then(|head| head.ack);
-        let by_head = head.filter(|_| half.known()).map_or(0, |ack| half.ahead(ack, settings.window));
-        by_head.max(half.owed(settings.window))
-    }
-
-    fn update_waits<R: Receiver>(&self, out_of_order: &mut OutOfOrder, pass: &Pass<'_, R>) {
-        for of in ENDS {
-            let before = out_of_order.waits[of.index()];
-            out_of_order.waits[of.index()] = self.missing(out_of_order, of, pass.settings).map(|missing| {
-                let begun =
-                    || Wait { since: pass.stamp, due: self.due(of, missing, pass), missing, seen: out_of_order.seen };
-                before.filter(|wait| wait.missing == missing).unwrap_or_else(begun)
-            });
-        }
-    }
-
-    /// What a direction is missing that holds up what is held, or that was acknowledged.
-    fn missing(&self, out_of_order: &OutOfOrder, of: End, settings: &StreamSettings) -> Option<Missing> {
-        let half = &self.halves[of.index()];
-        let [holds, holds_up] = [of, of.other()].map(|end| !out_of_order.held[end.index()].is_empty());
-        match half.start {
-            Start::Absent => None,
-            Start::Provisional => Some(Missing::Earlier),
-            Start::Unknown => holds_up.then_some(Missing::Sign),
-            Start::Known if !half.captured => holds_up.then_some(Missing::Sign),
-            Start::Known if self.is_in_sequence(out_of_order, of) => None,
-            Start::Known if self.wanted(out_of_order, of, settings) > 0 => Some(Missing::Received(half.next)),
-            Start::Known if holds && self.closed => Some(Missing::Received(half.next)),
-            Start::Known => holds.then_some(Missing::Sent(half.next)),
-        }
-    }
-
-    fn due<R: Receiver>(&self, of: End, missing: Missing, pass: &Pass<'_, R>) -> i64 {
-        let patience = match missing {
-            Missing::Sent(_) if self.halves[of.other().index()].captured => return i64::MAX,
-            Missing::Sent(_) => pass.settings.one_way_timeout,
-            Missing::Sign | Missing::Earlier | Missing::Received(_) => pass.settings.reorder_time,
-        };
-        pass.stamp.clock.saturating_add(patience)
-    }
-
-    fn give_up<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, of: End, pass: &mut Pass<'_, R>) {
-        let Some(wait) = out_of_order.waits[of.index()].take() else { return };
-        let half = &mut self.halves[of.index()];
-        match wait.missing {
-            Missing::Sign => half.miss(),
-            Missing::Earlier => half.begin(half.next),
-            Missing::Sent(_) | Missing::Received(_) => self.give_up_bytes(out_of_order, of, &wait.since, pass),
-        }
-    }
-
-    /// Skips to what was acknowledged or to what is held, whichever comes first.
-    fn give_up_bytes<R: Receiver>(
-        &mut self,
-        out_of_order: &mut OutOfOrder,
-        of: End,
-        since: &Stamp,
-        pass: &mut Pass<'_, R>,
-    ) {
-        if self.take_doubtful(out_of_order, of, pass) {
-            return;
-        }
-        let head = out_of_order.head(of);
-        let hole = head.map(|head| self.halves[of.index()].distance_to(head.sequence));
-        let wanted = Some(self.wanted(out_of_order, of, pass.settings)).filter(|&wanted| wanted > 0);
-        let Some(missing) = [hole, wanted].into_iter().flatten().min() else { return };
-        let at = head.filter(|_| hole == Some(missing)).map_or(*since, |head| head.stamp);
-        pass.gap(of, missing, &Stamp { clock: pass.stamp.clock.max(at.clock), ..at });
-        self.halves[of.index()].skip(missing);
-    }
-}
-
-impl OutOfOrder {
     /// Whether `ack` acknowledges the stray segment of a direction.
-    fn is_stray_acknowledged(&self, of: End, ack: u32) -> bool {
+    pub(super) fn is_stray_acknowledged(&self, of: End, ack: u32) -> bool {
         let is_within = |stray: Piece<'_>| distance(ack, stray.sequence) > 0 && distance(ack, stray.end()) <= 0;
         self.strays[of.index()].head().is_some_and(is_within)
     }
 
-    /// Gives up the stray segment of a direction: it was part of no stream that could be followed.
-    pub(super) fn drop_stray<R: Receiver>(&mut self, of: End, pass: &mut Pass<'_, R>) {
-        self.strays[of.index()].take_head(|stray| TcpFlow::tell_outside(of, &stray, Cause::Stray, pass));
+    /// Drops the stray segment of a direction and reports it.
+    pub(super) fn drop_stray<R: StreamHandler>(&mut self, of: End, pass: &mut Pass<'_, R>) {
+        self.strays[of.index()].pop_head_with(|stray| pass.report_outside(of, &stray, ReadingCause::Stray));
         self.strays[of.index()] = Queue::default();
     }
 
-    /// The same of both directions, at the end of the flow.
-    fn drop_strays<R: Receiver>(&mut self, pass: &mut Pass<'_, R>) {
+    /// Drops the stray segments of both directions, at the end of the flow.
+    pub(super) fn drop_strays<R: StreamHandler>(&mut self, pass: &mut Pass<'_, R>) {
         ENDS.into_iter().for_each(|of| self.drop_stray(of, pass));
     }
 
-    /// A segment of a direction lay within the window.
-    pub(super) fn is_back<R: Receiver>(&mut self, of: End, pass: &mut Pass<'_, R>) {
+    /// Drops the stray segment of a direction because another one lay within the window.
+    pub(super) fn on_return_to_window<R: StreamHandler>(&mut self, of: End, pass: &mut Pass<'_, R>) {
         if self.strayed[of.index()] > 0 {
             self.strayed[of.index()] = 0;
             self.drop_stray(of, pass);
@@ -513,21 +138,5 @@ impl OutOfOrder {
     }
 }
 
-/// Whether `to` lies at `from` or shortly behind it.
-fn near(from: u32, to: u32) -> bool {
-    (0..=NEARBY).contains(&distance(to, from))
-}
-
-impl<R: Receiver> Pass<'_, R> {
-    fn gap(&mut self, from: End, missing: u32, stamp: &Stamp) {
-        self.counters.gaps += 1;
-        self.counters.gap_bytes += u64::from(missing);
-        self.out.gap(from, missing, stamp);
-    }
-}
-
+/// Both ends, in the order of [`End::index`].
 pub(super) const ENDS: [End; 2] = [End::Low, End::High];
-/// How far two segments outside the window may lie apart and still confirm each other.
-const NEARBY: i32 = 0xffff;
-/// Segments outside the window, one after the other, after which the stream is where they are.
-const LONG_STRAYED: u8 = 16;

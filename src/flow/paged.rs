@@ -1,16 +1,16 @@
-//! Rows that lie in pages: nothing moves when there are more of them, and at most one page is not in use.
+//! A vector in pages: adding a row never moves others, and at most one page is partly unused.
 
 use std::ops::{Index, IndexMut};
 
 use super::slot::{ListLinks, Slot};
 
-/// The flows of a table, by index: each with its [`Slot`], which the index finds, and its [`ListLinks`]. A [`Vec`] would hold up
-/// to twice what is in use, and copy it all whenever it grows.
+/// The flows of a table by index, each with its [`Slot`] and its [`ListLinks`]. A [`Vec`] would reserve up to twice the memory
+/// and copy all rows when it grows.
 ///
-/// A page is whole from the start, with vacant rows behind those that were added: within it, no index is out of bounds.
+/// A page is allocated whole, with vacant rows after those that were added, so that indexing within it cannot fail.
 #[derive(Debug)]
 pub(super) struct Paged<T> {
-    /// All there is of most tables, found without another step.
+    /// The first page, the only one of most tables, without an indirection.
     first: Option<Box<Page<T>>>,
     others: Vec<Box<Page<T>>>,
     length: u32,
@@ -18,8 +18,8 @@ pub(super) struct Paged<T> {
 
 type Page<T> = [Row<T>; PAGE as usize];
 
-/// A slot lies beside its flow: both are needed at once, and are in one page of the processor's address translation. Rows
-/// begin with a cache line, so that none has parts in more of them than it must.
+/// A slot is stored beside its flow, because both are used together and then share a TLB entry. Rows are aligned to cache
+/// lines so that they span as few as possible.
 #[derive(Debug)]
 #[repr(C, align(64))]
 struct Row<T> {
@@ -35,14 +35,14 @@ impl<T> Default for Row<T> {
 }
 
 impl<T> Paged<T> {
-    /// Bytes that a row takes.
+    /// Size of a row, bytes.
     pub(super) const ROW: usize = size_of::<Row<T>>();
 
     pub(super) const fn new() -> Self {
         Self { first: None, others: Vec::new(), length: 0 }
     }
 
-    /// Adds a row behind the others, without a flow. Says its index.
+    /// Appends a row without a flow and returns its index.
     pub(super) fn push(&mut self, slot: Slot) -> u32 {
         let index = self.length;
         if index.is_multiple_of(PAGE) {
@@ -58,13 +58,13 @@ impl<T> Paged<T> {
         index
     }
 
-    /// Every flow, in order of its index.
+    /// Every flow, in order of index.
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         let pages = self.first.iter_mut().chain(&mut self.others);
         pages.flat_map(|page| page.iter_mut()).filter_map(|row| row.value.as_mut())
     }
 
-    /// The slot with this index. Vacant ones behind those that were added may be found, too.
+    /// The slot with this index. It may be a vacant one of the last page.
     #[inline(always)]
     pub(super) fn get(&self, index: u32) -> Option<&Slot> {
         self.row(index).map(|row| &row.slot)
@@ -76,12 +76,16 @@ impl<T> Paged<T> {
         self.row_mut(index).map(|row| (&mut row.slot, &mut row.value))
     }
 
-    /// The neighbours of a row that is there.
+    /// The list links of a row.
+    ///
+    /// # Panics
+    ///
+    /// Panics if no row was added with this index.
     pub(super) fn link(&self, index: u32) -> ListLinks {
         self.row(index).expect(ADDED).link
     }
 
-    /// The same, to be changed.
+    /// The list links of a row, if there is one with this index.
     pub(super) fn link_mut(&mut self, index: u32) -> Option<&mut ListLinks> {
         self.row_mut(index).map(|row| &mut row.link)
     }
@@ -91,7 +95,11 @@ impl<T> Paged<T> {
         self.row(index).and_then(|row| row.value.as_ref())
     }
 
-    /// The flow of a row that is there.
+    /// The flow of a row.
+    ///
+    /// # Panics
+    ///
+    /// Panics if no row was added with this index.
     pub(super) fn value_mut(&mut self, index: u32) -> &mut Option<T> {
         &mut self.row_mut(index).expect(ADDED).value
     }
@@ -118,7 +126,7 @@ impl<T> Paged<T> {
 impl<T> Index<u32> for Paged<T> {
     type Output = Slot;
 
-    /// The slot of a row that is there.
+    /// The slot of a row. Panics if no row was added with this index.
     #[inline]
     fn index(&self, index: u32) -> &Slot {
         &self.row(index).expect(ADDED).slot
@@ -132,7 +140,7 @@ impl<T> IndexMut<u32> for Paged<T> {
     }
 }
 
-/// Why an index finds its row.
+/// The invariant behind every index.
 const ADDED: &str = "the table keeps indices of rows that were added";
 /// Rows of one page.
 const PAGE: u32 = 32;

@@ -1,18 +1,23 @@
-//! How else a stretch of a stream can be read: what a repeat with other bytes, or bytes outside of the stream, would make
-//! of it.
+//! Reports other readings of a stretch of a stream: with the bytes of a different retransmission, or without an urgent byte.
 
 use lockkeeper_protocols::Stamp;
 
 use super::End;
-use super::half_stream::distance;
 use super::held::Piece;
-use super::out_of_order::Pass;
-use super::stream::{Cause, Reading, Receiver};
+use super::pass::Pass;
+use super::sequence::distance;
+use super::stream::{Reading, ReadingCause, StreamHandler};
 use super::tcp::TcpFlow;
 
 impl TcpFlow {
-    /// Tells how the stream reads with those bytes of `piece` in their place that lie before the next expected one.
-    pub(super) fn tell_overlap<R: Receiver>(&self, from: End, piece: &Piece<'_>, cause: Cause, pass: &mut Pass<'_, R>) {
+    /// Reports the reading in which the already delivered bytes of `piece` replace the delivered ones.
+    pub(super) fn report_overlap<R: StreamHandler>(
+        &self,
+        from: End,
+        piece: &Piece<'_>,
+        cause: ReadingCause,
+        pass: &mut Pass<'_, R>,
+    ) {
         let half = &self.halves[from.index()];
         let Some(recent) = pass.recent.as_deref() else { return };
         let end = half.data_end();
@@ -23,38 +28,35 @@ impl TcpFlow {
         let at = AROUND as usize;
         let bytes = piece.bytes.get(..old).unwrap_or(piece.bytes);
         let is_cut = bytes.len() < old;
-        let behind = if is_cut { &[] } else { stretch.from(at + old) };
+        let behind = if is_cut { &[] } else { stretch.starting_at(at + old) };
         let other = [stretch.before(at), bytes, behind].concat();
         let delivered = stretch.around(at, at + old);
         let goes_on = !is_cut && at + old + behind.len() == stretch.len() && last == end;
         let stamp = Stamp { clock: pass.stamp.clock.max(piece.stamp.clock), ..piece.stamp };
-        pass.out.reading(from, &Reading { cause, delivered, other: &other, goes_on }, &stamp);
+        pass.out.on_reading(from, &Reading { cause, delivered, other: &other, goes_on }, &stamp);
     }
 
-    /// Tells how the stream reads without the urgent byte at `sequence`.
-    pub(super) fn tell_urgent<R: Receiver>(&self, from: End, sequence: u32, stamp: &Stamp, pass: &mut Pass<'_, R>) {
+    /// Reports the reading without the urgent byte at `sequence`.
+    pub(super) fn report_urgent<R: StreamHandler>(
+        &self,
+        from: End,
+        sequence: u32,
+        stamp: &Stamp,
+        pass: &mut Pass<'_, R>,
+    ) {
         let half = &self.halves[from.index()];
         let Some(recent) = pass.recent.as_deref() else { return };
         let (end, at) = (half.data_end(), AROUND as usize);
         let stretch = recent.stretch(half.recent, sequence.wrapping_sub(AROUND), end);
-        let behind = stretch.from(at + 1);
+        let behind = stretch.starting_at(at + 1);
         let other = [stretch.before(at), behind].concat();
         let goes_on = at + 1 + behind.len() == stretch.len();
         let delivered = stretch.around(at, at + 1);
         let stamp = Stamp { clock: pass.stamp.clock.max(stamp.clock), ..*stamp };
-        pass.out.reading(from, &Reading { cause: Cause::Urgent, delivered, other: &other, goes_on }, &stamp);
-    }
-
-    /// Tells of bytes that are part of no stream, as far as is known.
-    pub(super) fn tell_outside<R: Receiver>(from: End, piece: &Piece<'_>, cause: Cause, pass: &mut Pass<'_, R>) {
-        if pass.recent.is_some() {
-            let stamp = Stamp { clock: pass.stamp.clock.max(piece.stamp.clock), ..piece.stamp };
-            let other = if cause == Cause::Stray { piece.bytes } else { &[] };
-            pass.out.reading(from, &Reading { cause, delivered: [&[], &[]], other, goes_on: false }, &stamp);
-        }
+        pass.out.on_reading(from, &Reading { cause: ReadingCause::Urgent, delivered, other: &other, goes_on }, &stamp);
     }
 }
 
-/// How many bytes of the stream before and behind a place are looked at with it: more than the longest frame of Modbus and
-/// S7, and any header of OPC UA.
+/// Bytes of the stream before and after the differing ones that a reading includes: more than the longest frame of Modbus and
+/// S7, and than any header of OPC UA.
 const AROUND: u32 = 4096;

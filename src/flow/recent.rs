@@ -1,19 +1,18 @@
-//! What the streams of one shard delivered last, so that bytes that are sent again can be compared, however they are cut.
+//! The latest delivered bytes of the streams of one shard, to compare retransmissions with, however they are segmented.
 //!
-//! One ring holds the bytes of all of them, each delivery behind the one before, so that nothing is allocated and a stream
-//! that says nothing costs nothing. Each record names the one of its stream before it. What is older than the ring is long
-//! is no longer known, which `RecentBytes::get` notices.
+//! One ring holds the deliveries of all streams, so that nothing is allocated in steady state and a silent stream costs
+//! nothing. Each record refers to the previous one of its stream. Overwritten records are recognised by their position.
 
-use super::half_stream::distance;
+use super::sequence::distance;
 
 /// The ring of one shard.
 #[derive(Debug)]
 pub struct RecentBytes {
     ring: Box<[u8]>,
-    /// Bytes that have been written since the beginning, those that were left free at the end of the ring included. Begins
-    /// with a round, so that no record stands at 0.
+    /// Bytes written since the start, padding at the end of the ring included. Starts at `capacity`, so that no record has
+    /// position 0.
     end: u64,
-    /// Where in the ring that is, so that nothing has to be divided for a delivery.
+    /// `end` modulo `capacity`, kept to avoid a division for each delivery.
     place: usize,
     capacity: usize,
 }
@@ -21,26 +20,26 @@ pub struct RecentBytes {
 /// One delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record<'a> {
-    /// Where the record of the delivery before it is, in the same stream; 0 for none.
+    /// Position of the previous record of the same stream; 0 for none.
     pub(super) previous: u64,
     /// Sequence number of its first byte.
     pub(super) sequence: u32,
-    /// Where its packet lies: the origin of a [`lockkeeper_protocols::Stamp`].
+    /// Origin of its packet: see [`lockkeeper_protocols::Stamp`].
     pub(super) origin: u64,
     pub(super) bytes: &'a [u8],
 }
 
 impl RecentBytes {
-    /// A ring of so many bytes, which are taken when the first delivery is kept.
+    /// A ring of `capacity` bytes, allocated with the first delivery.
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(SMALLEST, LARGEST);
         Self { ring: Box::default(), end: capacity as u64, place: 0, capacity }
     }
 
-    /// Keeps a delivery; says where it is. Of a long one the end is kept.
+    /// Stores a delivery and returns its position. Of a delivery longer than half the ring, only the end is stored.
     #[inline]
     pub(super) fn append(&mut self, previous: u64, sequence: u32, origin: u64, bytes: &[u8]) -> u64 {
-        // Nearly all deliveries fit behind the one before.
+        // Nearly all deliveries fit after the previous one.
         if bytes.len() <= self.longest()
             && let Some(room) = self.ring.get_mut(self.place..self.place + HEADER + bytes.len())
             && let Some((header, room)) = room.split_first_chunk_mut::<HEADER>()
@@ -52,11 +51,11 @@ impl RecentBytes {
         self.append_elsewhere(previous, sequence, origin, bytes)
     }
 
-    /// The same at the beginning of the ring, of its first delivery, or of a long one.
+    /// [`RecentBytes::append`] at the start of the ring, for the first delivery, or for a long one.
     #[inline(never)]
     fn append_elsewhere(&mut self, previous: u64, sequence: u32, origin: u64, bytes: &[u8]) -> u64 {
         if self.ring.is_empty() {
-            self.make();
+            self.allocate();
         }
         let kept = bytes.len().min(self.longest());
         let skipped = bytes.len() - kept;
@@ -74,7 +73,7 @@ impl RecentBytes {
         self.advance(kept)
     }
 
-    /// Goes on behind a record of so many bytes; says where it is.
+    /// Moves the end past a record with `length` bytes; returns the position of the record.
     #[inline(always)]
     fn advance(&mut self, length: usize) -> u64 {
         let position = self.end;
@@ -83,14 +82,14 @@ impl RecentBytes {
         position
     }
 
-    /// Bytes of a delivery that are kept, at most.
+    /// Most bytes of one delivery that are stored.
     #[inline(always)]
     fn longest(&self) -> usize {
         self.capacity / 2 - HEADER
     }
 
     #[cold]
-    fn make(&mut self) {
+    fn allocate(&mut self) {
         self.ring = vec![0; self.capacity].into();
     }
 
@@ -115,7 +114,7 @@ impl RecentBytes {
         })
     }
 
-    /// What is known of the stream whose last record is at `last`, from `first` up to `end`.
+    /// The known bytes from sequence number `first` up to `end` of the stream whose last record is at `last`.
     pub(super) fn stretch(&self, last: u64, first: u32, end: u32) -> Stretch {
         let length = u32::try_from(distance(end, first)).unwrap_or(0) as usize;
         let mut stretch = Stretch { first, bytes: vec![0; length], known: vec![false; length] };
@@ -126,7 +125,7 @@ impl RecentBytes {
     }
 }
 
-/// A stretch of a stream, as far as it is known.
+/// A range of a stream, of which some bytes may be unknown.
 #[derive(Debug)]
 pub(super) struct Stretch {
     /// Sequence number of its first byte.
@@ -136,7 +135,7 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
-    /// Takes over those bytes of a record that lie in it and are not known yet: the newest delivery counts.
+    /// Copies those bytes of a record that are not known yet. Records come newest first, and the newest counts.
     fn fill(&mut self, record: &Record<'_>) {
         let start = distance(record.sequence, self.first);
         for (offset, byte) in (start..).zip(record.bytes) {
@@ -147,29 +146,29 @@ impl Stretch {
         }
     }
 
-    /// The known bytes that end just before the place `at`, counted from the first byte.
+    /// The known bytes that end just before offset `at`.
     pub(super) fn before(&self, at: usize) -> &[u8] {
         let run = self.known.get(..at).unwrap_or_default().iter().rev().take_while(|known| **known).count();
         self.bytes.get(at - run..at).unwrap_or_default()
     }
 
-    /// The known bytes that begin at the place `at`.
-    pub(super) fn from(&self, at: usize) -> &[u8] {
+    /// The known bytes that start at offset `at`.
+    pub(super) fn starting_at(&self, at: usize) -> &[u8] {
         let run = self.known.get(at..).unwrap_or_default().iter().take_while(|known| **known).count();
         self.bytes.get(at..at + run).unwrap_or_default()
     }
 
-    /// The known bytes on both sides of the stretch from `at` to `end`: in one piece where those between are known too.
+    /// The known bytes around and including the range from `at` to `end`. In two parts if not all of the range is known.
     pub(super) fn around(&self, at: usize, end: usize) -> [&[u8]; 2] {
-        let (before, from) = (self.before(at), self.from(at));
+        let (before, from) = (self.before(at), self.starting_at(at));
         if from.len() >= end - at {
             [self.bytes.get(at - before.len()..at + from.len()).unwrap_or_default(), &[]]
         } else {
-            [before, self.from(end)]
+            [before, self.starting_at(end)]
         }
     }
 
-    /// How many bytes it has room for.
+    /// Its length, bytes.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -181,6 +180,7 @@ const HEADER: usize = 24;
 const SMALLEST: usize = 1024;
 const LARGEST: usize = 1 << 30;
 
+/// Encodes a header.
 #[inline(always)]
 fn written(previous: u64, origin: u64, sequence: u32, length: u32) -> [u8; HEADER] {
     let [p0, p1, p2, p3, p4, p5, p6, p7] = previous.to_ne_bytes();
@@ -189,7 +189,7 @@ fn written(previous: u64, origin: u64, sequence: u32, length: u32) -> [u8; HEADE
     [p0, p1, p2, p3, p4, p5, p6, p7, o0, o1, o2, o3, o4, o5, o6, o7, s0, s1, s2, s3, l0, l1, l2, l3]
 }
 
-/// A record without its bytes, and how many there are.
+/// Decodes a header: a record without its bytes, and the number of these.
 fn read(header: &[u8; HEADER]) -> (Record<'static>, usize) {
     let &[p0, p1, p2, p3, p4, p5, p6, p7, o0, o1, o2, o3, o4, o5, o6, o7, s0, s1, s2, s3, l0, l1, l2, l3] = header;
     let previous = u64::from_ne_bytes([p0, p1, p2, p3, p4, p5, p6, p7]);
@@ -248,7 +248,7 @@ mod tests {
         let stretch = recent.stretch(last, u32::MAX - 1, 8);
         assert_eq!(stretch.len(), 10);
         assert_eq!((stretch.before(2), stretch.before(6), stretch.before(8)), (&b"ab"[..], &b""[..], &b"ef"[..]));
-        assert_eq!((stretch.from(0), stretch.from(2)), (&b"ab"[..], &b""[..]));
+        assert_eq!((stretch.starting_at(0), stretch.starting_at(2)), (&b"ab"[..], &b""[..]));
         assert_eq!(stretch.around(2, 6), [&b"ab"[..], b"ef"]);
         assert_eq!(stretch.around(1, 2), [&b"ab"[..], b""]);
     }

@@ -1,37 +1,37 @@
-//! What a table of flows knows of each of them, apart from the flow itself.
+//! The entry of a flow in its table, without the flow itself.
 
 use super::FlowKey;
 
-/// How long an entry may be idle, by what it carries.
+/// The kind of an entry, which decides how long it may be idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Lifetime {
     /// An open TCP connection.
     Stream,
-    /// Anything without a beginning and an end.
+    /// Traffic without connections.
     Datagram,
-    /// A TCP connection whose end was seen.
+    /// A TCP connection that has ended.
     Closed,
-    /// A TCP connection of which no more than the handshake was seen, and that not to its end.
+    /// A TCP connection whose handshake is not complete.
     Opening,
 }
 
-/// What is looked at for every packet: as long as a cache line.
+/// The part of an entry that every packet reads; fits in a cache line.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     pub(super) key: FlowKey,
     pub(super) tag: Tag,
-    /// When it was used last.
+    /// Packet time of its last use.
     pub(super) used: i64,
-    /// When it got its place in its list.
+    /// Packet time by which it is sorted in its list: that of an earlier use.
     pub(super) listed: i64,
 }
 
-/// How long a slot may be idle, and how many flows it had before: one word.
+/// The lifetime of a slot and its generation (how many flows it held before), in one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tag(u32);
 
-/// Neighbours of a slot in its list, or the next free slot.
+/// The neighbours of a slot in its list; for a free slot, `next` is the next free one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListLinks {
     pub(super) previous: u32,
@@ -39,13 +39,13 @@ pub(super) struct ListLinks {
 }
 
 impl Slot {
-    /// How long it was not used, nanoseconds. Only times that are centuries apart can wrap.
+    /// Time since its last use, nanoseconds. Wraps only for times that are centuries apart.
     #[inline(always)]
-    pub(super) const fn idle(&self, clock: i64) -> i64 {
+    pub(super) const fn idle_time(&self, clock: i64) -> i64 {
         clock.wrapping_sub(self.used)
     }
 
-    /// Whether it is time for a new place in its list.
+    /// Whether its position in its list is stale.
     #[inline(always)]
     pub(super) const fn is_due(&self, timeout: i64) -> bool {
         self.used.wrapping_sub(self.listed) >= timeout >> LISTED_AGAIN
@@ -57,7 +57,7 @@ impl Tag {
         Self(lifetime as u32)
     }
 
-    /// How long a flow of its kind may be idle.
+    /// How long a flow of this lifetime may be idle, nanoseconds.
     #[inline(always)]
     pub(super) const fn timeout(self, timeouts: &[i64; LIFETIMES.len()]) -> i64 {
         timeouts[(self.0 & LIFETIME_BITS) as usize]
@@ -82,7 +82,7 @@ impl Tag {
         Self(self.0 & !LIFETIME_BITS | lifetime as u32)
     }
 
-    /// The slot has another flow.
+    /// The tag of the next flow in the slot.
     pub(super) const fn next(self) -> Self {
         Self(self.0.wrapping_add(LIFETIME_BITS + 1))
     }
@@ -94,12 +94,12 @@ impl Default for ListLinks {
     }
 }
 
-/// No slot.
+/// The index of no slot.
 pub(super) const NONE: u32 = u32::MAX;
-/// Every lifetime, in the order of their numbers: as many as their bits can tell apart.
+/// Every lifetime, in the order of their numbers.
 pub(super) const LIFETIMES: [Lifetime; 4] = [Lifetime::Stream, Lifetime::Datagram, Lifetime::Closed, Lifetime::Opening];
 /// The bits of [`Tag`] that hold the lifetime.
 const LIFETIME_BITS: u32 = 3;
-/// A flow gets a new place in its list when it was used this part of its timeout after it got its place: the 128th, as a
-/// power of two.
+/// A flow is moved in its list when its last use is this fraction of its timeout after its list position: 1/128, as a power
+/// of two.
 const LISTED_AGAIN: u32 = 7;

@@ -1,104 +1,103 @@
-//! What reassembly is told, what it counts, and what it says.
+//! Input, output, settings and counters of TCP reassembly.
 
 use lockkeeper_protocols::Stamp;
 
 use super::{End, RecentBytes};
 
-/// Who is given the bytes of a connection: each direction in sequence, and both in causal order, so that an answer
-/// never comes before what it acknowledges. `stamp.time` and `stamp.packet` are those of the segment that carried the
-/// bytes; `stamp.clock` is the moment at which they could be given, which never runs backwards.
-pub trait Receiver {
+/// Receives the bytes of a connection: each direction in sequence, and both in causal order, so that an answer never comes
+/// before the bytes that it acknowledges. `stamp.time` and `stamp.packet` are those of the segment that carried the bytes;
+/// `stamp.clock` is the packet clock at delivery and never runs backwards.
+pub trait StreamHandler {
     /// The next bytes that `from` sent, borrowed for this call.
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp);
+    fn on_bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp);
 
-    /// The next `missing` bytes that `from` sent are not in the capture; 0 when nobody can tell how many.
-    fn gap(&mut self, from: End, missing: u32, stamp: &Stamp);
+    /// The next `missing` bytes that `from` sent are not in the capture; 0 if their number is unknown.
+    fn on_gap(&mut self, from: End, missing: u32, stamp: &Stamp);
 
-    /// What `from` sent is given up in part although it may still come, because too much waits behind it.
-    fn given_up(&mut self, from: End, stamp: &Stamp);
+    /// Bytes that `from` sent are given up although they may still arrive, because too much is held behind them.
+    fn on_limit(&mut self, from: End, stamp: &Stamp);
 
-    /// There is another reading of what `from` sent: which one its receiver took cannot be known. The stamp is that of the
-    /// segment that makes it so. What was delivered stands.
-    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp);
+    /// There is another reading of what `from` sent, and the capture does not show which one its receiver accepted. The stamp
+    /// is that of the segment that causes it. Delivered bytes stand.
+    fn on_reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp);
 }
 
-/// Another reading of a stretch of a stream.
+/// Another reading of a range of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading<'a> {
     /// Why there is one.
-    pub cause: Cause,
-    /// What was delivered of the stretch, as far as it is still known.
+    pub cause: ReadingCause,
+    /// The delivered bytes of the range, as far as they are still known.
     pub delivered: [&'a [u8]; 2],
-    /// How the stretch can be read as well. Empty where that is not known.
+    /// The bytes of this reading; empty if unknown.
     pub other: &'a [u8],
-    /// The stretch ends where the stream goes on: this reading goes on with what is delivered next.
+    /// The range ends at the end of the delivered bytes, so this reading continues with the next delivery.
     pub goes_on: bool,
 }
 
 /// Why a stream can be read in more than one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// Other bytes came for a place that was filled. The origin is that of the packet that filled it.
+pub enum ReadingCause {
+    /// A retransmission differs from the delivered bytes.
     Differs {
-        /// Origin of a [`Stamp`].
+        /// Origin ([`Stamp::origin`]) of the packet with the delivered bytes.
         origin: u64,
     },
-    /// Bytes came for a place that was filled or given up, and what was delivered there is no longer known.
+    /// A retransmission cannot be compared, because the delivered bytes are no longer known.
     Unverified,
-    /// Bytes lie far from where the stream is, and were not followed.
+    /// Bytes far outside the window were not followed.
     Stray,
-    /// Bytes came after the end of the stream.
+    /// Bytes follow the end of the stream.
     AfterEnd,
-    /// Some receivers take the urgent byte out of the stream, others do not (RFC 6093).
+    /// Some receivers remove the urgent byte from the stream, others do not (RFC 6093).
     Urgent,
 }
 
-impl Cause {
-    /// Whether there are two versions of the same bytes for certain.
+impl ReadingCause {
+    /// Whether it proves that two versions of the same bytes were sent.
     pub const fn is_contradiction(self) -> bool {
         matches!(self, Self::Differs { .. } | Self::AfterEnd)
     }
 }
 
-/// What is known about a segment beside its header.
+/// Properties of a segment that are not in its TCP header.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
-    /// Its receiver drops it, as far as its checksum tells: its bytes count only when they turn out to have been taken.
+    /// Its checksum is wrong, so its receiver should drop it: its bytes count only if they turn out to have been accepted.
     pub is_doubtful: bool,
-    /// A repeat is a copy that the capture has made if it comes so soon, nanoseconds.
-    pub copied_within: i64,
+    /// A repeated segment within this time is a duplicate made by the capture, not a retransmission; nanoseconds.
+    pub duplicate_window: i64,
 }
 
-/// What reassembly works with.
+/// The environment of reassembly.
 #[derive(Debug)]
 pub struct Assembly<'a> {
-    /// What it runs on.
+    /// Settings.
     pub settings: &'a StreamSettings,
-    /// What it counts.
+    /// Counters.
     pub counters: &'a mut StreamCounters,
-    /// Where it keeps what it delivers, to compare repeats with; none for a stream whose content is not judged.
+    /// Stores delivered bytes to compare retransmissions with; none for a stream whose content is not judged.
     pub recent: Option<&'a mut RecentBytes>,
 }
 
-/// What reassembly runs on. Times are nanoseconds of packet time.
+/// Settings of reassembly. Times are nanoseconds of packet time.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamSettings {
-    /// Segments of the flow after which what was acknowledged but not seen is given up. Also the wait for earlier
-    /// segments when a flow is joined in the middle.
+    /// Segments of the flow after which acknowledged bytes that were not captured are given up. Also limits the wait for
+    /// earlier segments of a flow that is joined midstream.
     pub reorder_packets: u32,
-    /// Time after which what was acknowledged but not seen is given up. As `reorder_packets`, whichever comes first.
+    /// Time after which acknowledged bytes that were not captured are given up, if `reorder_packets` is not reached before.
     pub reorder_time: i64,
-    /// Time after which a hole is given up when the other direction is not in the capture, so that no acknowledgement can
-    /// tell whether its receiver waits for it. Otherwise a hole stays as long as there is room for what is behind it.
+    /// Time after which a hole is given up if the other direction is not in the capture, so that no acknowledgement shows
+    /// whether the hole is in the stream. Otherwise a hole stays until a limit of held segments is reached.
     pub one_way_timeout: i64,
-    /// Most payload bytes that one flow holds back, apart from one segment for each direction that lies outside the
-    /// window.
+    /// Most payload bytes held for one flow, apart from one stray segment for each direction.
     pub held_bytes: usize,
-    /// Most segments that one flow holds back.
+    /// Most segments held for one flow.
     pub held_segments: usize,
-    /// How far from the expected sequence number a segment may lie before it is taken for stray, bytes.
+    /// Largest distance of a segment from the expected sequence number, bytes; beyond it, the segment is stray.
     pub window: u32,
-    /// Delivered bytes that one shard remembers, to compare them with what is sent again.
+    /// Delivered bytes stored for one shard, to compare retransmissions with.
     pub recent_bytes: usize,
 }
 
@@ -116,49 +115,49 @@ impl Default for StreamSettings {
     }
 }
 
-/// What reassembly counts. What is in order is not counted here.
+/// What reassembly counts. Segments in order are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamCounters {
-    /// Segments that were held back until their turn came.
+    /// Segments held before they were delivered.
     pub held: u64,
-    /// Segments that repeat what was delivered, as the capture has made a copy of them.
-    pub copies: u64,
-    /// Segments that brought nothing new.
+    /// Segments without new bytes that are duplicates made by the capture.
+    pub duplicates: u64,
+    /// Other segments without new bytes.
     pub retransmissions: u64,
-    /// Keep-alive and window probes: at most one byte just before the expected one.
+    /// Keep-alives and window probes: at most one byte just before the expected one.
     pub keep_alives: u64,
     /// Overlaps whose bytes differ from the first ones.
     pub conflicts: u64,
-    /// Overlaps with bytes so old that they could not be compared.
+    /// Overlaps with bytes that are no longer known, so that they could not be compared.
     pub unverified_overlaps: u64,
-    /// Segments whose receiver drops them, and whose bytes were not taken.
+    /// Doubtful segments whose bytes their receiver did not accept.
     pub dropped: u64,
-    /// Segments that their receiver should have dropped, and acknowledged.
-    pub taken_all_the_same: u64,
+    /// Doubtful segments whose bytes their receiver acknowledged.
+    pub taken_doubtful: u64,
     /// Holes given up: a loss.
     pub gaps: u64,
     /// Bytes in those holes.
     pub gap_bytes: u64,
-    /// Bytes given after all, although they had been counted into a gap.
+    /// Bytes of those holes that were delivered after all.
     pub late_bytes: u64,
     /// Bytes that a snap length cut off: a loss.
     pub cut_bytes: u64,
     /// Segments far outside the window.
     pub outside_window: u64,
-    /// Streams that were taken up again somewhere else.
+    /// Streams that were resumed at another sequence number.
     pub resynchronised: u64,
-    /// Holes given up early because `held_bytes` or `held_segments` was reached: a loss.
+    /// Holes given up early because `held_bytes` or `held_segments` was exceeded: a loss.
     pub limit_reached: u64,
 }
 
-/// What a segment means for its flow.
+/// The state of a connection after a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The connection goes on.
+    /// The connection is open.
     Ok,
-    /// Its end was seen (FIN of both ends, or RST). What arrives late is still delivered.
+    /// The connection has ended (FIN of both ends, or RST). Late segments are still delivered.
     Closed,
-    /// The segment belongs to a new connection on the same ports and was not used: finish this flow, start a new one
-    /// and give it the segment.
+    /// The segment belongs to a new connection on the same ports and was not used: the caller finishes this flow and passes
+    /// the segment to a new one.
     Restart,
 }

@@ -8,20 +8,20 @@ use super::paged::Paged;
 use super::slot::{LIFETIMES, Lifetime, ListLinks, NONE, Slot, Tag};
 use super::{BriefKey, FlowKey};
 
-/// What a [`FlowTable`] runs on. All times are nanoseconds of packet time.
+/// Settings of a [`FlowTable`]. All times are nanoseconds of packet time.
 #[derive(Clone, Copy, Debug)]
 pub struct TableSettings {
-    /// Most flows at a time. One costs [`FlowTable::entry_size`] bytes.
+    /// Most flows at a time. Each costs [`FlowTable::entry_size`] bytes.
     pub capacity: u32,
-    /// How long a stream may be silent.
+    /// How long an open TCP connection may be idle.
     pub stream_timeout: i64,
-    /// How long a conversation of datagrams may be silent.
+    /// How long traffic without connections may be idle.
     pub datagram_timeout: i64,
-    /// How long a closed stream is remembered, for what arrives late.
+    /// How long a closed connection is kept for late segments.
     pub closed_timeout: i64,
-    /// How long a connection that was not established may be silent: a flood of SYN segments is forgotten that soon.
+    /// How long a connection that is not established may be idle. Limits the effect of a SYN flood.
     pub opening_timeout: i64,
-    /// Seed of the hash, against senders who choose addresses that collide. Never changes what comes out.
+    /// Seed of the hash, so that a sender cannot choose colliding addresses. It never changes the result.
     pub seed: u64,
 }
 
@@ -38,82 +38,81 @@ impl Default for TableSettings {
     }
 }
 
-/// Names an entry for as long as it lives: for timers. A name that is out of date finds nothing.
+/// A handle of an entry, for example for timers. A handle of a removed entry finds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
     slot: u32,
     generation: u32,
 }
 
-/// What [`FlowTable::get_or_insert_with`] found or made.
+/// The result of [`FlowTable::get_or_insert_with`].
 #[derive(Debug)]
 pub struct Found<'t, T> {
-    /// Its name.
+    /// Its handle.
     pub entry: Entry,
     /// The flow.
     pub value: &'t mut T,
-    /// It was made just now.
+    /// The flow was created by this call.
     pub fresh: bool,
-    /// The flow that had to go for it: finish it first.
-    pub gone: Option<Gone<T>>,
+    /// The flow that was removed to make room; the caller finishes it first.
+    pub gone: Option<Removed<T>>,
 }
 
-/// What [`FlowTable::find`] found.
+/// The result of [`FlowTable::find`].
 #[derive(Debug)]
 pub struct Used<'t, T> {
-    /// Where it is: for [`FlowTable::entry`] and [`FlowTable::list_again`], at once.
+    /// Its slot, for [`FlowTable::entry`] and [`FlowTable::list_again`] before any other call.
     pub slot: u32,
     /// The flow.
     pub value: &'t mut T,
-    /// It has its place in the order of those that may leave for a while: [`FlowTable::list_again`] gives it the one that it
-    /// has by now.
+    /// Its position in the expiry list is stale: the caller calls [`FlowTable::list_again`].
     pub is_due: bool,
 }
 
-/// A flow that left the table.
+/// A flow that was removed from the table.
 #[derive(Debug)]
-pub struct Gone<T> {
-    /// Its name while it lived.
+pub struct Removed<T> {
+    /// Its former handle.
     pub entry: Entry,
     /// Its key.
     pub key: FlowKey,
-    /// Its state, to be finished.
+    /// Its state, to be finished by the caller.
     pub value: T,
-    /// Why it left.
-    pub cause: Cause,
-    /// When it ended, nanoseconds of packet time: its timeout, however late that was noticed, or its eviction.
+    /// Why it was removed.
+    pub cause: RemovalCause,
+    /// When it ended, nanoseconds of packet time: the end of its timeout, even if removed later, or its eviction.
     pub at: i64,
 }
 
-/// Why a flow left the table.
+/// Why a flow was removed from the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum RemovalCause {
     /// Its timeout passed.
     Expired,
     /// The table was full.
     Evicted,
-    /// Its owner asked for it.
-    Removed,
+    /// The caller removed it.
+    Requested,
 }
 
 /// What a [`FlowTable`] counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableCounters {
-    /// Flows made.
+    /// Flows created.
     pub created: u64,
     /// Flows whose timeout passed.
     pub expired: u64,
-    /// Flows that had to go because the table was full: a loss.
+    /// Flows evicted because the table was full: a loss.
     pub evicted: u64,
 }
 
-/// Flows by key. The order in which they leave depends on packet time and use alone, never on the hash.
+/// Flows by key. The order of removal depends only on packet time and use, never on the hash.
 ///
-/// Use is noted in the flow's own slot, which is at hand; its place in the list of its kind changes only when it has been
-/// there for a while, or when it would be its turn to leave. Neighbours in the list are far apart in memory, and moving
-/// a flow at each packet cost three cache misses where flows are many, 50 instructions where they are few.
+/// There is an expiry list for each [`Lifetime`]. A use is recorded in the slot of the flow; the flow moves in its list only
+/// when its position is stale, or when it would be evicted. Neighbours in a list are far apart in memory: moving a flow at
+/// every packet costs three cache misses with many flows, and 50 instructions with few.
 ///
-/// What every packet needs stands first: there are many tables, and each comes from memory that is far away.
+/// The fields that every packet needs come first: there are many tables, and their memory is rarely in the cache.
 #[derive(Debug)]
 #[repr(C)]
 pub struct FlowTable<T> {
@@ -121,28 +120,27 @@ pub struct FlowTable<T> {
     rows: Paged<T>,
     /// By [`Lifetime`], nanoseconds.
     timeouts: [i64; LIFETIMES.len()],
-    /// Slots that were found lately, each at the place that its key gives it. Conversations take turns by the packet or by
-    /// the exchange, so that a packet's is nearly always among them: then nothing is hashed and probed (60 instructions,
-    /// and four reads from memory that wait for each other).
+    /// A cache of recently found slots, by [`BriefKey::recent_index`]. Nearly every packet hits it, which saves hashing and
+    /// probing (60 instructions, and four dependent reads from memory).
     recents: [Recent; RECENTS],
     /// Slots, and the numbers of aliases.
     index: HashTable<u32>,
     aliases: Aliases,
-    /// The hashes of entries that share their ends with many others.
+    /// Hashes of entries that share their ends with many others: see [`FlowTable::index_key`].
     crowded: HashMap<u32, u64>,
     mixer: Mixer,
     free: u32,
-    /// By [`Lifetime`]: sorted by [`Slot::listed`].
+    /// The expiry lists by [`Lifetime`], each sorted by [`Slot::listed`].
     lists: [List; LIFETIMES.len()],
-    /// Before this, no flow that is first in its list expires. The least there is while that is not known.
+    /// No flow expires before this packet time; `i64::MIN` forces a recheck.
     quiet_until: i64,
     capacity: u32,
-    /// How many there are.
+    /// Number of flows.
     length: u32,
     counters: TableCounters,
 }
 
-/// A flow that was found lately.
+/// An entry of the cache of recently found flows.
 #[derive(Clone, Copy, Debug)]
 struct Recent {
     key: BriefKey,
@@ -150,7 +148,7 @@ struct Recent {
 }
 
 impl Recent {
-    const NONE: Self = Self { key: BriefKey::NOBODY, slot: NONE };
+    const NONE: Self = Self { key: BriefKey::NONE, slot: NONE };
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -184,28 +182,28 @@ impl<T> FlowTable<T> {
         }
     }
 
-    /// Bytes that one flow costs, the index at its usual load included.
+    /// Memory of one flow, bytes, including the index at its usual load.
     pub const fn entry_size() -> usize {
         Paged::<T>::ROW + 2 * (size_of::<u32>() + 1)
     }
 
-    /// Flows in the table, expired ones that nobody noticed yet included.
+    /// Number of flows, including expired ones that were not removed yet.
     pub fn len(&self) -> usize {
         self.length as usize
     }
 
-    /// Whether there are none.
+    /// Whether there are no flows.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// What was counted.
+    /// The counters so far.
     pub const fn counters(&self) -> TableCounters {
         self.counters
     }
 
-    /// The flow of `key`, now used at `clock`. Without one it is a flow of the same ends whose packets have gone other ways
-    /// so far, if it `fits`. One that expired, or none, is replaced by what `make` makes.
+    /// Returns the flow of `key`, used at `clock`. Without one, returns the flow of the same ends in another encapsulation that
+    /// `fits`. If there is none either, or it has expired, inserts the result of `make`.
     pub fn get_or_insert_with(
         &mut self,
         key: &FlowKey,
@@ -215,11 +213,11 @@ impl<T> FlowTable<T> {
         make: impl FnOnce() -> T,
     ) -> Found<'_, T> {
         let hash = key.hash(self.mixer);
-        let own = self.position(hash, key.encapsulation(), |other| other == key);
-        let (slot, gone) = match own.or_else(|| self.other_encapsulation(hash, key, clock, fits)) {
+        let own = self.find_slot(hash, key.encapsulation(), |other| other == key);
+        let (slot, gone) = match own.or_else(|| self.adopt_encapsulation(hash, key, clock, fits)) {
             Some(slot) if self.touch(slot, clock) => (slot, None),
             old => {
-                let gone = self.admit(old, clock);
+                let gone = self.make_way(old, clock);
                 (self.insert(key, clock, lifetime), gone)
             }
         };
@@ -229,57 +227,57 @@ impl<T> FlowTable<T> {
         Found { entry, value: value.get_or_insert_with(make), fresh, gone }
     }
 
-    /// The flow of `key`, if it lives, now used at `clock`: the short cut for nearly every packet.
+    /// Returns the flow of `key`, used at `clock`, unless it has expired. The fast path for nearly every packet.
     #[inline(always)]
     pub fn find(&mut self, key: BriefKey, clock: i64) -> Option<Used<'_, T>> {
-        let recent = &self.recents[key.place() % RECENTS];
+        let recent = &self.recents[key.recent_index() % RECENTS];
         let slot = if recent.key == key { recent.slot } else { self.look_up(key)? };
         let (at, value) = self.rows.get_mut(slot)?;
         let timeout = at.tag.timeout(&self.timeouts);
-        if at.idle(clock) >= timeout {
+        if at.idle_time(clock) >= timeout {
             return None;
         }
         at.used = clock;
         Some(Used { slot, value: value.as_mut()?, is_due: at.is_due(timeout) })
     }
 
-    /// The slot of a flow that was not found lately.
+    /// Finds a slot in the index, and adds it to the cache.
     #[cold]
     fn look_up(&mut self, key: BriefKey) -> Option<u32> {
-        let slot = self.position(key.hash(self.mixer), key.encapsulation(), |other| other.is(key))?;
-        self.recents[key.place() % RECENTS] = Recent { key, slot };
+        let slot = self.find_slot(key.hash(self.mixer), key.encapsulation(), |other| other.is(key))?;
+        self.recents[key.recent_index() % RECENTS] = Recent { key, slot };
         Some(slot)
     }
 
-    /// The name of the flow that has just been found in a slot.
+    /// The handle of the flow that was just [found](Self::find) in a slot.
     #[inline]
     pub fn entry(&self, slot: u32) -> Entry {
         Entry { slot, generation: self.rows[slot].tag.generation() }
     }
 
-    /// Makes room for a flow, whose expired predecessor has the slot `old`. What goes for it is to be finished.
-    fn admit(&mut self, old: Option<u32>, clock: i64) -> Option<Gone<T>> {
+    /// Removes the expired predecessor `old` of a new flow, or makes room in a full table; returns the removed flow.
+    fn make_way(&mut self, old: Option<u32>, clock: i64) -> Option<Removed<T>> {
         match old {
-            Some(old) => self.expire(old),
+            Some(old) => self.remove_expired(old),
             None if self.length >= self.capacity => self.make_room(clock),
             None => None,
         }
     }
 
-    /// The flow of that name, if it still lives. Does not count as use.
+    /// The flow of a handle, if it still exists. Does not count as use.
     #[inline]
     pub fn get_mut(&mut self, entry: Entry) -> Option<(&FlowKey, &mut T)> {
         let (slot, value) = self.rows.get_mut(entry.slot)?;
         value.as_mut().filter(|_| slot.tag.generation() == entry.generation).map(|value| (&slot.key, value))
     }
 
-    /// How the flow ages, if it lives.
+    /// The lifetime of a flow, if it still exists.
     pub fn lifetime(&self, entry: Entry) -> Option<Lifetime> {
         let slot = self.rows.get(entry.slot).filter(|slot| slot.tag.generation() == entry.generation)?;
         Some(slot.tag.lifetime())
     }
 
-    /// From now on the flow ages as `lifetime` says.
+    /// Changes the lifetime of a flow.
     pub fn set_lifetime(&mut self, entry: Entry, lifetime: Lifetime) {
         if self.get_mut(entry).is_some() && self.rows[entry.slot].tag.lifetime() != lifetime {
             self.unlink(entry.slot);
@@ -289,19 +287,19 @@ impl<T> FlowTable<T> {
         }
     }
 
-    /// Takes a flow out, as when its ports are used again.
-    pub fn remove(&mut self, entry: Entry, clock: i64) -> Option<Gone<T>> {
+    /// Removes a flow, for example when its ports are reused.
+    pub fn remove(&mut self, entry: Entry, clock: i64) -> Option<Removed<T>> {
         self.get_mut(entry)?;
-        self.take(entry.slot, Cause::Removed, clock)
+        self.remove_slot(entry.slot, RemovalCause::Requested, clock)
     }
 
-    /// Takes out at most `limit` flows whose timeout has passed at `clock`. Says how many there were. One may be noticed
-    /// a hundredth of its timeout late.
-    pub fn reap(&mut self, clock: i64, limit: usize, mut each: impl FnMut(Gone<T>)) -> usize {
+    /// Removes at most `limit` flows whose timeout has passed at `clock`, and returns their number. A flow may be removed late
+    /// by a hundredth of its timeout.
+    pub fn reap(&mut self, clock: i64, limit: usize, mut each: impl FnMut(Removed<T>)) -> usize {
         let mut reaped = 0;
         while clock >= self.quiet_until && reaped < limit {
-            let Some(gone) = self.oldest_expired(clock).and_then(|slot| self.expire(slot)) else {
-                self.quiet_until = self.heads().map(|head| self.end_of(head)).min().unwrap_or(i64::MAX);
+            let Some(gone) = self.oldest_expired(clock).and_then(|slot| self.remove_expired(slot)) else {
+                self.quiet_until = self.list_heads().map(|head| self.expires_at(head)).min().unwrap_or(i64::MAX);
                 break;
             };
             each(gone);
@@ -310,27 +308,27 @@ impl<T> FlowTable<T> {
         reaped
     }
 
-    /// Before this clock there is nothing to take out: nanoseconds of packet time. It holds until a flow is made, or ages
-    /// otherwise.
+    /// No flow expires before this packet time, nanoseconds. Valid until a flow is inserted or changes its lifetime.
     pub const fn quiet_until(&self) -> i64 {
         self.quiet_until
     }
 
-    /// Every flow, in no order that means anything. Does not count as use.
+    /// Every flow, in no particular order. Does not count as use.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.rows.values_mut()
     }
 
-    /// Takes out every flow, at the end of the capture: streams first, in the order of their lists.
-    pub fn drain(&mut self, clock: i64) -> impl Iterator<Item = Gone<T>> {
+    /// Removes every flow, at the end of the capture: by lifetime, in the order of the expiry lists.
+    pub fn drain(&mut self, clock: i64) -> impl Iterator<Item = Removed<T>> {
         std::iter::from_fn(move || {
             let slot = self.lists.iter().map(|list| list.head).find(|&head| head != NONE)?;
-            self.take(slot, Cause::Removed, clock)
+            self.remove_slot(slot, RemovalCause::Requested, clock)
         })
     }
 
+    /// Finds the slot of a key in the index, also if it is an alias.
     #[inline]
-    fn position(&self, hash: u64, encapsulation: u64, is: impl Fn(&FlowKey) -> bool) -> Option<u32> {
+    fn find_slot(&self, hash: u64, encapsulation: u64, is: impl Fn(&FlowKey) -> bool) -> Option<u32> {
         let look = |hash| self.index.find(hash, |&entry| key_of(&self.rows, &self.aliases, entry).is_some_and(&is));
         let found = match look(hash) {
             None if !self.crowded.is_empty() => look(self.mixer.pair(hash, encapsulation)),
@@ -340,22 +338,22 @@ impl<T> FlowTable<T> {
         if found & ALIAS == 0 { Some(found) } else { self.aliases.slot(found & !ALIAS) }
     }
 
-    /// The flow of the same ends that `fits` and was used last: from now on it has this key, too.
-    fn other_encapsulation(&mut self, hash: u64, key: &FlowKey, clock: i64, fits: impl Fn(&T) -> bool) -> Option<u32> {
-        let slots = self.index.iter_hash(hash).copied().filter(|entry| entry & ALIAS == 0).take(MOST_WAYS);
+    /// Adds `key` as an alias to the most recently used flow of the same ends that `fits`; returns its slot.
+    fn adopt_encapsulation(&mut self, hash: u64, key: &FlowKey, clock: i64, fits: impl Fn(&T) -> bool) -> Option<u32> {
+        let slots = self.index.iter_hash(hash).copied().filter(|entry| entry & ALIAS == 0).take(MAX_SAME_ENDS);
         let alike = slots.filter(|slot| self.rows.get(*slot).is_some_and(|slot| slot.key.has_ends_of(key)));
         let fitting = alike.filter(|slot| !self.is_expired(*slot, clock) && self.rows.value(*slot).is_some_and(&fits));
         let slot = fitting.max_by_key(|slot| (self.rows[*slot].used, *slot))?;
         let number = self.aliases.add(*key, slot)?;
-        self.enter(key, number | ALIAS);
+        self.index_key(key, number | ALIAS);
         Some(slot)
     }
 
-    /// Enters a slot or an alias into the index. Keys of the same ends have the same hash, unless there are many of them:
-    /// then their encapsulation counts too, so that nobody can make the table slow with a thousand VLANs.
-    fn enter(&mut self, key: &FlowKey, entry: u32) {
+    /// Adds a slot or an alias to the index. Keys of the same ends have the same hash. If there are many, the hash includes
+    /// the encapsulation, so that an attacker cannot slow the table down with thousands of VLANs.
+    fn index_key(&mut self, key: &FlowKey, entry: u32) {
         let mut hash = key.hash(self.mixer);
-        if self.index.iter_hash(hash).take(MOST_WAYS).count() == MOST_WAYS {
+        if self.index.iter_hash(hash).take(MAX_SAME_ENDS).count() == MAX_SAME_ENDS {
             hash = self.mixer.pair(hash, key.encapsulation());
             self.crowded.insert(entry, hash);
         }
@@ -365,25 +363,27 @@ impl<T> FlowTable<T> {
         self.index.insert_unique(hash, entry, hash_of);
     }
 
-    /// Takes a slot or an alias out of the index.
-    fn leave(&mut self, key: &FlowKey, entry: u32) {
+    /// Removes a slot or an alias from the index.
+    fn unindex_key(&mut self, key: &FlowKey, entry: u32) {
         let hash = self.crowded.remove(&entry).unwrap_or_else(|| key.hash(self.mixer));
         if let Ok(found) = self.index.find_entry(hash, |&other| other == entry) {
             found.remove();
         }
     }
 
+    /// Inserts a flow without a value, and returns its slot.
     fn insert(&mut self, key: &FlowKey, clock: i64, lifetime: Lifetime) -> u32 {
-        let slot = self.vacant(*key, lifetime);
+        let slot = self.allocate_slot(*key, lifetime);
         (self.rows[slot].used, self.rows[slot].listed) = (clock, clock);
         self.link_last(slot);
-        self.enter(key, slot);
+        self.index_key(key, slot);
         self.length += 1;
         self.counters.created += 1;
         slot
     }
 
-    fn vacant(&mut self, key: FlowKey, lifetime: Lifetime) -> u32 {
+    /// Reuses a free slot or adds one.
+    fn allocate_slot(&mut self, key: FlowKey, lifetime: Lifetime) -> u32 {
         if self.free != NONE {
             let slot = self.free;
             self.free = self.rows.link(slot).next;
@@ -394,14 +394,14 @@ impl<T> FlowTable<T> {
         self.rows.push(Slot { key, tag: Tag::new(lifetime), used: 0, listed: 0 })
     }
 
-    /// Frees a place: an expired flow if there is one, else a closed one, else one that was never established, so that a
-    /// flood of SYN segments costs no other flow, else the one that was not used for longest.
-    fn make_room(&mut self, clock: i64) -> Option<Gone<T>> {
+    /// Removes one flow: an expired one, else a closed one, else one that was never established, so that a SYN flood evicts no
+    /// other flow, else the least recently used one.
+    fn make_room(&mut self, clock: i64) -> Option<Removed<T>> {
         if let Some(slot) = self.oldest_expired(clock) {
-            return self.expire(slot);
+            return self.remove_expired(slot);
         }
         for lifetime in LIFETIMES {
-            self.put_idle_first(lifetime);
+            self.relist_used(lifetime);
         }
         let [stream, datagram, closed, opening] = self.lists.map(|list| list.head);
         let idle = |slot: u32| self.rows.get(slot).map_or(i64::MAX, |slot| slot.used);
@@ -412,12 +412,12 @@ impl<T> FlowTable<T> {
             (closed, _) => closed,
         };
         self.counters.evicted += 1;
-        self.take(slot, Cause::Evicted, clock)
+        self.remove_slot(slot, RemovalCause::Evicted, clock)
     }
 
-    /// Moves flows that were used since they got their place to the end of their list, until the first was not. Each use
-    /// is answered by one move at most, so that this costs no more than moving a flow at every use.
-    fn put_idle_first(&mut self, lifetime: Lifetime) {
+    /// Moves flows at the head of a list whose position is stale, until the head is the least recently used flow. Each use
+    /// causes at most one move, so the amortised cost is at most that of moving a flow at every use.
+    fn relist_used(&mut self, lifetime: Lifetime) {
         let List { tail, .. } = self.lists[lifetime as usize];
         let Some(latest) = self.rows.get(tail).map(|slot| slot.listed) else { return };
         while let List { head, tail } = self.lists[lifetime as usize]
@@ -433,37 +433,38 @@ impl<T> FlowTable<T> {
 
     fn is_expired(&self, slot: u32, clock: i64) -> bool {
         let slot = &self.rows[slot];
-        slot.idle(clock) >= slot.tag.timeout(&self.timeouts)
+        slot.idle_time(clock) >= slot.tag.timeout(&self.timeouts)
     }
 
-    /// When its timeout passes.
-    fn end_of(&self, slot: u32) -> i64 {
+    /// When its timeout passes, nanoseconds of packet time.
+    fn expires_at(&self, slot: u32) -> i64 {
         let slot = &self.rows[slot];
         slot.used.saturating_add(slot.tag.timeout(&self.timeouts))
     }
 
     fn oldest_expired(&self, clock: i64) -> Option<u32> {
-        self.heads().filter(|&head| self.is_expired(head, clock)).min_by_key(|&head| self.end_of(head))
+        self.list_heads().filter(|&head| self.is_expired(head, clock)).min_by_key(|&head| self.expires_at(head))
     }
 
-    /// The first of each list that has one.
-    fn heads(&self) -> impl Iterator<Item = u32> {
+    /// The head of each list that is not empty.
+    fn list_heads(&self) -> impl Iterator<Item = u32> {
         self.lists.iter().map(|list| list.head).filter(|&head| head != NONE)
     }
 
-    fn expire(&mut self, slot: u32) -> Option<Gone<T>> {
+    fn remove_expired(&mut self, slot: u32) -> Option<Removed<T>> {
         self.counters.expired += 1;
-        self.take(slot, Cause::Expired, self.end_of(slot))
+        self.remove_slot(slot, RemovalCause::Expired, self.expires_at(slot))
     }
 
-    fn take(&mut self, slot: u32, cause: Cause, at: i64) -> Option<Gone<T>> {
+    /// Removes a flow from its list, the index and its slot.
+    fn remove_slot(&mut self, slot: u32, cause: RemovalCause, at: i64) -> Option<Removed<T>> {
         self.unlink(slot);
         let Slot { key, tag, .. } = self.rows[slot];
-        self.recents[key.brief().place() % RECENTS] = Recent::NONE;
-        self.leave(&key, slot);
+        self.recents[key.brief().recent_index() % RECENTS] = Recent::NONE;
+        self.unindex_key(&key, slot);
         self.length -= 1;
         if !self.aliases.is_empty() {
-            self.forget_ways(slot);
+            self.remove_aliases(slot);
         }
         self.rows[slot].tag = tag.next();
         if let Some(link) = self.rows.link_mut(slot) {
@@ -471,23 +472,23 @@ impl<T> FlowTable<T> {
         }
         self.free = slot;
         let entry = Entry { slot, generation: tag.generation() };
-        self.rows.value_mut(slot).take().map(|value| Gone { entry, key, value, cause, at })
+        self.rows.value_mut(slot).take().map(|value| Removed { entry, key, value, cause, at })
     }
 
-    /// Forgets the other keys of a flow that leaves.
+    /// Removes the aliases of a flow.
     #[cold]
-    fn forget_ways(&mut self, slot: u32) {
-        for (number, key) in self.aliases.take(slot) {
-            self.recents[key.brief().place() % RECENTS] = Recent::NONE;
-            self.leave(&key, number | ALIAS);
+    fn remove_aliases(&mut self, slot: u32) {
+        for (number, key) in self.aliases.remove_all(slot) {
+            self.recents[key.brief().recent_index() % RECENTS] = Recent::NONE;
+            self.unindex_key(&key, number | ALIAS);
         }
     }
 
-    /// Notes a use; `false` if the flow expired before it.
+    /// Records a use at `clock`; returns `false` if the flow expired before it.
     fn touch(&mut self, slot: u32, clock: i64) -> bool {
         let at = &mut self.rows[slot];
         let timeout = at.tag.timeout(&self.timeouts);
-        if at.idle(clock) >= timeout {
+        if at.idle_time(clock) >= timeout {
             return false;
         }
         at.used = clock;
@@ -497,7 +498,7 @@ impl<T> FlowTable<T> {
         true
     }
 
-    /// Gives a flow that has just been [found](Self::find) its place in the order of those that may leave.
+    /// Moves a flow that was just [found](Self::find) to its current position in the expiry list.
     #[inline(never)]
     pub fn list_again(&mut self, slot: u32) {
         let at = &mut self.rows[slot];
@@ -508,6 +509,7 @@ impl<T> FlowTable<T> {
         }
     }
 
+    /// Removes a slot from its list.
     fn unlink(&mut self, slot: u32) {
         let ListLinks { previous, next } = self.rows.link(slot);
         let list = &mut self.lists[self.rows[slot].tag.lifetime() as usize];
@@ -526,7 +528,7 @@ impl<T> FlowTable<T> {
         self.link_after(tail, slot);
     }
 
-    /// A list stays sorted when a flow changes over to it or gets a new place; nearly always that is at its end.
+    /// Inserts a slot into its list by age, searching from the end, where it nearly always belongs.
     fn link_by_age(&mut self, slot: u32) {
         let Slot { listed, tag, .. } = self.rows[slot];
         let mut before = self.lists[tag.lifetime() as usize].tail;
@@ -555,13 +557,13 @@ impl<T> FlowTable<T> {
     }
 }
 
-/// The key that an entry of the index stands for.
+/// The key of an entry of the index.
 #[inline]
 fn key_of<'t, T>(rows: &'t Paged<T>, aliases: &'t Aliases, entry: u32) -> Option<&'t FlowKey> {
     if entry & ALIAS == 0 { rows.get(entry).map(|slot| &slot.key) } else { aliases.key(entry & !ALIAS) }
 }
 
-/// Flows of the same ends that are looked at for one that a packet of another encapsulation may belong to.
-const MOST_WAYS: usize = 64;
-/// Flows that are found without a look into the index.
+/// Most flows of the same ends that are searched for one in another encapsulation.
+const MAX_SAME_ENDS: usize = 64;
+/// Size of the cache of recently found flows.
 const RECENTS: usize = 64;

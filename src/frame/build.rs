@@ -1,16 +1,16 @@
-//! Packets for tests: headers in hex with what their bytes mean, lengths filled in.
+//! Packets for tests: annotated hex headers, with computed lengths.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Layers, Peek};
 use crate::capture::LinkType;
 
-/// [`super::peek()`] at a whole packet.
+/// Calls [`super::peek()`] with a packet captured whole.
 pub(super) fn peek(link: LinkType, packet: &[u8]) -> Peek {
     super::peek(link, packet, packet.len() as u32, &mut Layers::default())
 }
 
-/// Bytes from hex digits; what follows a `;` in a line is a remark.
+/// Bytes from hex digits; the rest of a line after `;` is a comment.
 pub(super) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text
         .lines()
@@ -26,7 +26,7 @@ pub(super) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 20, 9, 9);
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 20, 1, 10);
 pub(super) const CLIENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0, 9, 0, 0, 0, 9);
 pub(super) const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0, 1, 0, 0, 0, 10);
-/// The ends of wrappings.
+/// The endpoints of tunnels.
 pub(super) const SWITCH: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(super) const SENSOR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
 
@@ -89,13 +89,13 @@ pub(super) fn ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
     join(&[&macs, &words(&[ether_type]), payload])
 }
 
-/// The outer Ethernet of wrappings, between other stations.
+/// The outer Ethernet of tunnels, between other stations.
 pub(super) fn transport_ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
     let macs = hex("020000000A0A 020000000B0B ; destination, source");
     join(&[&macs, &words(&[ether_type]), payload])
 }
 
-/// A tag, and the type of what follows.
+/// A tag, and the EtherType of the payload.
 pub(super) fn tagged(id: u16, ether_type: u16, payload: &[u8]) -> Vec<u8> {
     join(&[&words(&[id, ether_type]), payload])
 }
@@ -105,22 +105,22 @@ pub(super) fn request_ip() -> Vec<u8> {
     ipv4(CLIENT, SERVER, 6, &tcp(&modbus()))
 }
 
-/// Its like in the other direction.
+/// The same in the other direction.
 pub(super) fn answer_ip() -> Vec<u8> {
     ipv4(SERVER, CLIENT, 6, &tcp(&modbus()))
 }
 
-/// The request in Ethernet, wrapped in nothing.
+/// The request in Ethernet, without encapsulation.
 pub(super) fn request() -> Vec<u8> {
     ethernet(0x0800, &request_ip())
 }
 
-/// `payload` in UDP between the ends of a wrapping.
+/// `payload` in UDP between the endpoints of a tunnel.
 pub(super) fn over_udp(port: u16, header: &str, payload: &[u8]) -> Vec<u8> {
     over_ip(17, &udp(50_000, port, &join(&[&hex(header), payload])))
 }
 
-/// `payload` in GRE, whose header is given from its flags on.
+/// `payload` in GRE; `header` starts at the flags.
 pub(super) fn over_gre(header: &str, payload: &[u8]) -> Vec<u8> {
     over_ip(47, &join(&[&hex(header), payload]))
 }
@@ -137,7 +137,7 @@ fn words(words: &[u16]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// Each wrapping of these whole Ethernet and IP packets, with its name.
+/// This Ethernet frame and this IP packet in each encapsulation, with its name.
 pub(super) fn wrapped(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let tag = tagged(7, 0x0800, ip);
     vec![
@@ -174,8 +174,8 @@ pub(super) fn wrapped(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Ve
     .collect()
 }
 
-/// The tags and wrappings of switches, fabrics and backbones. Each layout is the one that Wireshark 4.0 decodes, but that it
-/// does not know 0x9200 and 0x9300, which are tags as 0x9100 is.
+/// The tags and encapsulations of switches, fabrics and backbones, as Wireshark 4.0 decodes them, except 0x9200 and 0x9300,
+/// which it does not support.
 fn switched(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let tag = tagged(7, 0x0800, ip);
     let tagged_by = |ether_type, header: &str| ethernet(ether_type, &join(&[&hex(header), ip]));
@@ -202,7 +202,7 @@ fn switched(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The less usual wrappings inside IP, as Wireshark 4.0 decodes them; of L2TPv3 it has to be told the lengths.
+/// The less common tunnels over IP, as Wireshark 4.0 decodes them; for L2TPv3, it needs the lengths as preferences.
 fn tunnelled(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let pptp = format!("3081 880B {:04X} 0001 00000001 00000001 FF03 0021", 4 + ip.len());
     let l2tp =

@@ -1,27 +1,27 @@
 //! The checksums of IPv4, TCP and UDP: the one's complement sum of RFC 1071.
 //!
-//! An endpoint drops a packet whose checksum is wrong, so that its bytes never reach an application. In a capture a wrong
-//! one may mean nothing: a network card that computes checksums itself is handed packets without them.
+//! An endpoint drops a packet with a wrong checksum, so its bytes never reach an application. In a capture, a wrong
+//! checksum may be an artefact of checksum offloading: the host hands packets to its network card before they have one.
 
 use std::net::IpAddr;
 use std::ops::Add;
 
-use super::IpPair;
+use super::IpHeader;
 
-/// What the checksums of a packet say, from the outermost IP header inwards.
+/// Combined result of the checksums of a packet, from the outermost IP header inwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checksum {
-    /// All that can be verified are right.
+    /// At least one checksum could be verified, and none is wrong.
     Right,
-    /// One of them is wrong.
+    /// At least one checksum is wrong.
     Wrong,
-    /// There is none, or the bytes that it covers were not captured.
+    /// No checksum could be verified: there is none, or the bytes that it covers were not captured.
     #[default]
     Unknown,
 }
 
 impl Checksum {
-    /// What two parts of a packet say together.
+    /// Combines the results of two parts of a packet.
     pub(super) const fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Wrong, _) | (_, Self::Wrong) => Self::Wrong,
@@ -30,21 +30,21 @@ impl Checksum {
         }
     }
 
-    /// What the sum over everything that a checksum covers, itself included, says.
+    /// The result for the sum over everything that a checksum covers, the checksum included.
     pub(super) const fn of(sum: Sum) -> Self {
         if sum.is_right() { Self::Right } else { Self::Wrong }
     }
 }
 
-/// A one's complement sum of 16-bit words in which words stand four abreast: it stays as right or wrong as it is when such
-/// a number is divided by `2^16 - 1` (RFC 1071, 2 (C)).
+/// A one's complement sum that adds four 16-bit words at once. The remainder modulo `2^16 - 1` is that of the 16-bit sum
+/// (RFC 1071, 2 (C)).
 ///
-/// Words are taken as little endian, which changes nothing in what [`Sum::is_right`] says of them (RFC 1071, 2 (B)).
+/// Words are read as little endian, which does not change the result of [`Sum::is_right`] (RFC 1071, 2 (B)).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sum(u64);
 
 impl Sum {
-    /// Of `bytes`; an odd byte at the end is the first of a word.
+    /// The sum of `bytes`. An odd last byte is the first byte of a word.
     #[inline(always)]
     pub(super) fn of(bytes: &[u8]) -> Self {
         let (blocks, rest) = bytes.as_chunks();
@@ -53,7 +53,7 @@ impl Sum {
         words.iter().fold(long, |sum, word| sum + Self(u64::from_le_bytes(*word))) + Self::of_last(bytes, rest.len())
     }
 
-    /// Of the last `count` (0..=7) bytes. Nothing depends on how many these are but a shift, where there are eight to read.
+    /// The sum of the last `count` (0..=7) bytes. With eight bytes to read, `count` only decides a shift, not a branch.
     #[inline(always)]
     fn of_last(bytes: &[u8], count: usize) -> Self {
         if let Some(last) = bytes.last_chunk() {
@@ -62,8 +62,8 @@ impl Sum {
         Self(bytes.iter().rev().take(count).fold(0, |word, byte| word << 8 | u64::from(*byte)))
     }
 
-    /// Of long payload. Each word is added with the carry of the one before, which takes half of the instructions that sums
-    /// in wider registers take; two sums do not wait for each other.
+    /// The sum of a long payload. Two independent chains of additions with carry take half the instructions of sums in wider
+    /// registers.
     #[inline(never)]
     fn of_blocks(blocks: &[[u8; BLOCK]]) -> Self {
         let (mut sums, mut carries) = ([0; 2], 0);
@@ -80,7 +80,7 @@ impl Sum {
         Self(sums[0]) + Self(sums[1]) + Self(carries)
     }
 
-    /// Of the part of a pseudo-header that does not stand in the IP header as it is.
+    /// The sum of the part of a pseudo-header that is not copied from the IP header: protocol and length in bytes.
     #[inline(always)]
     pub(super) fn of_protocol_and_length(protocol: u8, length: usize) -> Self {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
@@ -88,9 +88,10 @@ impl Sum {
         Self(u64::from(protocol) + u64::from(length))
     }
 
-    /// Of a pseudo-header: both addresses, the protocol and the length of what it carries (RFC 9293, 3.1; RFC 8200, 8.1).
-    pub(super) fn of_pseudo_header(pair: &IpPair, protocol: u8, length: usize) -> Self {
-        let addresses = match (pair.source, pair.destination) {
+    /// The sum of a pseudo-header: both addresses, the protocol, and the length of the payload in bytes (RFC 9293, 3.1;
+    /// RFC 8200, 8.1).
+    pub(super) fn of_pseudo_header(ip: &IpHeader, protocol: u8, length: usize) -> Self {
+        let addresses = match (ip.source, ip.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 Self::of(&source.octets()) + Self::of(&destination.octets())
             }
@@ -99,7 +100,7 @@ impl Sum {
         addresses + Self::of_protocol_and_length(protocol, length)
     }
 
-    /// Whether a sum over everything that a checksum covers, itself included, is what it should be.
+    /// Whether the sum over everything that a checksum covers, the checksum included, is valid.
     #[inline(always)]
     pub(super) const fn is_right(self) -> bool {
         self.0 != 0 && self.0.is_multiple_of(0xFFFF)
@@ -109,7 +110,7 @@ impl Sum {
 impl Add for Sum {
     type Output = Self;
 
-    /// With the carry brought back in.
+    /// Adds with end-around carry.
     #[inline(always)]
     fn add(self, other: Self) -> Self {
         let (sum, carry) = self.0.overflowing_add(other.0);
@@ -124,8 +125,8 @@ fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// Puts `new` in the place of a 16-bit word that a checksum covers, and keeps the checksum as right or wrong as it was
-/// (RFC 1624, equation 3).
+/// Replaces a 16-bit word that a checksum covers, and updates the checksum so that it stays valid or invalid (RFC 1624,
+/// equation 3).
 pub(super) fn replace_word(checksum: &mut [u8; 2], word: &mut [u8; 2], new: [u8; 2]) {
     let value = |bytes: [u8; 2]| u32::from(u16::from_be_bytes(bytes));
     let sum = value([!checksum[0], !checksum[1]]) + value([!word[0], !word[1]]) + value(new);
@@ -135,7 +136,7 @@ pub(super) fn replace_word(checksum: &mut [u8; 2], word: &mut [u8; 2], new: [u8;
     *word = new;
 }
 
-/// Bytes that are added at once where there are many.
+/// Bytes per iteration for long payloads.
 const BLOCK: usize = 64;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What the EtherTypes mean that are met in plants and offices (IEEE 802 Numbers; where a vendor took one for itself, as
-//! Wireshark's `epan/etypes.h` has it).
+//! EtherTypes that occur in plants and offices (IEEE 802 Numbers; for types that vendors did not register, Wireshark's
+//! `epan/etypes.h`).
 
 pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86DD;
@@ -12,16 +12,16 @@ pub(super) const VLAN: u16 = 0x8100;
 pub(super) const SERVICE_VLAN: u16 = 0x88A8;
 /// Service tag from before 802.1ad.
 pub(super) const OLD_SERVICE_VLAN: u16 = 0x9100;
-/// Types that switches let an operator choose for the service tag, beside 0x9100.
+/// Types other than 0x9100 that switches can be configured to use for the service tag.
 pub(super) const SERVICE_VLAN_9200: u16 = 0x9200;
 pub(super) const SERVICE_VLAN_9300: u16 = 0x9300;
 /// Port extension before 802.1BR: blade switches and fabric extenders.
 pub(super) const VN_TAG: u16 = 0x8926;
 /// Port extension (802.1BR).
 pub(super) const E_TAG: u16 = 0x893F;
-/// Cisco TrustSec: the security group of the sender.
+/// Cisco TrustSec, with the security group of the sender.
 pub(super) const META_DATA: u16 = 0x8909;
-/// A time stamp that Cisco switches put into what they mirror.
+/// A time stamp that Cisco switches insert into mirrored frames.
 pub(super) const TIME_STAMP: u16 = 0x8988;
 /// Seamless redundancy (802.1CB).
 pub(super) const R_TAG: u16 = 0xF1C1;
@@ -34,22 +34,23 @@ pub(super) const TRILL: u16 = 0x22F3;
 pub(super) const NSH: u16 = 0x894F;
 /// Enhanced GRE of PPTP (RFC 2637).
 pub(super) const PPP: u16 = 0x880B;
-/// Ethernet inside GRE, GENEVE and their like.
+/// Ethernet inside GRE, GENEVE and similar encapsulations.
 pub(super) const TRANSPARENT_ETHERNET: u16 = 0x6558;
 /// Protected Ethernet (802.1AE), nearly always encrypted.
 pub(super) const MACSEC: u16 = 0x88E5;
 
-/// Up to here the type field of Ethernet is a length (IEEE 802.3, 3.2.6).
+/// Largest value of the type field that is a length (IEEE 802.3, 3.2.6).
 pub(super) const MAX_LENGTH: u16 = 1500;
-/// From here on it is an EtherType.
+/// Smallest value of the type field that is an EtherType.
 pub(super) const MIN_ETHER_TYPE: u16 = 1536;
 
-/// Whether a frame of this type is one that is met in plants and offices: what only may be a frame is known by it.
-pub(super) const fn is_usual(ether_type: u16) -> bool {
-    ether_type <= MAX_LENGTH || is_walked(ether_type) || ends_here(ether_type) || ether_type == MACSEC
+/// Whether `ether_type` is a length or a type listed in this file. Distinguishes Ethernet from other content where an
+/// encapsulation does not declare it.
+pub(super) const fn is_known(ether_type: u16) -> bool {
+    ether_type <= MAX_LENGTH || is_walked(ether_type) || is_known_leaf(ether_type) || ether_type == MACSEC
 }
 
-/// Tags and wrappings, which are undone, and IP.
+/// Whether the walk continues behind this type: tags, encapsulations and IP.
 #[rustfmt::skip]
 const fn is_walked(ether_type: u16) -> bool {
     matches!(
@@ -61,10 +62,11 @@ const fn is_walked(ether_type: u16) -> bool {
     )
 }
 
-/// The housekeeping of networks, and industrial protocols that have no IP: their senders go into the inventory, a policy
-/// may declare them, and none of the decoded protocols is inside. A frame of any other type is one that was not read.
+/// Whether frames of this type carry none of the decoded protocols: network control, and industrial protocols without IP.
+/// A policy may declare them, and their senders are in the inventory. A frame of any other type that is not walked counts
+/// as unread.
 #[rustfmt::skip]
-pub(super) const fn ends_here(ether_type: u16) -> bool {
+pub(super) const fn is_known_leaf(ether_type: u16) -> bool {
     matches!(
         ether_type,
         super::redundancy::SUPERVISION
@@ -111,10 +113,10 @@ mod tests {
     #[test]
     fn what_is_undone_does_not_end_here_and_macsec_is_neither() {
         for ether_type in 0..=u16::MAX {
-            assert!(!(is_walked(ether_type) && ends_here(ether_type)), "{ether_type:#06x}");
+            assert!(!(is_walked(ether_type) && is_known_leaf(ether_type)), "{ether_type:#06x}");
         }
-        assert!(is_usual(MACSEC) && !ends_here(MACSEC) && !is_walked(MACSEC));
-        assert!(ends_here(0x8892) && is_usual(0x8892));
-        assert!(!is_usual(0x1234) && !is_usual(MAX_LENGTH + 1));
+        assert!(is_known(MACSEC) && !is_known_leaf(MACSEC) && !is_walked(MACSEC));
+        assert!(is_known_leaf(0x8892) && is_known(0x8892));
+        assert!(!is_known(0x1234) && !is_known(MAX_LENGTH + 1));
     }
 }

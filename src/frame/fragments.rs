@@ -1,6 +1,6 @@
-//! IP fragments into whole packets, in a table that is bounded in entries, bytes and age.
+//! Reassembles IP fragments, in a table bounded in entries, bytes and age.
 //!
-//! Everything is decided by the order and the times of the packets, so a replay gives the same packets every time.
+//! The result depends only on the order and the times of the packets, so every replay gives the same packets.
 
 mod datagram;
 mod finished;
@@ -12,20 +12,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use datagram::{Added, Datagram, Head};
-use finished::{COPY_DELAY, Finished};
+use finished::{DUPLICATE_DELAY, Finished};
 
-use super::walk::{Fragment, Span, Walk, Witness};
-use super::{Checksum, IpPair, Tunnel, Undecoded};
+use super::walk::{Fragment, Observer, Span, Walk};
+use super::{Checksum, IpHeader, Tunnel, Undecoded};
 use crate::capture::LinkType;
 
 /// Bounds of the table of a [`Reassembler`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FragmentLimits {
-    /// Incomplete datagrams kept at a time, at most; then the oldest is given up.
+    /// Most incomplete datagrams at a time; beyond it, the oldest is evicted.
     pub datagrams: usize,
-    /// Bytes kept for them, bookkeeping included, at most; then the oldest is given up.
+    /// Most bytes for them, bookkeeping included; beyond it, the oldest is evicted.
     pub bytes: usize,
-    /// How long a datagram may take from its first fragment on, nanoseconds of packet time.
+    /// Most time from the first fragment of a datagram to the last, nanoseconds of packet time.
     pub age: i64,
 }
 
@@ -36,73 +36,72 @@ impl Default for FragmentLimits {
     }
 }
 
-/// What became of the fragments.
+/// What a [`Reassembler`] counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FragmentCounters {
-    /// Datagrams put together.
+    /// Datagrams reassembled.
     pub reassembled: u64,
-    /// Fragments that said nothing new: copies, also of datagrams that were put together a moment ago.
+    /// Fragments without new bytes: duplicates, also of recently reassembled datagrams.
     pub duplicates: u64,
-    /// Fragments that overlapped others and brought something else or something more. What came first stands.
+    /// Fragments that overlapped others and had different or additional bytes. The first bytes stand.
     pub overlapping: u64,
-    /// Fragments beyond the greatest datagram (65,535 bytes with its header).
+    /// Fragments beyond the largest datagram (65,535 bytes with its header).
     pub too_large: u64,
-    /// Fragments that no sender makes: empty, or not the last and no multiple of 8 bytes, or
-    /// refused by [`super::decode`].
+    /// Invalid fragments: empty, not the last and no multiple of 8 bytes, or refused by [`super::decode`].
     pub malformed: u64,
-    /// Fragments cut by a snap length: their datagram cannot be put together.
+    /// Fragments cut by a snap length: their datagram cannot be reassembled.
     pub cut: u64,
-    /// Datagrams given up because they took too long, or because the capture ended.
+    /// Incomplete datagrams that exceeded the age limit or were left at the end of the capture.
     pub aged_out: u64,
-    /// Datagrams given up for want of room.
+    /// Incomplete datagrams that were evicted because a limit was reached.
     pub evicted: u64,
-    /// Bytes of payload that were given up with them.
+    /// Bytes of payload in the datagrams that aged out or were evicted.
     pub bytes_given_up: u64,
 }
 
-/// What [`Reassembler::push`] made of a packet.
+/// The result of [`Reassembler::push`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reassembled {
-    /// It was the last missing part: here is the whole packet.
+    /// The fragment completed its datagram.
     Complete,
-    /// It is kept, and others are missing.
+    /// The fragment is stored; others are missing.
     Incomplete,
-    /// It is of no use.
+    /// The fragment was dropped.
     Dropped(FragmentDrop),
 }
 
-/// Why a fragment is of no use.
+/// Why a fragment was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FragmentDrop {
-    /// It is none: see [`super::peek()`].
+    /// The packet is not a fragment: see [`super::peek()`].
     NoFragment,
-    /// [`super::decode`] refuses it, too.
+    /// [`super::decode`] refuses the packet, too.
     Undecoded(Undecoded),
     /// A snap length cut it.
     Cut,
-    /// No sender makes such a fragment.
+    /// It is empty, or not the last and no multiple of 8 bytes.
     Malformed,
-    /// It lies beyond the greatest datagram, or the room there is.
+    /// It lies beyond the largest datagram, or its datagram exceeds the limits.
     TooLarge,
-    /// It says nothing new.
+    /// It has no new bytes.
     Duplicate,
-    /// It disagrees about where the datagram ends.
+    /// It contradicts other fragments about where the datagram ends.
     Contradiction,
 }
 
-/// Puts IP fragments together.
+/// Reassembles IP fragments.
 #[derive(Debug)]
 pub struct Reassembler {
     limits: FragmentLimits,
     counters: FragmentCounters,
-    /// The incomplete datagrams by age: a serial number grows as time does.
+    /// The incomplete datagrams by serial number, so the oldest is first.
     datagrams: BTreeMap<u64, Datagram>,
     serials: HashMap<Key, u64>,
     next_serial: u64,
     /// Sum of the cost of all `datagrams`, bytes.
     cost: usize,
     finished: Finished,
-    /// What [`Reassembler::take_others`] gives.
+    /// See [`Reassembler::take_other_readings`].
     others: Vec<Vec<u8>>,
     /// See [`Reassembler::is_ambiguous`].
     is_ambiguous: bool,
@@ -116,13 +115,13 @@ struct Key {
     source: IpAddr,
     destination: IpAddr,
     identification: u32,
-    /// 0 for IPv6, where it may differ from part to part (RFC 8200, 4.5).
+    /// 0 for IPv6, where it may differ between fragments (RFC 8200, 4.5).
     protocol: u8,
 }
 
 impl Key {
     fn of(fragment: &Fragment<'_>) -> Self {
-        let IpPair { source, destination, .. } = fragment.pair;
+        let IpHeader { source, destination, .. } = fragment.ip;
         Self {
             vlan: fragment.vlan,
             tunnel: fragment.tunnel,
@@ -150,72 +149,72 @@ impl Reassembler {
         }
     }
 
-    /// What else the datagram that was just completed may be, where its fragments contradict each other: whole packets, as
-    /// the one in `out`.
-    pub fn take_others(&mut self) -> Vec<Vec<u8>> {
+    /// Takes the other readings of the datagram that the last [push](Self::push) completed, if its fragments contradict each
+    /// other: whole packets like the one in `out`.
+    pub fn take_other_readings(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.others)
     }
 
-    /// Whether the fragments of the datagram that was just completed contradict each other.
+    /// Whether the fragments of the datagram that the last [push](Self::push) completed contradict each other.
     pub const fn is_ambiguous(&self) -> bool {
         self.is_ambiguous
     }
 
-    /// What was counted so far.
+    /// What was counted_header_bytes so far.
     pub fn counters(&self) -> FragmentCounters {
         self.counters
     }
 
-    /// Takes a packet that [`super::peek()`] called a fragment; `clock` is the latest time of all packets so far.
+    /// Adds a packet that is a [`super::Peek::Fragment`]; `clock` is the latest time of all packets so far.
     ///
-    /// When it completes a datagram, `out` holds a packet of the same link type and nothing else: the first fragment
-    /// up to and including its IP header, which now says that it is whole, then the whole payload. The checksum of that header
-    /// is as right or wrong as before, and headers around it have the length 0, which [`super::decode`] takes for "all that is
-    /// there". The packet may in turn be a fragment of something that wraps it.
+    /// If it completes a datagram, `out` is replaced by a packet of the same link type: the first fragment up to and including
+    /// its IP header, with the length and fragment fields of the whole datagram, then the whole payload. The checksum of that
+    /// header stays valid or invalid. Outer headers have the length 0, which [`super::decode`] takes for the rest of the
+    /// packet. The packet may in turn be a fragment of an outer datagram.
     ///
-    /// Fragments that overlap and differ make for several datagrams, of which hosts take this one or that. The one made of
-    /// what came first is in `out`, the others are [taken](Reassembler::take_others) at once.
+    /// Contradicting fragments give several datagrams, and hosts differ in which one they accept. `out` has the one made of
+    /// the first bytes; [`Reassembler::take_other_readings`] returns the others until the next push.
     pub fn push(&mut self, link: LinkType, bytes: &[u8], original: u32, clock: i64, out: &mut Vec<u8>) -> Reassembled {
         self.expire(clock);
         self.others.clear();
         self.is_ambiguous = false;
         let mut walk = Walk::new(Finder::default());
         let walked = walk.link(link, Span::of_packet(bytes, original as usize));
-        let added = match (walk.witness.fragment, walked) {
+        let added = match (walk.observer.fragment, walked) {
             (Some(fragment), _) => {
-                let added = self.add(&fragment, bytes, &walk.witness.lengths, clock, out);
-                self.others.retain(|other| is_sound(link, other));
-                self.read_late(link, &fragment, clock, added, out)
+                let added = self.add_fragment(&fragment, bytes, &walk.observer.lengths, clock, out);
+                self.others.retain(|other| has_no_wrong_checksum(link, other));
+                self.try_late_fragment(link, &fragment, clock, added, out)
             }
             (None, Err(error)) => Err(FragmentDrop::Undecoded(error)),
             (None, Ok(_)) => Err(FragmentDrop::NoFragment),
         };
         added.unwrap_or_else(|reason| {
-            self.count(reason);
+            self.count_drop(reason);
             Reassembled::Dropped(reason)
         })
     }
 
-    /// Gives up what has taken too long by `clock`. [`Reassembler::push`] does so, too.
+    /// Drops incomplete datagrams that exceed the age limit at `clock`. [`Reassembler::push`] calls it.
     pub fn expire(&mut self, clock: i64) {
         self.finished.expire(clock);
         let age = self.limits.age;
         let is_late = |datagram: &Datagram| clock.saturating_sub(datagram.started) > age;
         while self.datagrams.first_key_value().is_some_and(|(_, oldest)| is_late(oldest)) {
-            let Some(datagram) = self.take_oldest() else { break };
-            if !datagram.copies {
+            let Some(datagram) = self.remove_oldest() else { break };
+            if !datagram.is_duplicate {
                 self.counters.aged_out += 1;
                 self.counters.bytes_given_up += datagram.received as u64;
             }
         }
     }
 
-    /// Gives up what is incomplete when the capture ends.
+    /// Drops all incomplete datagrams at the end of the capture.
     pub fn finish(&mut self) {
         self.expire(i64::MAX);
     }
 
-    fn add(
+    fn add_fragment(
         &mut self,
         fragment: &Fragment<'_>,
         packet: &[u8],
@@ -223,37 +222,38 @@ impl Reassembler {
         clock: i64,
         out: &mut Vec<u8>,
     ) -> Result<Reassembled, FragmentDrop> {
-        check(fragment)?;
+        check_fragment(fragment)?;
         let key = Key::of(fragment);
-        let print = self.finished.print(fragment);
-        let copy = self.finished.contains(&key, print);
-        let serial = self.serial(key, clock);
+        let fingerprint = self.finished.fingerprint(fragment);
+        let is_known = self.finished.contains(&key, fingerprint);
+        let serial = self.open_datagram(key, clock);
         let Some(datagram) = self.datagrams.get_mut(&serial) else { return Err(FragmentDrop::NoFragment) };
         let before = datagram.cost();
         if fragment.offset == 0 && datagram.head.is_none() {
             datagram.head = Head::of(fragment, packet, lengths);
         }
-        datagram.copies &= copy;
-        let added = datagram.add(fragment, print);
+        datagram.is_duplicate &= is_known;
+        let added = datagram.add(fragment, fingerprint);
         self.cost = self.cost + datagram.cost() - before;
-        let (complete, copies) = (datagram.is_complete(), datagram.copies);
+        let (is_complete, is_duplicate) = (datagram.is_complete(), datagram.is_duplicate);
         if let Added::Overlapping = added.inspect_err(|_| self.make_room())? {
             self.counters.overlapping += 1;
         }
-        if complete {
-            return self.complete(serial, clock, out);
+        if is_complete {
+            return self.finish_datagram(serial, clock, out);
         }
         self.make_room();
         match self.datagrams.contains_key(&serial) {
-            _ if copies => Err(FragmentDrop::Duplicate),
+            _ if is_duplicate => Err(FragmentDrop::Duplicate),
             true => Ok(Reassembled::Incomplete),
             false => Err(FragmentDrop::TooLarge),
         }
     }
 
-    /// A fragment of a datagram that was put together already may belong to it all the same: the host may have dropped what was
-    /// taken for its place. Only where the checksum of the result says so, and where the fragment made nothing else.
-    fn read_late(
+    /// Reads a fragment as a replacement for bytes of an already reassembled datagram: the host may have dropped the fragment
+    /// that came first. Counts only if the result has right checksums or, within [`DUPLICATE_DELAY`], no wrong one, and if the
+    /// fragment did not complete another datagram.
+    fn try_late_fragment(
         &mut self,
         link: LinkType,
         fragment: &Fragment<'_>,
@@ -265,7 +265,10 @@ impl Reassembler {
             return added;
         }
         match self.finished.read_with(&Key::of(fragment), fragment, clock) {
-            Some((whole, age)) if is_right(link, &whole) || age <= COPY_DELAY && is_sound(link, &whole) => {
+            Some((whole, age))
+                if has_right_checksums(link, &whole)
+                    || age <= DUPLICATE_DELAY && has_no_wrong_checksum(link, &whole) =>
+            {
                 *out = whole;
                 self.is_ambiguous = true;
                 Ok(Reassembled::Complete)
@@ -274,14 +277,15 @@ impl Reassembler {
         }
     }
 
-    /// The datagram with this key, a new one if need be.
-    fn serial(&mut self, key: Key, clock: i64) -> u64 {
+    /// The serial number of the incomplete datagram with this key; starts a new one if there is none.
+    fn open_datagram(&mut self, key: Key, clock: i64) -> u64 {
         if let Some(&serial) = self.serials.get(&key) {
-            let stale = |datagram: &Datagram| datagram.copies && clock.saturating_sub(datagram.started) > COPY_DELAY;
+            let stale =
+                |datagram: &Datagram| datagram.is_duplicate && clock.saturating_sub(datagram.started) > DUPLICATE_DELAY;
             if !self.datagrams.get(&serial).is_some_and(stale) {
                 return serial;
             }
-            self.take(serial);
+            self.remove(serial);
         }
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -292,47 +296,47 @@ impl Reassembler {
         serial
     }
 
-    fn complete(&mut self, serial: u64, clock: i64, out: &mut Vec<u8>) -> Result<Reassembled, FragmentDrop> {
-        let datagram = self.take(serial).ok_or(FragmentDrop::NoFragment)?;
-        if datagram.copies {
+    fn finish_datagram(&mut self, serial: u64, clock: i64, out: &mut Vec<u8>) -> Result<Reassembled, FragmentDrop> {
+        let datagram = self.remove(serial).ok_or(FragmentDrop::NoFragment)?;
+        if datagram.is_duplicate {
             return Err(FragmentDrop::Duplicate);
         }
-        datagram.write(out).ok_or(FragmentDrop::TooLarge)?;
+        datagram.write_packet(out).ok_or(FragmentDrop::TooLarge)?;
         self.others = datagram.other_readings();
         self.is_ambiguous = datagram.is_ambiguous();
         let payload = datagram.payload();
         if let Some(head) = datagram.head {
-            self.finished.keep(datagram.key, clock, head, payload);
+            self.finished.keep_datagram(datagram.key, clock, head, payload);
         }
-        self.finished.insert(datagram.key, clock, datagram.prints);
+        self.finished.remember(datagram.key, clock, datagram.fingerprints);
         self.counters.reassembled += 1;
         Ok(Reassembled::Complete)
     }
 
     fn make_room(&mut self) {
         while self.datagrams.len() > self.limits.datagrams || self.cost > self.limits.bytes {
-            let Some(datagram) = self.take_oldest() else { break };
-            if !datagram.copies {
+            let Some(datagram) = self.remove_oldest() else { break };
+            if !datagram.is_duplicate {
                 self.counters.evicted += 1;
                 self.counters.bytes_given_up += datagram.received as u64;
             }
         }
     }
 
-    fn take_oldest(&mut self) -> Option<Datagram> {
+    fn remove_oldest(&mut self) -> Option<Datagram> {
         let (&serial, _) = self.datagrams.first_key_value()?;
-        self.take(serial)
+        self.remove(serial)
     }
 
-    /// Takes a datagram out of the table.
-    fn take(&mut self, serial: u64) -> Option<Datagram> {
+    /// Removes a datagram from the table.
+    fn remove(&mut self, serial: u64) -> Option<Datagram> {
         let datagram = self.datagrams.remove(&serial)?;
         self.serials.remove(&datagram.key);
         self.cost -= datagram.cost();
         Some(datagram)
     }
 
-    fn count(&mut self, reason: FragmentDrop) {
+    fn count_drop(&mut self, reason: FragmentDrop) {
         match reason {
             FragmentDrop::Duplicate => self.counters.duplicates += 1,
             FragmentDrop::Contradiction => self.counters.overlapping += 1,
@@ -345,17 +349,17 @@ impl Reassembler {
 }
 
 /// Whether the checksums of a packet are right.
-fn is_right(link: LinkType, packet: &[u8]) -> bool {
+fn has_right_checksums(link: LinkType, packet: &[u8]) -> bool {
     super::decode(link, packet, packet.len() as u32).is_ok_and(|frame| frame.checksum == Checksum::Right)
 }
 
-/// Whether a packet can be read, and no checksum of it is wrong.
-fn is_sound(link: LinkType, packet: &[u8]) -> bool {
+/// Whether a packet can be decoded and has no wrong checksum.
+fn has_no_wrong_checksum(link: LinkType, packet: &[u8]) -> bool {
     super::decode(link, packet, packet.len() as u32).is_ok_and(|frame| frame.checksum != Checksum::Wrong)
 }
 
-/// Refuses what no datagram can be made of.
-fn check(fragment: &Fragment<'_>) -> Result<(), FragmentDrop> {
+/// Refuses fragments that no datagram can be made of.
+fn check_fragment(fragment: &Fragment<'_>) -> Result<(), FragmentDrop> {
     let payload = fragment.payload;
     if payload.missing() > 0 {
         return Err(FragmentDrop::Cut);
@@ -369,23 +373,23 @@ fn check(fragment: &Fragment<'_>) -> Result<(), FragmentDrop> {
     Ok(())
 }
 
-/// Learns of the first fragment on the way, and of the lengths before it.
+/// Finds the first fragment on a walk, and the length fields before it.
 #[derive(Default)]
 struct Finder<'a> {
     lengths: Vec<usize>,
     fragment: Option<Fragment<'a>>,
 }
 
-impl<'a> Witness<'a> for Finder<'a> {
-    fn length_at(&mut self, at: usize) {
+impl<'a> Observer<'a> for Finder<'a> {
+    fn on_length(&mut self, at: usize) {
         self.lengths.push(at);
     }
 
-    fn fragment(&mut self, fragment: Fragment<'a>) -> bool {
+    fn on_fragment(&mut self, fragment: Fragment<'a>) -> bool {
         self.fragment = Some(fragment);
         false
     }
 }
 
-/// Greatest datagram that IP can say, bytes.
+/// Largest IP datagram, bytes.
 const MAX_DATAGRAM: usize = 65_535;

@@ -1,16 +1,16 @@
-//! Neighbour discovery of IPv6 (RFC 4861): who says which address is whose.
+//! IPv6 neighbour discovery (RFC 4861): the addresses that neighbour advertisements announce.
 
 use std::net::Ipv6Addr;
 
-/// The address that a neighbour advertisement advertises, and the hardware address in it if there is one (4.4: type, code,
-/// checksum, flags and reserved, 8 bytes; the address, 16; options).
+/// The target address of a neighbour advertisement, and its hardware address if the message has that option (4.4: type,
+/// code, checksum, flags and reserved, 8 bytes; target address, 16; options).
 pub(super) fn advertised(message: &[u8]) -> Option<(Ipv6Addr, Option<[u8; 6]>)> {
     let (&[ADVERTISEMENT, 0, _, _, _, _, _, _], rest) = message.split_first_chunk()? else { return None };
     let (address, options) = rest.split_first_chunk::<16>()?;
     Some((Ipv6Addr::from(*address), target_hardware(options)))
 }
 
-/// The option with the target's hardware address (4.6.1). Lengths are in 8 bytes; one of 0 ends the message.
+/// The target link-layer address option (4.6.1). Lengths count units of 8 bytes; a length of 0 ends the options.
 fn target_hardware(mut options: &[u8]) -> Option<[u8; 6]> {
     while let Some((&[kind, length], _)) = options.split_first_chunk() {
         let (option, rest) = options.split_at_checked(usize::from(length) * 8).filter(|_| length > 0)?;

@@ -1,46 +1,45 @@
-//! Wrappings as conversations: who sends packets to whom inside others.
+//! Tunnels as conversations of their own.
 //!
-//! A tunnel is traffic between its two ends, whatever is inside. The walk that leads to the innermost pair of addresses
-//! passes by the outer ones; [`peek()`](super::peek()) notes them in [`Layers`], and [`outer()`] gives one of them as a
-//! frame.
+//! A tunnel is traffic between its two endpoints, whatever it carries. The walk to the innermost addresses passes the outer
+//! ones: [`peek()`](super::peek()) records them in [`Layers`], and [`outer()`] returns one of them as a frame.
 
 use std::net::IpAddr;
 
-use super::walk::{Context, Leaf, MAX_WRAPPINGS, Span, Walk, Witness};
-use super::{Body, Frame, IpPair};
+use super::walk::{Context, Leaf, MAX_WRAPPINGS, Observer, Span, Walk};
+use super::{Body, Frame, IpHeader};
 use crate::capture::LinkType;
 
-/// A wrapping inside IP: the same for both directions.
+/// A tunnel over IP, the same value for both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Outer {
-    /// Its two ends, the lower address first.
+    /// Addresses of its endpoints, the lower one first.
     pub ends: [IpAddr; 2],
     /// What carries it.
     pub carrier: OuterCarrier,
 }
 
-/// What carries a wrapping inside IP.
+/// What carries a tunnel over IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OuterCarrier {
-    /// An IP protocol of its own, by number.
+    /// An IP protocol, by number.
     Ip(u8),
-    /// UDP to this port. The port that it comes from depends on what is inside, and says nothing.
+    /// UDP to this port. The source port is a hash of the inner flow, so it is not part of the tunnel.
     Udp(u16),
 }
 
 impl Outer {
-    /// The wrapping of a frame that is one; none without IP.
+    /// The tunnel whose outer layer is `body`; none without IP.
     fn of(body: &Body<'_>) -> Option<Self> {
-        let (IpPair { source, destination, .. }, carrier) = match body {
-            Body::Ip(pair, other) => (pair, OuterCarrier::Ip(other.protocol)),
-            Body::Udp(pair, datagram) => (pair, OuterCarrier::Udp(datagram.destination_port)),
+        let (IpHeader { source, destination, .. }, carrier) = match body {
+            Body::Ip(ip, other) => (ip, OuterCarrier::Ip(other.protocol)),
+            Body::Udp(ip, datagram) => (ip, OuterCarrier::Udp(datagram.destination_port)),
             Body::Tcp(..) | Body::Link { .. } => return None,
         };
         Some(Self { ends: [*source.min(destination), *source.max(destination)], carrier })
     }
 }
 
-/// The wrappings inside IP around one packet.
+/// The tunnels around the innermost layer of one packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layers {
     outers: [Option<(u8, Outer)>; MAX_WRAPPINGS],
@@ -48,12 +47,12 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Forgets them.
+    /// Removes all of them.
     pub(super) fn clear(&mut self) {
         self.count = 0;
     }
 
-    /// Notes one more, with the number of wrappings around it.
+    /// Adds a tunnel that has `depth` encapsulations around it.
     pub(super) fn add(&mut self, depth: u8, body: &Body<'_>) {
         if let (Some(outer), Some(place)) = (Outer::of(body), self.outers.get_mut(self.count)) {
             *place = Some((depth, outer));
@@ -61,7 +60,8 @@ impl Layers {
         }
     }
 
-    /// All of them, the innermost first, each with the number of wrappings around it, which is its name for [`outer()`].
+    /// All of them, the innermost first, each with its depth: the number of encapsulations around it, which [`outer()`]
+    /// takes.
     pub fn iter(&self) -> impl Iterator<Item = (u8, Outer)> {
         self.outers.into_iter().take(self.count).flatten()
     }
@@ -72,21 +72,21 @@ impl Layers {
     }
 }
 
-/// The wrapping with so many others around it, as the frame that it would be if nobody could look inside.
+/// The tunnel at this depth as a frame: the frame that [`super::decode`] would return if its content were not decoded.
 pub fn outer<'a>(link: LinkType, bytes: &'a [u8], original: u32, depth: u8) -> Option<Frame<'a>> {
     let mut walk = Walk::new(Find { depth, found: None });
     walk.link(link, Span::of_packet(bytes, original as usize)).ok()?;
-    walk.witness.found
+    walk.observer.found
 }
 
-/// Waits for one wrapping.
+/// Finds the encapsulation at one depth.
 struct Find<'a> {
     depth: u8,
     found: Option<Frame<'a>>,
 }
 
-impl<'a> Witness<'a> for Find<'a> {
-    fn wrapping(&mut self, depth: u8, context: &Context, outside: &Leaf<'a>) {
+impl<'a> Observer<'a> for Find<'a> {
+    fn on_wrapping(&mut self, depth: u8, context: &Context, outside: &Leaf<'a>) {
         if depth == self.depth {
             self.found = Some(context.frame(&Leaf { undecoded: None, ..*outside }));
         }

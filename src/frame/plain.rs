@@ -1,5 +1,5 @@
-//! The short cuts for what nearly all packets are: Ethernet with at most two VLAN tags, IP in it that is no fragment, and
-//! TCP or UDP in that which wraps nothing. They say what the walk would say, or nothing; tests hold them to it.
+//! The fast paths for nearly all packets: Ethernet with at most two VLAN tags, unfragmented IP, and TCP or UDP that is no
+//! tunnel. They return the result of the walk or `None`; tests compare them with it.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,55 +7,54 @@ use etherparse::{IpNumber, TcpHeader, UdpHeaderSlice, ip_number};
 
 use super::checksum::Sum;
 use super::ether_type::{IPV4, IPV6, SERVICE_VLAN, VLAN};
-use super::peek::{key4, key6};
+use super::host_key::{key4, key6};
 use super::transport::{self, is_tunnel};
-use super::{Body, Checksum, Datagram, Frame, IpPair, Macs, Segment, TcpFlags, redundancy};
+use super::{Body, Checksum, Datagram, Frame, IpHeader, Macs, Segment, TcpFlags, redundancy};
 
-/// What follows the tags, and what they say.
+/// The content after the VLAN tags, and the innermost VLAN id.
 struct Untagged<'a> {
     vlan: Option<u16>,
     ether_type: u16,
     rest: &'a [u8],
 }
 
-/// What nearly all packets are: a TCP segment in IPv4 without options, on Ethernet, captured whole. Its fields are read
-/// where they are used: all of them at once do not fit into the registers of a processor, and to keep them in memory
-/// costs as much as to read them from the packet again.
+/// A TCP segment in IPv4 without options, on Ethernet, captured whole. Its fields are read where they are used: together they
+/// do not fit into registers, and a copy in memory costs as much to read as the packet.
 #[derive(Clone, Copy, Debug)]
-pub struct Plain<'a> {
+pub struct PlainSegment<'a> {
     /// Innermost VLAN id, if tagged.
     pub vlan: Option<u16>,
     ip: &'a [u8; IPV4_HEADER],
     tcp: &'a [u8; TcpHeader::MIN_LEN],
     /// The TCP header with its options, and the payload.
     whole: &'a [u8],
-    /// What the segment carries.
+    /// Payload of the segment.
     pub payload: &'a [u8],
 }
 
-impl<'a> Plain<'a> {
-    /// The key of [`super::Peek`].
+impl<'a> PlainSegment<'a> {
+    /// The key that [`super::peek()`] returns.
     #[inline(always)]
     pub fn pair_key(&self) -> u64 {
         let hosts = self.hosts();
         key4((hosts >> 32) as u32, hosts as u32)
     }
 
-    /// Who sent it (the upper half), and to whom.
+    /// Source address (upper half) and destination address.
     #[inline(always)]
     pub fn hosts(&self) -> u64 {
         let &[.., s0, s1, s2, s3, d0, d1, d2, d3] = self.ip;
         u64::from_be_bytes([s0, s1, s2, s3, d0, d1, d2, d3])
     }
 
-    /// The port from which it was sent (the upper half), and to which.
+    /// Source port (upper half) and destination port.
     #[inline(always)]
     pub fn ports(&self) -> u32 {
         let &[s0, s1, d0, d1, ..] = self.tcp;
         u32::from_be_bytes([s0, s1, d0, d1])
     }
 
-    /// Sequence number (the upper half) and acknowledgement number.
+    /// Sequence number (upper half) and acknowledgement number.
     #[inline(always)]
     pub fn numbers(&self) -> u64 {
         let &[_, _, _, _, q0, q1, q2, q3, a0, a1, a2, a3, ..] = self.tcp;
@@ -69,14 +68,14 @@ impl<'a> Plain<'a> {
         header.is_right() && carried.is_right()
     }
 
-    /// The segment.
+    /// All fields of the segment.
     #[inline(always)]
     pub fn segment(&self) -> Segment<'a> {
         segment_of(self.tcp, self.payload)
     }
 }
 
-/// The sums that the checksums of an IPv4 header without options and of what it carries stand for.
+/// The sums that verify the checksums of an IPv4 header without options and of its TCP or UDP payload.
 #[inline(always)]
 fn sums(header: &[u8; IPV4_HEADER], carried: &[u8]) -> [Sum; 2] {
     let (first, addresses): (&[u8; 12], _) = header.split_first_chunk().expect("shorter");
@@ -85,47 +84,47 @@ fn sums(header: &[u8; IPV4_HEADER], carried: &[u8]) -> [Sum; 2] {
     [Sum::of(first) + addresses, addresses + Sum::of_protocol_and_length(protocol, carried.len()) + Sum::of(carried)]
 }
 
-/// The short cut for a TCP segment.
+/// Decodes a packet that is a plain TCP segment.
 #[inline(always)]
-pub(super) fn plain(bytes: &[u8], original: u32) -> Option<Plain<'_>> {
-    let Ipv4 { vlan, header: ip, payload: whole, .. } = ipv4(bytes, original, ip_number::TCP)?;
+pub(super) fn plain_segment(bytes: &[u8], original: u32) -> Option<PlainSegment<'_>> {
+    let PlainIpv4 { vlan, header: ip, payload: whole, .. } = ipv4(bytes, original, ip_number::TCP)?;
     let (tcp, payload) = tcp(whole)?;
-    Some(Plain { vlan, ip, tcp, whole, payload })
+    Some(PlainSegment { vlan, ip, tcp, whole, payload })
 }
 
-/// A TCP segment as a frame.
-pub(super) fn segment(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
+/// Decodes a packet that is a plain TCP segment into a frame.
+pub(super) fn segment_frame(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
     let header = ipv4(bytes, original, ip_number::TCP)?;
     let (tcp, payload) = tcp(header.payload)?;
     let [own, carried] = sums(header.header, header.payload).map(Checksum::of);
-    Some(header.frame(Body::Tcp(header.pair(), segment_of(tcp, payload)), own.and(carried)))
+    Some(header.frame(Body::Tcp(header.ip_header(), segment_of(tcp, payload)), own.and(carried)))
 }
 
-/// A UDP datagram that wraps nothing, as a frame.
-pub(super) fn datagram(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
+/// Decodes a packet that is a plain UDP datagram, and no tunnel, into a frame.
+pub(super) fn datagram_frame(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
     let header = ipv4(bytes, original, ip_number::UDP)?;
     let datagram = udp(header.payload)?;
     // A checksum of 0 is none (RFC 768).
     let has_none = datagram.checksum == 0;
     let [own, carried] = sums(header.header, header.payload).map(Checksum::of);
     let carried = if has_none { Checksum::Unknown } else { carried };
-    Some(header.frame(Body::Udp(header.pair(), datagram), own.and(carried)))
+    Some(header.frame(Body::Udp(header.ip_header(), datagram), own.and(carried)))
 }
 
-/// IPv4 without options that was captured whole.
-struct Ipv4<'a> {
+/// An unfragmented IPv4 packet without options, captured whole.
+struct PlainIpv4<'a> {
     mac: Macs,
     vlan: Option<u16>,
     header: &'a [u8; IPV4_HEADER],
     payload: &'a [u8],
 }
 
-impl<'a> Ipv4<'a> {
-    const fn pair(&self) -> IpPair {
+impl<'a> PlainIpv4<'a> {
+    const fn ip_header(&self) -> IpHeader {
         let &[_, _, _, _, i0, i1, _, _, _, _, _, _, a0, a1, a2, a3, b0, b1, b2, b3] = self.header;
         let source = IpAddr::V4(Ipv4Addr::new(a0, a1, a2, a3));
         let destination = IpAddr::V4(Ipv4Addr::new(b0, b1, b2, b3));
-        IpPair { source, destination, identification: u16::from_be_bytes([i0, i1]) }
+        IpHeader { source, destination, identification: u16::from_be_bytes([i0, i1]) }
     }
 
     const fn frame(&self, body: Body<'a>, checksum: Checksum) -> Frame<'a> {
@@ -135,9 +134,9 @@ impl<'a> Ipv4<'a> {
 }
 
 #[inline(always)]
-fn ipv4(bytes: &[u8], original: u32, carried: IpNumber) -> Option<Ipv4<'_>> {
+fn ipv4(bytes: &[u8], original: u32, carried: IpNumber) -> Option<PlainIpv4<'_>> {
     let (&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5], rest) = bytes.split_first_chunk()?;
-    let Untagged { vlan, ether_type: IPV4, rest } = untagged(rest)? else { return None };
+    let Untagged { vlan, ether_type: IPV4, rest } = skip_tags(rest)? else { return None };
     let header: &[u8; IPV4_HEADER] = rest.first_chunk()?;
     let &[version, _, l0, l1, _, _, f0, f1, _, protocol, ..] = header;
     if version != 0x45 || protocol != carried.0 || is_fragment([f0, f1]) {
@@ -146,7 +145,7 @@ fn ipv4(bytes: &[u8], original: u32, carried: IpNumber) -> Option<Ipv4<'_>> {
     if bytes.len() < original as usize || may_have_trailer(bytes) {
         return None;
     }
-    Some(Ipv4 {
+    Some(PlainIpv4 {
         mac: Macs { source: [s0, s1, s2, s3, s4, s5], destination: [d0, d1, d2, d3, d4, d5] },
         vlan,
         header,
@@ -189,25 +188,24 @@ fn udp(bytes: &[u8]) -> Option<Datagram<'_>> {
     Some(transport::datagram(&header, payload, payload.len()))
 }
 
-/// The key of [`super::peek()`] for what has no tags: nearly all packets cost a fifth less to deal than with the longer
-/// look below.
+/// The key of [`super::peek()`] for IPv4 without tags. Dealing nearly all packets costs a fifth less than with [`host_key`].
 #[inline(always)]
-pub(super) fn key_of_untagged(bytes: &[u8]) -> Option<u64> {
+pub(super) fn host_key_untagged(bytes: &[u8]) -> Option<u64> {
     let (&[.., t0, t1], rest) = bytes.split_first_chunk::<14>()?;
     if u16::from_be_bytes([t0, t1]) == IPV4 { key_of_ipv4(rest) } else { None }
 }
 
-/// The key of [`super::peek()`].
-pub(super) fn key(bytes: &[u8]) -> Option<u64> {
+/// The key of [`super::peek()`] for packets with at most two VLAN tags.
+pub(super) fn host_key(bytes: &[u8]) -> Option<u64> {
     let (_, rest) = bytes.split_at_checked(12)?;
-    match untagged(rest)? {
+    match skip_tags(rest)? {
         Untagged { ether_type: IPV4, rest, .. } => key_of_ipv4(rest),
         Untagged { ether_type: IPV6, rest, .. } => key_of_ipv6(rest),
         _ => None,
     }
 }
 
-/// IPv4 without options.
+/// The key of IPv4 without options.
 #[inline(always)]
 fn key_of_ipv4(bytes: &[u8]) -> Option<u64> {
     let (&[version, _, _, _, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3], payload) =
@@ -218,7 +216,7 @@ fn key_of_ipv4(bytes: &[u8]) -> Option<u64> {
     Some(key4(u32::from_be_bytes([s0, s1, s2, s3]), u32::from_be_bytes([d0, d1, d2, d3])))
 }
 
-/// IPv6 without extension headers.
+/// The key of IPv6 without extension headers.
 fn key_of_ipv6(bytes: &[u8]) -> Option<u64> {
     let (header, payload) = bytes.split_first_chunk::<40>()?;
     let (&[version, _, _, _, _, _, protocol, _], addresses) = header.split_first_chunk()?;
@@ -229,9 +227,9 @@ fn key_of_ipv6(bytes: &[u8]) -> Option<u64> {
     Some(key6(u128::from_be_bytes(*source), u128::from_be_bytes(*destination.first_chunk()?)))
 }
 
-/// Past at most two VLAN tags.
+/// Skips at most two VLAN tags.
 #[inline(always)]
-fn untagged(mut bytes: &[u8]) -> Option<Untagged<'_>> {
+fn skip_tags(mut bytes: &[u8]) -> Option<Untagged<'_>> {
     let mut vlan = None;
     for _ in 0..3 {
         let (&[t0, t1], rest) = bytes.split_first_chunk()?;
@@ -247,7 +245,7 @@ fn untagged(mut bytes: &[u8]) -> Option<Untagged<'_>> {
     None
 }
 
-/// More fragments follow, or others came before (RFC 791, 3.1).
+/// Whether more fragments follow or the offset is not 0 (RFC 791, 3.1).
 fn is_fragment(flags_and_offset: [u8; 2]) -> bool {
     u16::from_be_bytes(flags_and_offset) & 0x3FFF != 0
 }
@@ -256,7 +254,7 @@ fn may_have_trailer(bytes: &[u8]) -> bool {
     bytes.last_chunk() == Some(&redundancy::SUPERVISION.to_be_bytes())
 }
 
-/// TCP, or UDP that wraps nothing.
+/// Whether this is TCP, or UDP that is no tunnel.
 fn is_innermost(protocol: u8, payload: &[u8]) -> bool {
     match (protocol, payload) {
         (6, _) => true,

@@ -1,15 +1,15 @@
-//! TCP (RFC 9293) and UDP (RFC 768), and which of what IP carries is a wrapping.
+//! TCP (RFC 9293) and UDP (RFC 768), and the encapsulations that IP and UDP carry.
 
 use etherparse::err::tcp::HeaderSliceError;
 use etherparse::{TcpHeader, TcpHeaderSlice, UdpHeader, UdpHeaderSlice, ip_number};
 
 use super::checksum::Sum;
-use super::walk::{Leaf, Span, Walk, Walked, Witness};
-use super::{Body, Datagram, IpPair, Segment, TcpFlags, Undecoded};
+use super::walk::{Leaf, Observer, Span, Walk, WalkResult};
+use super::{Body, Datagram, IpHeader, Segment, TcpFlags, Undecoded};
 
 /// Destination port of VXLAN (RFC 7348).
 const VXLAN_PORT: u16 = 4789;
-/// Port of VXLAN before it had one of its own, and still the default of Linux.
+/// Port of VXLAN before IANA assigned one, still the default of Linux.
 const LINUX_VXLAN_PORT: u16 = 8472;
 /// Destination port of VXLAN-GPE.
 const VXLAN_GPE_PORT: u16 = 4790;
@@ -17,72 +17,72 @@ const VXLAN_GPE_PORT: u16 = 4790;
 const GENEVE_PORT: u16 = 6081;
 /// Port of L2TP (RFC 2661, RFC 3931).
 const L2TP_PORT: u16 = 1701;
-/// Destination port of TZSP, in which wireless sensors and MikroTik routers send what they overhear.
+/// Destination port of TZSP, in which wireless sensors and MikroTik routers forward captured frames.
 const TZSP_PORT: u16 = 37_008;
-/// IP protocol numbers (IANA) that `etherparse` names otherwise or not.
+/// IP protocol numbers (IANA) without a usable name in `etherparse`.
 const ESP: u8 = 50;
 const L2TP: u8 = 115;
 
-/// Whether UDP to this port may wrap something.
+/// Whether UDP to this port may be a tunnel.
 pub(super) const fn is_tunnel(destination_port: u16) -> bool {
     matches!(destination_port, VXLAN_PORT | LINUX_VXLAN_PORT | VXLAN_GPE_PORT | GENEVE_PORT | L2TP_PORT | TZSP_PORT)
 }
 
-impl<'a, W: Witness<'a>> Walk<'a, W> {
-    /// What an IP header carries.
-    pub(super) fn upper(&mut self, pair: &IpPair, protocol: u8, span: Span<'a>) -> Walked<'a> {
+impl<'a, W: Observer<'a>> Walk<'a, W> {
+    /// The payload of an IP header.
+    pub(super) fn ip_payload(&mut self, ip: &IpHeader, protocol: u8, span: Span<'a>) -> WalkResult<'a> {
         const TCP: u8 = ip_number::TCP.0;
         const UDP: u8 = ip_number::UDP.0;
         const GRE: u8 = ip_number::GRE.0;
         const IPV4: u8 = ip_number::IPV4.0;
         const IPV6: u8 = ip_number::IPV6.0;
         const MPLS: u8 = ip_number::MPLS_IN_IP.0;
-        let outside = || Leaf::ip(pair, protocol, span).because(Undecoded::Content);
+        let outside = || Leaf::ip(ip, protocol, span).with_reason(Undecoded::Content);
         match protocol {
-            TCP => self.tcp(pair, span),
-            UDP => self.udp(pair, span),
-            GRE => self.unwrap_or(outside(), |walk| walk.gre(span)),
-            IPV4 | IPV6 => self.unwrap_or(outside(), |walk| walk.ip_in_ip(span)),
-            MPLS => self.unwrap_or(outside(), |walk| walk.mpls(span)),
-            L2TP => self.unwrap_or(outside(), |walk| walk.l2tp_session(span)),
+            TCP => self.tcp(ip, span),
+            UDP => self.udp(ip, span),
+            GRE => self.descend_or(outside(), |walk| walk.gre(span)),
+            IPV4 | IPV6 => self.descend_or(outside(), |walk| walk.ip_in_ip(span)),
+            MPLS => self.descend_or(outside(), |walk| walk.mpls(span)),
+            L2TP => self.descend_or(outside(), |walk| walk.l2tp_session(span)),
             ESP => Ok(outside()),
-            _ => Ok(Leaf::ip(pair, protocol, span)),
+            _ => Ok(Leaf::ip(ip, protocol, span)),
         }
     }
 
-    fn tcp(&mut self, pair: &IpPair, span: Span<'a>) -> Walked<'a> {
+    fn tcp(&mut self, ip: &IpHeader, span: Span<'a>) -> WalkResult<'a> {
         match TcpHeaderSlice::from_slice(span.bytes) {
             Ok(header) => {
                 self.verify(|| {
                     (span.missing() == 0)
-                        .then(|| Sum::of_pseudo_header(pair, ip_number::TCP.0, span.wire) + Sum::of(span.bytes))
+                        .then(|| Sum::of_pseudo_header(ip, ip_number::TCP.0, span.wire) + Sum::of(span.bytes))
                 });
                 let payload = span.skip(header.slice().len())?;
-                Ok(tcp_leaf(pair, &header, payload))
+                Ok(tcp_leaf(ip, &header, payload))
             }
             Err(HeaderSliceError::Content(_)) => Err(Undecoded::Malformed),
-            Err(HeaderSliceError::Len(_)) => self.cut_tcp(pair, span),
+            Err(HeaderSliceError::Len(_)) => self.cut_tcp(ip, span),
         }
     }
 
-    /// A TCP header whose options are cut off still says everything that matters.
-    fn cut_tcp(&self, pair: &IpPair, span: Span<'a>) -> Walked<'a> {
+    /// A TCP header whose options were cut off; the fields that reassembly needs are complete.
+    fn cut_tcp(&self, ip: &IpHeader, span: Span<'a>) -> WalkResult<'a> {
         let mut padded = [0; TcpHeader::MAX_LEN];
         let known = padded.iter_mut().zip(span.bytes).map(|(to, from)| *to = *from).count();
         let header = match TcpHeaderSlice::from_slice(&padded) {
             Ok(header) if known >= TcpHeader::MIN_LEN => header,
-            _ => return self.short(pair, ip_number::TCP.0, span),
+            _ => return self.incomplete_header(ip, ip_number::TCP.0, span),
         };
         match span.wire.checked_sub(header.slice().len()) {
-            Some(wire) => Ok(tcp_leaf(pair, &header, Span { bytes: &[], at: span.at + span.bytes.len(), wire })),
-            None if self.context.lenient => Ok(Leaf::ip(pair, ip_number::TCP.0, span)),
+            Some(wire) => Ok(tcp_leaf(ip, &header, Span { bytes: &[], at: span.at + span.bytes.len(), wire })),
+            None if self.context.lenient => Ok(Leaf::ip(ip, ip_number::TCP.0, span)),
             None => Err(Undecoded::Malformed),
         }
     }
 
-    fn udp(&mut self, pair: &IpPair, span: Span<'a>) -> Walked<'a> {
+    fn udp(&mut self, ip: &IpHeader, span: Span<'a>) -> WalkResult<'a> {
         let Ok(header) = UdpHeaderSlice::from_slice(span.bytes) else {
-            return self.short(pair, ip_number::UDP.0, span);
+            return self.incomplete_header(ip, ip_number::UDP.0, span);
         };
         let payload = match usize::from(header.length()) {
             0 => span,
@@ -92,11 +92,11 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         // A checksum of 0 is none (RFC 768).
         self.verify(|| {
             (header.checksum() != 0 && header.length() != 0 && payload.missing() == 0)
-                .then(|| Sum::of_pseudo_header(pair, ip_number::UDP.0, payload.wire) + Sum::of(payload.bytes))
+                .then(|| Sum::of_pseudo_header(ip, ip_number::UDP.0, payload.wire) + Sum::of(payload.bytes))
         });
         let payload = payload.skip(UdpHeader::LEN)?;
-        let outside = Leaf::of(Body::Udp(*pair, datagram(&header, payload.bytes, payload.wire)), payload);
-        let inside: fn(&mut Self, Span<'a>) -> Walked<'a> = match header.destination_port() {
+        let outside = Leaf::of(Body::Udp(*ip, datagram(&header, payload.bytes, payload.wire)), payload);
+        let inside: fn(&mut Self, Span<'a>) -> WalkResult<'a> = match header.destination_port() {
             VXLAN_PORT | LINUX_VXLAN_PORT => Self::vxlan,
             VXLAN_GPE_PORT => Self::vxlan_gpe,
             GENEVE_PORT => Self::geneve,
@@ -107,15 +107,20 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         self.within_udp(span.at, outside, |walk| inside(walk, payload))
     }
 
-    /// A wrapping inside UDP, whose header starts at `at`.
-    fn within_udp(&mut self, at: usize, outside: Leaf<'a>, inside: impl FnOnce(&mut Self) -> Walked<'a>) -> Walked<'a> {
-        self.witness.length_at(at + 4);
-        self.unwrap_or(outside, inside)
+    /// A tunnel over UDP, whose header starts at `at`.
+    fn within_udp(
+        &mut self,
+        at: usize,
+        outside: Leaf<'a>,
+        inside: impl FnOnce(&mut Self) -> WalkResult<'a>,
+    ) -> WalkResult<'a> {
+        self.observer.on_length(at + 4);
+        self.descend_or(outside, inside)
     }
 }
 
-fn tcp_leaf<'a>(pair: &IpPair, header: &TcpHeaderSlice<'_>, payload: Span<'a>) -> Leaf<'a> {
-    Leaf::of(Body::Tcp(*pair, segment(header, payload.bytes, payload.wire)), payload)
+fn tcp_leaf<'a>(ip: &IpHeader, header: &TcpHeaderSlice<'_>, payload: Span<'a>) -> Leaf<'a> {
+    Leaf::of(Body::Tcp(*ip, segment(header, payload.bytes, payload.wire)), payload)
 }
 
 /// A TCP segment with `length` bytes of payload on the wire.

@@ -1,8 +1,8 @@
-//! Wrappings of IP undone: GRE, PPTP, ERSPAN, VXLAN, GENEVE, L2TP, TZSP, and MPLS and PPPoE beside them.
+//! Encapsulations over IP (GRE, PPTP, ERSPAN, VXLAN, GENEVE, L2TP, TZSP), and MPLS and PPPoE.
 
 use super::ether_type::{IPV4, IPV6, MPLS, MPLS_MULTICAST, NSH, PPP, TRANSPARENT_ETHERNET};
 use super::link;
-use super::walk::{Span, Walk, Walked, Witness};
+use super::walk::{Observer, Span, Walk, WalkResult};
 use super::{Tunnel, TunnelKind, Undecoded};
 
 /// ERSPAN I and II inside GRE.
@@ -12,17 +12,19 @@ const ERSPAN_III: u16 = 0x22EB;
 /// Labels of one MPLS stack, at most; more is [`Undecoded::TooDeep`].
 const MAX_LABELS: usize = 16;
 
-/// Flags of the GRE header (RFC 2890): optional 4-byte fields, in this order.
+/// Flags of the GRE header (RFC 2890) for optional 4-byte fields, in this order.
 const GRE_CHECKSUM: u16 = 0x8000;
 const GRE_KEY: u16 = 0x2000;
 const GRE_SEQUENCE: u16 = 0x1000;
-/// Source routing (RFC 1701) and the version: 0 in what we can read, but for PPTP.
+/// Source routing (RFC 1701) and the version; 0 except in PPTP, otherwise the header is not decoded.
 const GRE_UNREADABLE: u16 = 0x4007;
-/// Version 1 (RFC 2637), and the flag for an acknowledgement number.
+/// Version 1 (RFC 2637).
 const GRE_PPTP: u16 = 1;
+/// Flag of version 1: an acknowledgement number follows.
 const GRE_ACKNOWLEDGEMENT: u16 = 0x0080;
-/// Flags of VXLAN: the network is valid; of VXLAN-GPE: the next protocol is named.
+/// VXLAN flag: the network identifier is valid.
 const VXLAN_NETWORK: u8 = 0x08;
+/// VXLAN-GPE flag: the next protocol is given.
 const VXLAN_PROTOCOL: u8 = 0x04;
 /// Flags of L2TP (RFC 2661, RFC 3931): control message, length, sequence numbers, offset; and the version.
 const L2TP_CONTROL: u16 = 0x8000;
@@ -30,22 +32,22 @@ const L2TP_LENGTH: u16 = 0x4000;
 const L2TP_SEQUENCE: u16 = 0x0800;
 const L2TP_OFFSET: u16 = 0x0200;
 const L2TP_VERSION: u16 = 0x000F;
-/// Where the frame of an L2TPv3 session may begin: a cookie of 0, 4 or 8 bytes and a sublayer of 0 or 4 are agreed upon
-/// in control messages. Most have no cookie.
+/// Possible offsets of the frame in an L2TPv3 session, the most common first. Control messages negotiate a cookie of 0, 4 or
+/// 8 bytes and a sublayer of 0 or 4.
 const L2TP_HEADERS: [usize; 4] = [4, 0, 8, 12];
 /// Tagged fields of TZSP, at most.
 const TZSP_FIELDS: usize = 32;
 
-impl<'a, W: Witness<'a>> Walk<'a, W> {
-    /// Into a tunnel. The hardware addresses before it are those of its ends, not of the hosts whose packets it brings.
-    pub(super) fn through(&mut self, kind: TunnelKind, id: u32) {
+impl<'a, W: Observer<'a>> Walk<'a, W> {
+    /// Enters a tunnel. Drops the hardware addresses: they belong to the endpoints of the tunnel, not to the inner hosts.
+    pub(super) fn enter_tunnel(&mut self, kind: TunnelKind, id: u32) {
         self.context.tunnel = Some(Tunnel { kind, id });
         self.context.mac = None;
     }
 
     /// GRE (RFC 2784, RFC 2890): flags and version (2 bytes), protocol (2), checksum, key, sequence (4 each).
-    pub(super) fn gre(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[f0, f1, p0, p1], mut rest) = span.take()?;
+    pub(super) fn gre(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&[f0, f1, p0, p1], mut rest) = span.read()?;
         let flags = u16::from_be_bytes([f0, f1]);
         match (flags & GRE_UNREADABLE, u16::from_be_bytes([p0, p1])) {
             (0, _) => {}
@@ -57,23 +59,23 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             rest = rest.skip(4)?;
         }
         if flags & GRE_KEY != 0 {
-            let (field, after) = rest.take()?;
+            let (field, after) = rest.read()?;
             (key, rest) = (*field, after);
         }
         let numbered = flags & GRE_SEQUENCE != 0;
         if numbered {
             rest = rest.skip(4)?;
         }
-        self.through(TunnelKind::Gre, u32::from_be_bytes(key));
+        self.enter_tunnel(TunnelKind::Gre, u32::from_be_bytes(key));
         self.gre_payload(u16::from_be_bytes([p0, p1]), numbered, rest)
     }
 
-    fn gre_payload(&mut self, protocol: u16, numbered: bool, rest: Span<'a>) -> Walked<'a> {
+    fn gre_payload(&mut self, protocol: u16, numbered: bool, rest: Span<'a>) -> WalkResult<'a> {
         match protocol {
             IPV4 | IPV6 | MPLS | MPLS_MULTICAST | NSH => self.ether_type(protocol, rest),
             TRANSPARENT_ETHERNET => self.ethernet(rest),
             ERSPAN if !numbered => {
-                self.through(TunnelKind::Erspan, 0);
+                self.enter_tunnel(TunnelKind::Erspan, 0);
                 self.ethernet(rest)
             }
             ERSPAN | ERSPAN_III => self.erspan(rest),
@@ -81,31 +83,31 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         }
     }
 
-    /// Enhanced GRE (RFC 2637, 4.1): length of the payload, call (2 bytes each), sequence and acknowledgement number where
-    /// flags say so (4 each), then PPP. Each direction has a call number of its own.
-    fn pptp(&mut self, flags: u16, span: Span<'a>) -> Walked<'a> {
+    /// Enhanced GRE (RFC 2637, 4.1): payload length, call (2 bytes each), optional sequence and acknowledgement numbers (4
+    /// each), PPP. Each direction has a call number of its own.
+    fn pptp(&mut self, flags: u16, span: Span<'a>) -> WalkResult<'a> {
         let mut inside = span.skip(4)?;
         if flags & GRE_SEQUENCE == 0 {
-            // An acknowledgement alone.
-            self.signalling = true;
+            // Only an acknowledgement.
+            self.is_signalling = true;
             return Err(Undecoded::Content);
         }
         inside = inside.skip(if flags & GRE_ACKNOWLEDGEMENT == 0 { 4 } else { 8 })?;
-        self.through(TunnelKind::Pptp, 0);
+        self.enter_tunnel(TunnelKind::Pptp, 0);
         self.ppp(inside)
     }
 
-    /// ERSPAN II and III start alike: version (4 bits), VLAN (12), class and flags (6), session (10). Then II has 4
-    /// bytes, III has 8 and perhaps a platform specific part of 8.
-    fn erspan(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[v0, v1, s0, s1], rest) = span.take()?;
-        self.through(TunnelKind::Erspan, u32::from(u16::from_be_bytes([s0, s1]) & 0x03FF));
+    /// ERSPAN II and III both start with version (4 bits), VLAN (12), class and flags (6), session (10). Then II has 4 bytes,
+    /// III has 8 and an optional platform specific part of 8.
+    fn erspan(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&[v0, v1, s0, s1], rest) = span.read()?;
+        self.enter_tunnel(TunnelKind::Erspan, u32::from(u16::from_be_bytes([s0, s1]) & 0x03FF));
         let leaf = match v0 >> 4 {
             1 => self.ethernet(rest.skip(4)?)?,
             2 => self.erspan_iii(rest)?,
             _ => return Err(Undecoded::Malformed),
         };
-        // The switch takes the tag off what it mirrors and says here what it was.
+        // The switch removes the tag of a mirrored frame and records its id here.
         let vlan = u16::from_be_bytes([v0, v1]) & 0x0FFF;
         self.context.vlan = self.context.vlan.or((vlan != 0).then_some(vlan));
         Ok(leaf)
@@ -113,8 +115,8 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
 
     /// The rest of an ERSPAN III header: timestamp (4 bytes), group (2), P (1 bit), frame type (5), hardware (6),
     /// direction (1), granularity (2), O (1): a platform specific part follows.
-    fn erspan_iii(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[_, _, _, _, _, _, t0, t1], rest) = span.take()?;
+    fn erspan_iii(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&[_, _, _, _, _, _, t0, t1], rest) = span.read()?;
         let inside = if t1 & 1 == 1 { rest.skip(8)? } else { rest };
         match (t0 >> 2) & 0x1F {
             0 => self.ethernet(inside),
@@ -123,34 +125,34 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         }
     }
 
-    /// VXLAN (RFC 7348): flags (1 byte, bit 3 set), reserved (3), network (3), reserved (1). The flag and the bytes
-    /// that the group policy extension uses are let through.
-    pub(super) fn vxlan(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[flags, _, _, _, n0, n1, n2, reserved], rest) = span.take()?;
+    /// VXLAN (RFC 7348): flags (1 byte, bit 3 set), reserved (3), network (3), reserved (1). The flag and the bytes of the
+    /// group policy extension may have any value.
+    pub(super) fn vxlan(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&[flags, _, _, _, n0, n1, n2, reserved], rest) = span.read()?;
         if flags & 0x7F != VXLAN_NETWORK || reserved != 0 || !link::is_plausible_ethernet(rest) {
             return Err(Undecoded::Malformed);
         }
-        self.through(TunnelKind::Vxlan, u32::from_be_bytes([0, n0, n1, n2]));
+        self.enter_tunnel(TunnelKind::Vxlan, u32::from_be_bytes([0, n0, n1, n2]));
         self.ethernet(rest)
     }
 
     /// VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe-12): flags (1 byte: version in 2 bits, network valid, protocol valid), reserved
     /// (2), protocol (1), network (3), reserved (1). Without a protocol it is VXLAN.
-    pub(super) fn vxlan_gpe(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[flags, _, _, protocol, n0, n1, n2, reserved], rest) = span.take()?;
+    pub(super) fn vxlan_gpe(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&[flags, _, _, protocol, n0, n1, n2, reserved], rest) = span.read()?;
         if flags & VXLAN_PROTOCOL == 0 {
             return self.vxlan(span);
         }
-        // Two more flags are those of group messages and of OAM.
+        // The two lowest flags, for group messages and OAM, may be set.
         if flags & !0x03 != VXLAN_NETWORK | VXLAN_PROTOCOL || reserved != 0 {
             return Err(Undecoded::Malformed);
         }
-        self.through(TunnelKind::Vxlan, u32::from_be_bytes([0, n0, n1, n2]));
+        self.enter_tunnel(TunnelKind::Vxlan, u32::from_be_bytes([0, n0, n1, n2]));
         self.next_protocol(protocol, rest)
     }
 
-    /// What follows a header that names the next one as NSH does (RFC 8300, 2.2), and VXLAN-GPE too.
-    pub(super) fn next_protocol(&mut self, protocol: u8, span: Span<'a>) -> Walked<'a> {
+    /// The content after a next protocol field of NSH (RFC 8300, 2.2) or VXLAN-GPE.
+    pub(super) fn next_protocol(&mut self, protocol: u8, span: Span<'a>) -> WalkResult<'a> {
         match protocol {
             1 => self.ipv4(span),
             2 => self.ipv6(span),
@@ -163,13 +165,13 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
 
     /// GENEVE (RFC 8926): version (2 bits, 0), length of the options in 4 bytes (6), flags (8), protocol (2 bytes),
     /// network (3), reserved (1).
-    pub(super) fn geneve(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[options, _, p0, p1, n0, n1, n2, reserved], rest) = span.take()?;
+    pub(super) fn geneve(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&[options, _, p0, p1, n0, n1, n2, reserved], rest) = span.read()?;
         if options >> 6 != 0 || reserved != 0 {
             return Err(Undecoded::Malformed);
         }
         let inside = rest.skip(usize::from(options & 0x3F) * 4)?;
-        self.through(TunnelKind::Geneve, u32::from_be_bytes([0, n0, n1, n2]));
+        self.enter_tunnel(TunnelKind::Geneve, u32::from_be_bytes([0, n0, n1, n2]));
         match u16::from_be_bytes([p0, p1]) {
             TRANSPARENT_ETHERNET if link::is_plausible_ethernet(inside) => self.ethernet(inside),
             protocol @ (IPV4 | IPV6) => self.ether_type(protocol, inside),
@@ -177,13 +179,13 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         }
     }
 
-    /// MPLS (RFC 3032): labels (20 bits), class (3), bottom of stack (1), hops left (8).
-    pub(super) fn mpls(&mut self, mut span: Span<'a>) -> Walked<'a> {
+    /// MPLS (RFC 3032): label (20 bits), class (3), bottom of stack (1), hop limit (8) for each entry of the stack.
+    pub(super) fn mpls(&mut self, mut span: Span<'a>) -> WalkResult<'a> {
         for _ in 0..MAX_LABELS {
-            let (&entry, rest) = span.take()?;
+            let (&entry, rest) = span.read()?;
             let entry = u32::from_be_bytes(entry);
             if entry & 0x100 != 0 {
-                self.through(TunnelKind::Mpls, entry >> 12);
+                self.enter_tunnel(TunnelKind::Mpls, entry >> 12);
                 return self.mpls_payload(rest);
             }
             span = rest;
@@ -191,10 +193,10 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         Err(Undecoded::TooDeep)
     }
 
-    /// Nothing in MPLS says what it carries: IP is known by its version, an Ethernet pseudo-wire by the type in it,
-    /// behind a control word (RFC 4448, 4.6: it starts with 16 zero bits) or without.
-    fn mpls_payload(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[first, second, _, _], behind_control_word) = span.take()?;
+    /// MPLS does not declare its payload: IP is recognised by its version, an Ethernet pseudo-wire by its EtherType, with or
+    /// without a control word (RFC 4448, 4.6: it starts with 16 zero bits).
+    fn mpls_payload(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&[first, second, _, _], behind_control_word) = span.read()?;
         match (first >> 4, first, second) {
             (4 | 6, ..) => self.ip(span),
             (_, 0, 0) if link::is_plausible_ethernet(behind_control_word) => self.ethernet(behind_control_word),
@@ -203,28 +205,28 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         }
     }
 
-    /// PPPoE session (RFC 2516): version and type (1 byte), code (1), session (2), length (2), then PPP. The length is not
-    /// needed: IP knows its own.
-    pub(super) fn pppoe(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[version, code, s0, s1, _, _], rest) = span.take()?;
+    /// PPPoE session (RFC 2516): version and type (1 byte), code (1), session (2), length (2), PPP. The length is ignored,
+    /// because IP has its own.
+    pub(super) fn pppoe(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&[version, code, s0, s1, _, _], rest) = span.read()?;
         if (version, code) != (0x11, 0) {
             return Err(Undecoded::Malformed);
         }
-        self.through(TunnelKind::Pppoe, u32::from(u16::from_be_bytes([s0, s1])));
+        self.enter_tunnel(TunnelKind::Pppoe, u32::from(u16::from_be_bytes([s0, s1])));
         self.ppp(rest)
     }
 
-    /// PPP: perhaps address and control (FF 03, RFC 1662), then the protocol, in one byte where that is odd (RFC 1661, 6.5).
-    /// From 0x8000 on it is about the connection itself.
-    fn ppp(&mut self, mut span: Span<'a>) -> Walked<'a> {
-        if let Ok((&[0xFF, 0x03], rest)) = span.take() {
+    /// PPP: optional address and control (FF 03, RFC 1662), then the protocol, in one byte if that is odd (RFC 1661, 6.5).
+    /// Protocols from 0x8000 on are signalling.
+    fn ppp(&mut self, mut span: Span<'a>) -> WalkResult<'a> {
+        if let Ok((&[0xFF, 0x03], rest)) = span.read() {
             span = rest;
         }
-        let (&[first], rest) = span.take()?;
+        let (&[first], rest) = span.read()?;
         let (protocol, rest) = if first & 1 == 1 {
             (u16::from(first), rest)
         } else {
-            let (&[second], rest) = rest.take()?;
+            let (&[second], rest) = rest.read()?;
             (u16::from_be_bytes([first, second]), rest)
         };
         match protocol {
@@ -232,18 +234,18 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             0x0057 => self.ipv6(rest),
             0x0281 | 0x0283 => self.mpls(rest),
             0x8000.. => {
-                self.signalling = true;
+                self.is_signalling = true;
                 Err(Undecoded::Content)
             }
             _ => Err(Undecoded::Malformed),
         }
     }
 
-    /// L2TP in UDP (RFC 2661, 3.1; RFC 3931, 4.1.2): flags and version (2 bytes), then of version 2 length (2), tunnel,
-    /// session (2 each), sequence numbers (4), offset (2) and padding, where flags say so, and PPP; of version 3 reserved
-    /// (2), session (4), and what [`Walk::l2tp_session`] reads.
-    pub(super) fn l2tp_in_udp(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&flags, mut rest) = span.take()?;
+    /// L2TP in UDP (RFC 2661, 3.1; RFC 3931, 4.1.2): flags and version (2 bytes). Version 2: optional length (2), tunnel,
+    /// session (2 each), optional sequence numbers (4), optional offset (2) and padding, PPP. Version 3: reserved (2), then
+    /// [`Walk::l2tp_session`].
+    pub(super) fn l2tp_in_udp(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&flags, mut rest) = span.read()?;
         let flags = u16::from_be_bytes(flags);
         if flags & L2TP_CONTROL != 0 {
             return Err(Undecoded::Content);
@@ -258,41 +260,41 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         }
         rest = rest.skip(if flags & L2TP_SEQUENCE == 0 { 4 } else { 8 })?;
         if flags & L2TP_OFFSET != 0 {
-            let (&padding, behind) = rest.take()?;
+            let (&padding, behind) = rest.read()?;
             rest = behind.skip(u16::from_be_bytes(padding).into())?;
         }
-        self.through(TunnelKind::L2tp, 0);
+        self.enter_tunnel(TunnelKind::L2tp, 0);
         self.ppp(rest)
     }
 
-    /// A session of L2TPv3 (RFC 3931, 4.1): session (4 bytes, 0 for control messages), then a cookie and a sublayer whose
-    /// lengths only control messages tell, then an Ethernet frame. Each direction has a session number of its own.
-    pub(super) fn l2tp_session(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&session, rest) = span.take()?;
+    /// A session of L2TPv3 (RFC 3931, 4.1): session (4 bytes, 0 for control messages), a cookie and a sublayer whose lengths
+    /// only control messages declare, an Ethernet frame. Each direction has a session number of its own.
+    pub(super) fn l2tp_session(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&session, rest) = span.read()?;
         if session == [0; 4] {
-            self.signalling = true;
+            self.is_signalling = true;
             return Err(Undecoded::Content);
         }
         let frames = L2TP_HEADERS.into_iter().filter_map(|length| rest.skip(length).ok());
         let inside = frames.into_iter().find(|frame| link::is_certain_ethernet(*frame)).ok_or(Undecoded::Content)?;
-        self.through(TunnelKind::L2tp, 0);
+        self.enter_tunnel(TunnelKind::L2tp, 0);
         self.ethernet(inside)
     }
 
-    /// TZSP (Wireshark's packet-tzsp.c): version 1, type (1 byte each; 0 for what was received, 1 for what was sent), kind of
-    /// frame (2; 1 for Ethernet), tagged fields up to an end mark, then the frame.
-    pub(super) fn tzsp(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[1, 0 | 1, 0, 1], mut rest) = span.take()? else { return Err(Undecoded::Malformed) };
+    /// TZSP (Wireshark's packet-tzsp.c): version 1, type (1 byte each; 0 received, 1 sent), encapsulated protocol (2; 1 for
+    /// Ethernet), tagged fields up to an end mark, the frame.
+    pub(super) fn tzsp(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&[1, 0 | 1, 0, 1], mut rest) = span.read()? else { return Err(Undecoded::Malformed) };
         for _ in 0..TZSP_FIELDS {
-            let (&[tag], behind) = rest.take()?;
+            let (&[tag], behind) = rest.read()?;
             rest = match tag {
                 0 => behind,
                 1 => {
-                    self.through(TunnelKind::Tzsp, 0);
+                    self.enter_tunnel(TunnelKind::Tzsp, 0);
                     return self.ethernet(behind);
                 }
                 _ => {
-                    let (&[length], behind) = behind.take()?;
+                    let (&[length], behind) = behind.read()?;
                     behind.skip(length.into())?
                 }
             };

@@ -1,19 +1,19 @@
-//! What all layers share: the stretch of bytes at hand, and what is known so far.
+//! What all layers share: the span of bytes to decode, and the context from the headers decoded so far.
 
 use super::checksum::Sum;
-use super::{Body, Checksum, Frame, IpPair, Macs, OtherIp, Redundancy, Tunnel, Undecoded, neighbour};
+use super::{Body, Checksum, Frame, IpHeader, Macs, OtherIp, Redundancy, Tunnel, Undecoded, neighbour};
 
-/// Wrappings inside each other that are undone, at most; more is [`Undecoded::TooDeep`].
+/// Most nested encapsulations that are decoded; more is [`Undecoded::TooDeep`].
 pub(super) const MAX_WRAPPINGS: usize = 8;
 
-/// A stretch of a packet: what was captured of it, and how long it was on the wire.
+/// A contiguous part of a packet: its captured bytes and its length on the wire.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span<'a> {
-    /// As captured, never longer than `wire`.
+    /// The captured bytes, never more than `wire`.
     pub(super) bytes: &'a [u8],
-    /// Where it starts in the packet, bytes.
+    /// Offset in the packet, in bytes.
     pub(super) at: usize,
-    /// Length on the wire, bytes.
+    /// Length on the wire, in bytes.
     pub(super) wire: usize,
 }
 
@@ -23,8 +23,8 @@ impl<'a> Span<'a> {
         Self { bytes, at: 0, wire: original.max(bytes.len()) }
     }
 
-    /// Its first `N` bytes, and the rest.
-    pub(super) fn take<const N: usize>(self) -> Result<(&'a [u8; N], Self), Undecoded> {
+    /// Reads the first `N` bytes; returns them and the rest.
+    pub(super) fn read<const N: usize>(self) -> Result<(&'a [u8; N], Self), Undecoded> {
         let (head, bytes) = self.bytes.split_first_chunk().ok_or(Undecoded::Truncated)?;
         Ok((head, Self { bytes, at: self.at + N, wire: self.wire.saturating_sub(N) }))
     }
@@ -35,8 +35,8 @@ impl<'a> Span<'a> {
         Ok(Self { bytes, at: self.at + count, wire: self.wire.saturating_sub(count) })
     }
 
-    /// Its first `count` bytes by the word of a header. A header that promises more than there was on the wire
-    /// contradicts it, unless `lenient`: then the rest is missing, as if cut by a snap length.
+    /// The first `count` bytes, where a header declares the count. A count beyond the wire length is malformed, unless
+    /// `lenient`: then the rest counts as cut by a snap length.
     pub(super) fn limit(self, count: usize, lenient: bool) -> Result<Self, Undecoded> {
         if count > self.wire && !lenient {
             return Err(Undecoded::Malformed);
@@ -44,51 +44,51 @@ impl<'a> Span<'a> {
         Ok(Self { bytes: self.bytes.get(..count).unwrap_or(self.bytes), at: self.at, wire: count })
     }
 
-    /// Bytes on the wire that were not captured.
+    /// Number of bytes on the wire that were not captured.
     pub(super) fn missing(self) -> u32 {
         u32::try_from(self.wire - self.bytes.len()).unwrap_or(u32::MAX)
     }
 }
 
-/// Where a walk ends.
+/// The layer at which a walk ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaf<'a> {
     pub(super) body: Body<'a>,
     /// Bytes of its payload that were not captured.
     pub(super) cut: u32,
-    /// Why it went no further, where there is more that could not be read.
+    /// Why the walk stopped, if there is more that could not be decoded.
     pub(super) undecoded: Option<Undecoded>,
 }
 
 impl<'a> Leaf<'a> {
-    /// IP whose payload is not read any further.
-    pub(super) fn ip(pair: &IpPair, protocol: u8, payload: Span<'a>) -> Self {
+    /// IP whose payload is not decoded further.
+    pub(super) fn ip(ip: &IpHeader, protocol: u8, payload: Span<'a>) -> Self {
         let message = payload.bytes.first();
         let neighbour_discovery = protocol == ICMPV6 && message.is_some_and(|kind| NEIGHBOUR_DISCOVERY.contains(kind));
         let advertised = if neighbour_discovery { neighbour::advertised(payload.bytes) } else { None };
-        Self::of(Body::Ip(*pair, OtherIp { protocol, neighbour_discovery, advertised }), payload)
+        Self::of(Body::Ip(*ip, OtherIp { protocol, neighbour_discovery, advertised }), payload)
     }
 
-    /// A payload of Ethernet that is not read any further.
+    /// An Ethernet payload that is not decoded further.
     pub(super) fn link(ether_type: u16, payload: Span<'a>) -> Self {
         Self::of(Body::Link { ether_type, payload: payload.bytes }, payload)
     }
 
-    /// What ends with `payload`.
+    /// A leaf whose last part is `payload`.
     pub(super) fn of(body: Body<'a>, payload: Span<'a>) -> Self {
         Self { body, cut: payload.missing(), undecoded: None }
     }
 
-    /// There is more in it, which could not be read.
-    pub(super) fn because(self, reason: Undecoded) -> Self {
+    /// Adds the reason why its content was not decoded.
+    pub(super) fn with_reason(self, reason: Undecoded) -> Self {
         Self { undecoded: Some(reason), ..self }
     }
 }
 
-/// The outcome of each layer: where the walk ended, or why it could not.
-pub(super) type Walked<'a> = Result<Leaf<'a>, Undecoded>;
+/// The result of each layer: the leaf of the walk, or why the layer is not valid.
+pub(super) type WalkResult<'a> = Result<Leaf<'a>, Undecoded>;
 
-/// What the headers passed so far have said.
+/// What the headers decoded so far contribute to the frame.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Context {
     pub(super) mac: Option<Macs>,
@@ -96,7 +96,7 @@ pub(super) struct Context {
     pub(super) tunnel: Option<Tunnel>,
     pub(super) redundancy: Option<Redundancy>,
     pub(super) checksum: Checksum,
-    /// A header may promise more than is there: mirror sessions cut what they wrap, and fragments are parts.
+    /// Headers may declare more bytes than there are: mirror sessions truncate frames, and fragments are incomplete.
     pub(super) lenient: bool,
 }
 
@@ -109,89 +109,93 @@ impl Context {
     }
 }
 
-/// One part of a datagram, and where it was found.
+/// An IP fragment, and where its headers are in the packet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fragment<'a> {
-    pub(super) pair: IpPair,
+    pub(super) ip: IpHeader,
     pub(super) vlan: Option<u16>,
     pub(super) tunnel: Option<Tunnel>,
-    /// What the whole datagram carries.
+    /// IP protocol of the whole datagram.
     pub(super) protocol: u8,
     pub(super) identification: u32,
-    /// Its place in the datagram, bytes.
+    /// Offset in the datagram, in bytes.
     pub(super) offset: usize,
-    /// Others follow it.
+    /// More fragments follow.
     pub(super) more: bool,
     pub(super) payload: Span<'a>,
-    /// Where its IP header starts in the packet, bytes.
-    pub(super) header: usize,
-    /// Where the headers end that the whole datagram keeps: the IPv6 fragment header comes after.
-    pub(super) kept: usize,
-    /// Where the byte is that names the next header after the kept ones.
-    pub(super) next_header: usize,
+    /// Offset of its IP header in the packet, in bytes.
+    pub(super) header_at: usize,
+    /// Offset of the end of the headers that the whole datagram keeps; an IPv6 fragment header comes after them.
+    pub(super) headers_end_at: usize,
+    /// Offset of the byte that names the header after the kept ones.
+    pub(super) next_header_at: usize,
 }
 
-/// Somebody who wants to know more of a walk than where it ends.
-pub(super) trait Witness<'a> {
-    /// At `at` is a 16-bit length of a header and what follows it, in which 0 means: all that is there.
-    fn length_at(&mut self, _at: usize) {}
+/// Receives events of a walk in addition to its result.
+pub(super) trait Observer<'a> {
+    /// There is a 16-bit length field at offset `at`, in which 0 means the rest of the packet.
+    fn on_length(&mut self, _at: usize) {}
 
     /// Whether checksums are to be verified.
     fn wants_checksums(&self) -> bool {
         false
     }
 
-    /// A part of a datagram. `false`: walk no further.
-    fn fragment(&mut self, _fragment: Fragment<'a>) -> bool {
+    /// The walk met a fragment. Returns whether to continue into it.
+    fn on_fragment(&mut self, _fragment: Fragment<'a>) -> bool {
         true
     }
 
-    /// The frame that a wrapping would be if its inside could not be read, which it was, and how many others are around
-    /// it. The innermost comes first.
-    fn wrapping(&mut self, _depth: u8, _context: &Context, _outside: &Leaf<'a>) {}
+    /// The content of an encapsulation was decoded. `outside` is the leaf that the encapsulation would be otherwise, `depth`
+    /// the number of encapsulations around it. Called for the innermost first.
+    fn on_wrapping(&mut self, _depth: u8, _context: &Context, _outside: &Leaf<'a>) {}
 }
 
-impl Witness<'_> for () {
+impl Observer<'_> for () {
     fn wants_checksums(&self) -> bool {
         true
     }
 }
 
-/// One way through a packet, from the link layer inwards.
+/// One walk through a packet, from the link layer inwards.
 pub(super) struct Walk<'a, W> {
     pub(super) context: Context,
-    /// What follows the tags of the last Ethernet header, and its EtherType, until the IP header inside says where
-    /// the trailer of PRP would be.
+    /// EtherType and content after the tags of the last Ethernet header, until an IP header inside determines whether there
+    /// is room for a PRP trailer.
     pub(super) lsdu: Option<(u16, Span<'a>)>,
-    pub(super) witness: W,
+    pub(super) observer: W,
     depth: usize,
-    /// What the wrapping at hand carries is its own signalling: nothing is inside.
-    pub(super) signalling: bool,
+    /// The current encapsulation carries its own signalling and no packet.
+    pub(super) is_signalling: bool,
 }
 
-impl<'a, W: Witness<'a>> Walk<'a, W> {
-    pub(super) fn new(witness: W) -> Self {
-        Self { context: Context::default(), lsdu: None, witness, depth: 0, signalling: false }
+impl<'a, W: Observer<'a>> Walk<'a, W> {
+    pub(super) fn new(observer: W) -> Self {
+        Self { context: Context::default(), lsdu: None, observer, depth: 0, is_signalling: false }
     }
 
-    /// Whether a wrapping is around what is at hand.
+    /// Whether the walk is inside an encapsulation.
     pub(super) const fn is_wrapped(&self) -> bool {
         self.depth > 0
     }
 
-    /// Notes what a checksum says, given the sum over all that it covers. `None`: not all of that was captured.
+    /// Verifies a checksum by the sum over all that it covers; `None` if not all of that was captured.
     pub(super) fn verify(&mut self, sum: impl FnOnce() -> Option<Sum>) {
-        if self.witness.wants_checksums()
+        if self.observer.wants_checksums()
             && let Some(sum) = sum()
         {
             self.context.checksum = self.context.checksum.and(Checksum::of(sum));
         }
     }
 
-    /// Goes on inside a wrapping. If the inside cannot be read, the wrapping is the innermost: `outside`.
-    pub(super) fn unwrap_or(&mut self, outside: Leaf<'a>, inside: impl FnOnce(&mut Self) -> Walked<'a>) -> Walked<'a> {
+    /// Walks into an encapsulation. If its content cannot be decoded, the encapsulation is the leaf: `outside`.
+    pub(super) fn descend_or(
+        &mut self,
+        outside: Leaf<'a>,
+        inside: impl FnOnce(&mut Self) -> WalkResult<'a>,
+    ) -> WalkResult<'a> {
         if self.depth == MAX_WRAPPINGS {
-            return Ok(outside.because(Undecoded::TooDeep));
+            return Ok(outside.with_reason(Undecoded::TooDeep));
         }
         let depth = self.depth as u8;
         self.depth += 1;
@@ -199,12 +203,12 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         self.context.lenient = true;
         match inside(self) {
             Ok(leaf) => {
-                self.witness.wrapping(depth, &before, &outside);
+                self.observer.on_wrapping(depth, &before, &outside);
                 Ok(leaf)
             }
             Err(_) => {
                 self.context = before;
-                let own = std::mem::take(&mut self.signalling);
+                let own = std::mem::take(&mut self.is_signalling);
                 Ok(if own { Leaf { undecoded: None, ..outside } } else { outside })
             }
         }

@@ -23,18 +23,18 @@ impl Key {
     /// and in a sequence number that is not out of all reason: a wrong key passes one time in some thousands.
     pub(super) fn open(&self, suite: Option<&str>, text: &[u8], clear: &mut Vec<u8>) -> bool {
         let start = clear.len();
-        if !self.is_of(suite) || !text.len().is_multiple_of(BLOCK) {
+        if !self.fits_suite(suite) || !text.len().is_multiple_of(BLOCK) {
             return false;
         }
         clear.extend_from_slice(text);
         let whole = clear.get_mut(start..).unwrap_or_default();
-        let size = if self.decrypt(whole) { content(whole, self.signature) } else { None };
+        let size = if self.decrypt(whole) { content_length(whole, self.signature) } else { None };
         clear.truncate(start + size.unwrap_or(0));
         size.is_some()
     }
 
     /// Whether the policy of the channel encrypts with keys of this length.
-    fn is_of(&self, suite: Option<&str>) -> bool {
+    fn fits_suite(&self, suite: Option<&str>) -> bool {
         match suite {
             None => true,
             Some("Aes128_Sha256_RsaOaep" | "Basic128Rsa15") => self.key.len() == 16,
@@ -58,7 +58,7 @@ fn decrypt<C: KeyIvInit + BlockModeDecrypt>(key: &[u8], vector: &[u8], blocks: &
 
 /// How many bytes of a decrypted chunk are sequence header and body: behind them come the padding, whose first byte is
 /// its length without that byte, and the signature. Some stacks pad to the length of the key, not of a block.
-fn content(whole: &[u8], signature: usize) -> Option<usize> {
+fn content_length(whole: &[u8], signature: usize) -> Option<usize> {
     let unsigned = whole.get(..whole.len().checked_sub(signature)?)?;
     let (length, before) = unsigned.split_last()?;
     let size = before.len().checked_sub(usize::from(*length))?;

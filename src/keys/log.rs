@@ -8,13 +8,13 @@
 
 use std::fmt;
 
-use super::Name;
+use super::KeyName;
 use super::cipher::{BLOCK, Key};
 
 /// The keys of a log, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyLog {
-    pub(super) keys: Vec<(Name, Key)>,
+    pub(super) keys: Vec<(KeyName, Key)>,
 }
 
 /// A line that is none of a key log.
@@ -43,15 +43,15 @@ impl KeyLog {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let (name, part) = read(line).map_err(wrong)?;
+            let (name, part) = parse_line(line).map_err(wrong)?;
             let known = partial.iter().position(|one| one.name == name);
             let index = known.unwrap_or_else(|| {
                 partial.push(Partial { name, line: number, key: None, vector: None, signature: None });
                 partial.len() - 1
             });
             if let Some(one) = partial.get_mut(index) {
-                one.take(part).map_err(wrong)?;
-                if let Some(key) = one.whole() {
+                one.set(part).map_err(wrong)?;
+                if let Some(key) = one.complete() {
                     log.keys.push((name, key));
                     partial.swap_remove(index);
                 }
@@ -61,7 +61,7 @@ impl KeyLog {
             }
         }
         match partial.iter().min_by_key(|one| one.line) {
-            Some(one) => Err(WrongLine { number: one.line, reason: one.lacks() }),
+            Some(one) => Err(WrongLine { number: one.line, reason: one.missing_parts() }),
             None => Ok(log),
         }
     }
@@ -69,7 +69,7 @@ impl KeyLog {
 
 /// A key of which some lines were read.
 struct Partial {
-    name: Name,
+    name: KeyName,
     line: usize,
     key: Option<Vec<u8>>,
     vector: Option<[u8; BLOCK]>,
@@ -84,7 +84,7 @@ enum Part {
 }
 
 impl Partial {
-    fn take(&mut self, part: Part) -> Result<(), String> {
+    fn set(&mut self, part: Part) -> Result<(), String> {
         let again = match part {
             Part::Key(key) => self.key.replace(key).is_some(),
             Part::Vector(vector) => self.vector.replace(vector).is_some(),
@@ -93,12 +93,12 @@ impl Partial {
         if again { Err("the same line again, before the key is whole".to_owned()) } else { Ok(()) }
     }
 
-    fn whole(&self) -> Option<Key> {
+    fn complete(&self) -> Option<Key> {
         Some(Key { key: self.key.clone()?, vector: self.vector?, signature: self.signature? })
     }
 
-    fn lacks(&self) -> String {
-        let Name { channel, token, is_client } = self.name;
+    fn missing_parts(&self) -> String {
+        let KeyName { channel, token, is_client } = self.name;
         let side = if is_client { "client" } else { "server" };
         let parts = [(KEY, self.key.is_none()), (VECTOR, self.vector.is_none()), (LENGTH, self.signature.is_none())];
         let missing = parts.into_iter().filter(|(_, missing)| *missing);
@@ -108,7 +108,7 @@ impl Partial {
 }
 
 /// One line: `client_key_7_1: 00FF...`.
-fn read(line: &str) -> Result<(Name, Part), String> {
+fn parse_line(line: &str) -> Result<(KeyName, Part), String> {
     let (name, value) = line.split_once(':').ok_or("a line without a colon; expected NAME: VALUE")?;
     let unknown = || format!("`{}` is no name of a key; expected such as client_iv_CHANNEL_TOKEN", shortened(name));
     let mut words = name.trim().split('_');
@@ -124,36 +124,36 @@ fn read(line: &str) -> Result<(Name, Part), String> {
         return Err(unknown());
     }
     let part = match part {
-        KEY => Part::Key(key(value)?),
-        VECTOR => Part::Vector(vector(value)?),
-        LENGTH => Part::Signature(length(value)?),
+        KEY => Part::Key(parse_key(value)?),
+        VECTOR => Part::Vector(parse_vector(value)?),
+        LENGTH => Part::Signature(parse_signature_length(value)?),
         _ => return Err(unknown()),
     };
-    Ok((Name { channel, token, is_client }, part))
+    Ok((KeyName { channel, token, is_client }, part))
 }
 
-fn key(value: &str) -> Result<Vec<u8>, String> {
-    let key = hex(value)?;
+fn parse_key(value: &str) -> Result<Vec<u8>, String> {
+    let key = parse_hex(value)?;
     match key.len() {
         16 | 32 => Ok(key),
         other => Err(format!("a key of {other} bytes; those of AES have 16 or 32")),
     }
 }
 
-fn vector(value: &str) -> Result<[u8; BLOCK], String> {
-    let bytes = hex(value)?;
+fn parse_vector(value: &str) -> Result<[u8; BLOCK], String> {
+    let bytes = parse_hex(value)?;
     bytes
         .as_slice()
         .try_into()
         .map_err(|_| format!("an initialization vector of {} bytes; it has {BLOCK}", bytes.len()))
 }
 
-fn length(value: &str) -> Result<usize, String> {
+fn parse_signature_length(value: &str) -> Result<usize, String> {
     let length = value.trim().parse().ok().filter(|length| (1..=MAX_SIGNATURE).contains(length));
     length.ok_or_else(|| format!("the length of a signature is a number from 1 to {MAX_SIGNATURE}"))
 }
 
-fn hex(value: &str) -> Result<Vec<u8>, String> {
+fn parse_hex(value: &str) -> Result<Vec<u8>, String> {
     let wrong = || "not a whole number of bytes in hexadecimal".to_owned();
     let (pairs, rest) = value.trim().as_bytes().as_chunks::<2>();
     let digit = |byte: &u8| char::from(*byte).to_digit(16);

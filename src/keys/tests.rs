@@ -4,7 +4,7 @@ use cbc::cipher::block_padding::NoPadding;
 use cbc::cipher::{BlockModeEncrypt, KeyIvInit};
 use lockkeeper_protocols::{Keys, Sealed, Side};
 
-use super::{KeyCounters, KeyLog, KeyRing, Name};
+use super::{KeyCounters, KeyLog, KeyName, KeyRing};
 
 const LOG: &str = "\
 # of a recording
@@ -24,7 +24,7 @@ const CONTENT: &[u8] = &[5, 0, 0, 0, 2, 0, 0, 0, b'b', b'o', b'd', b'y', b'.', b
 fn a_log_has_keys_by_channel_token_and_side() {
     let log = KeyLog::parse(LOG.as_bytes()).expect("a key log");
     let names: Vec<_> = log.keys.iter().map(|(name, _)| *name).collect();
-    let name = |is_client| Name { channel: 7, token: 1, is_client };
+    let name = |is_client| KeyName { channel: 7, token: 1, is_client };
     assert_eq!(names, [name(true), name(false)]);
     assert_eq!(log.keys.iter().map(|(_, key)| key.key.len()).collect::<Vec<_>>(), [16, 32]);
     assert_eq!(log.keys[1].1.vector[0], 0x20);

@@ -1,5 +1,5 @@
-//! What a pipeline is told while it runs, and what it answers. Orders are carried out between two blocks, by every worker
-//! between the same two: no packet is judged by half of a new policy, and nothing on the packet path takes a lock.
+//! Control of a running pipeline: commands, and the status in reply. Commands are carried out between two blocks, the same two
+//! for every worker: no packet is judged by half of a new policy, and nothing on the packet path takes a lock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,76 +16,76 @@ use crate::record::{self, Correlator, SensorAlert};
 use crate::store::recording::Stock;
 use crate::worker::{Followed, Worker};
 
-/// What a running pipeline can be told.
+/// A command to a running pipeline.
 #[derive(Debug)]
 pub enum ControlCommand {
     /// Judge by this policy from the next block on.
     Policy(Arc<Policy>),
-    /// Tell this about the sensor.
+    /// Publish this alert of the sensor.
     SensorAlert(SensorAlert),
-    /// Count what there is: see [`PipelineStatus`].
+    /// Reply with a [`PipelineStatus`].
     Status {
-        /// Look at every conversation, too: [`PipelineStatus::followed`].
+        /// Count the conversations in detail, too: [`PipelineStatus::followed`].
         conversations: bool,
     },
 }
 
-/// What a running pipeline has counted so far.
+/// The status of a running pipeline.
 #[derive(Debug)]
 pub struct PipelineStatus {
-    /// The packet clock when it was taken, which goes on when nothing arrives.
+    /// The packet clock of the status; a live source advances it when nothing arrives.
     pub clock: i64,
-    /// What was counted on the way in and by the workers.
+    /// Counters of the source, the dealer and the workers.
     pub counters: Counters,
     /// Conversations that are followed now.
     pub open_flows: u64,
-    /// The same in more detail, where somebody asked for it.
+    /// The same in detail, if requested.
     pub followed: Option<Followed>,
-    /// What the correlator did.
+    /// The counters of the correlator.
     pub alerts: record::Counters,
     /// Alerts by rule.
     pub by_rule: BTreeMap<&'static str, u64>,
-    /// What keeps outputs from their work now.
+    /// Faults of outputs at this moment.
     pub faults: Vec<FaultReport>,
-    /// What is recorded on the disk, where packets are recorded.
+    /// Packets on disk, where packets are recorded.
     pub recorded: Option<Stock>,
 }
 
-/// The end that gives orders.
+/// The end of the control channel that gives commands.
 #[derive(Debug)]
 pub struct ControlHandle {
-    /// Where orders go. Full: the pipeline is behind, and the order can be given again later.
+    /// Takes commands. When it is full, the pipeline is behind; the command can be given again later.
     pub commands: Sender<ControlCommand>,
-    /// Where the answers to [`ControlCommand::Status`] come from.
+    /// Delivers the replies to [`ControlCommand::Status`].
     pub status: Receiver<PipelineStatus>,
 }
 
-/// The end that the pipeline takes them from.
+/// The end of the control channel that the pipeline reads.
 #[derive(Debug)]
 pub struct ControlPort {
     commands: Receiver<ControlCommand>,
     status: Sender<PipelineStatus>,
 }
 
-/// Both ends.
+/// Makes a control channel.
 pub fn control_channel() -> (ControlHandle, ControlPort) {
     let ((commands, taken), (answers, status)) = (bounded(COMMANDS), bounded(1));
     (ControlHandle { commands, status }, ControlPort { commands: taken, status: answers })
 }
 
-/// What is to be done before one block.
+/// The commands for one block.
 pub(super) struct Commands {
     policy: Option<Arc<Policy>>,
     own: Vec<SensorAlert>,
-    /// Somebody wants to know: what was counted on the way in.
+    /// A status is requested: the counters of the source and the dealer.
     status: Option<Counters>,
-    /// And what conversations there are.
+    /// The status includes conversations in detail.
     conversations: bool,
     /// The packet clock before the block.
     clock: i64,
 }
 
-/// What one worker counted.
+/// The counters of one worker.
 pub(super) struct Count {
     counters: Box<Counters>,
     open_flows: u64,
@@ -93,8 +93,8 @@ pub(super) struct Count {
 }
 
 impl ControlPort {
-    /// What is to be done before the next block, if there is something.
-    pub(super) fn take(&self, source: &dyn Source, dealer: &mut Dealer, clock: i64) -> Option<Arc<Commands>> {
+    /// The commands for the next block, if there are any.
+    pub(super) fn take_commands(&self, source: &dyn Source, dealer: &mut Dealer, clock: i64) -> Option<Arc<Commands>> {
         if self.commands.is_empty() {
             return None;
         }
@@ -103,14 +103,14 @@ impl ControlPort {
             match command {
                 ControlCommand::Policy(policy) => {
                     taken.policy = Some(policy);
-                    dealer.judge_again();
+                    dealer.make_tunnels_due();
                 }
                 ControlCommand::SensorAlert(own) => taken.own.push(own),
                 ControlCommand::Status { conversations } => {
                     taken.conversations |= conversations;
                     let mut counters = Counters::default();
                     dealer.count_so_far(&mut counters);
-                    counters.drops(&source.drops());
+                    counters.add_drops(&source.drops());
                     taken.status = Some(counters);
                 }
             }
@@ -118,8 +118,8 @@ impl ControlPort {
         Some(Arc::new(taken))
     }
 
-    /// Hands over what was counted. Whoever did not take the answer before does not miss this one either.
-    pub(super) fn answer(&self, status: Option<PipelineStatus>) {
+    /// Delivers a status, or drops it if the reply before it was not taken.
+    pub(super) fn reply(&self, status: Option<PipelineStatus>) {
         if let Some(status) = status {
             let _ = self.status.try_send(status);
         }
@@ -127,36 +127,36 @@ impl ControlPort {
 }
 
 impl Commands {
-    /// What a worker does before the block.
-    pub(super) fn before(&self, worker: &mut Worker) {
+    /// Prepares a worker for the block: adopts the policy.
+    pub(super) fn prepare_worker(&self, worker: &mut Worker) {
         if let Some(policy) = &self.policy {
             worker.adopt(policy, self.clock);
         }
     }
 
-    /// What it does after it.
-    pub(super) fn after(&self, worker: &mut Worker) -> Option<Count> {
+    /// Counts a worker after the block, if a status is requested.
+    pub(super) fn count_worker(&self, worker: &mut Worker) -> Option<Count> {
         self.status.as_ref()?;
-        let followed = if self.conversations { worker.follows() } else { Followed::default() };
+        let followed = if self.conversations { worker.count_followed() } else { Followed::default() };
         Some(Count { counters: Box::new(worker.counters()), open_flows: worker.open_flows(), followed })
     }
 
-    /// What the correlator does before the block.
-    pub(super) fn prepare(&self, correlator: &mut Correlator) {
+    /// Prepares the correlator for the block: adopts the policy.
+    pub(super) fn prepare_correlator(&self, correlator: &mut Correlator) {
         if let Some(policy) = &self.policy {
             correlator.adopt(Arc::clone(policy));
         }
     }
 
-    /// What it does after it.
-    pub(super) fn settle(&self, correlator: &mut Correlator, out: &mut dyn FnMut(record::Rendered)) {
+    /// Publishes the alerts of the sensor after the block.
+    pub(super) fn publish_sensor_alerts(&self, correlator: &mut Correlator, out: &mut dyn FnMut(record::Rendered)) {
         for own in &self.own {
-            correlator.own(own.clone(), out);
+            correlator.take_sensor_alert(own.clone(), out);
         }
     }
 
-    /// What all of them counted.
-    pub(super) fn status(
+    /// Puts the status together, if it is requested.
+    pub(super) fn pipeline_status(
         &self,
         counts: impl Iterator<Item = Count>,
         correlator: &Correlator,
@@ -171,7 +171,7 @@ impl Commands {
             followed.spoken += count.followed.spoken;
             followed.one_way += count.followed.one_way;
         }
-        counters.alerts(correlator.counters());
+        counters.add_alerts(correlator.counters());
         outputs.count(&mut counters);
         let mut by_rule = BTreeMap::new();
         for (rule, _, tally) in correlator.tallies() {
@@ -191,5 +191,5 @@ impl Commands {
     }
 }
 
-/// Orders that wait for the next block, at most.
+/// Commands that are queued for the next block, at most.
 const COMMANDS: usize = 64;

@@ -1,5 +1,4 @@
-//! Deals the packets of a block to the shards, and puts IP fragments together on the way: a whole datagram is needed to
-//! know where it belongs.
+//! Deals the packets of a block to the shards, and reassembles IP fragments before: only the whole datagram shows its shard.
 
 use std::hash::BuildHasher;
 use std::hint::cold_path;
@@ -16,18 +15,17 @@ use crate::worker::{Item, SHARDS, Subject, Worker};
 
 /// Deals packets to workers.
 pub(super) struct Dealer {
-    /// The worker of each shard. Looked up, because a division for each packet takes longer than all else that is done to
-    /// deal it.
+    /// The worker of each shard. A table, because a division for each packet takes longer than all else in dealing.
     owners: [u8; SHARDS],
-    /// Fixed: which shard a packet goes to decides which limit it meets, and that must not change from run to run.
+    /// A fixed seed: the shard of a packet decides which limit applies to it, and must not change from run to run.
     hash: FixedState,
     fragments: Reassembler,
-    /// A datagram that has just been put together.
+    /// Buffer for a reassembled datagram.
     whole: Vec<u8>,
     tunnels: Tunnels,
-    /// What is around the latest packet that is wrapped.
+    /// Tunnel headers of the latest packet.
     layers: Layers,
-    /// What else of the latest packet is to be judged.
+    /// Further items of the latest packet.
     due: Vec<Item>,
     /// Packets dealt so far.
     pub(super) packets: u64,
@@ -49,133 +47,129 @@ impl Dealer {
         }
     }
 
-    /// Fills each worker's list with the packets of the block that belong to it.
+    /// Fills the list of each worker with the items of the block in its shards.
     pub(super) fn deal(&mut self, block: &mut Block, items: &mut [Vec<Item>]) {
         self.count_block(block);
         items.iter_mut().for_each(Vec::clear);
         for index in 0..block.packets.len() {
-            if let Some(item) = self.place(index, block) {
-                self.hand(item, items);
+            if let Some(item) = self.item_of(index, block) {
+                self.append(item, items);
             }
             if !self.due.is_empty() {
                 let mut due = std::mem::take(&mut self.due);
-                due.drain(..).for_each(|item| self.hand(item, items));
+                due.drain(..).for_each(|item| self.append(item, items));
                 self.due = due;
             }
         }
     }
 
-    /// Hands an item to the worker of its shard.
-    #[inline(always)]
-    fn hand(&self, item: Item, items: &mut [Vec<Item>]) {
+    /// Appends an item to the list of its worker.
+    fn append(&self, item: Item, items: &mut [Vec<Item>]) {
         let owner = self.owners[usize::from(item.shard) % SHARDS];
         if let Some(own) = items.get_mut(usize::from(owner)) {
             own.push(item);
         }
     }
 
-    /// Gives the packets of the block to one worker, who has every shard: most are looked at once only, by both.
-    pub(super) fn give(&mut self, block: &mut Block, worker: &mut Worker) {
+    /// Gives the items of the block to the only worker at once: most packets are parsed once for dealing and judging.
+    pub(super) fn give_to(&mut self, block: &mut Block, worker: &mut Worker) {
         self.count_block(block);
         let mut first = 0;
         for secrets in std::mem::take(&mut block.secrets) {
             let next = secrets.before as usize;
-            self.give_some(first..next, block, worker);
-            worker.unlock(&secrets);
+            self.give_range(first..next, block, worker);
+            worker.add_secrets(&secrets);
             first = next;
         }
-        self.give_some(first..block.packets.len(), block, worker);
+        self.give_range(first..block.packets.len(), block, worker);
     }
 
-    fn give_some(&mut self, indices: Range<usize>, block: &mut Block, worker: &mut Worker) {
+    fn give_range(&mut self, indices: Range<usize>, block: &mut Block, worker: &mut Worker) {
         for index in indices {
             let Some(packet) = block.packets.get(index) else { return };
             let bytes = block.bytes_of(packet);
-            if let Some(plain) = frame::plain(packet.link, bytes, packet.original) {
-                worker.plain(&plain, packet, bytes, self.shard_of(plain.pair_key()));
+            if let Some(plain) = frame::plain_segment(packet.link, bytes, packet.original) {
+                worker.judge_plain(&plain, packet, bytes, self.shard_of(plain.pair_key()));
             } else {
                 cold_path();
-                if let Some(item) = self.place(index, block) {
-                    worker.item(block, item);
+                if let Some(item) = self.item_of(index, block) {
+                    worker.judge_item(block, item);
                 }
-                self.due.drain(..).for_each(|item| worker.item(block, item));
+                self.due.drain(..).for_each(|item| worker.judge_item(block, item));
             }
         }
     }
 
-    /// Counts the packets of a block, before some are put together from others.
+    /// Counts the packets of a block, before reassembly replaces some.
     fn count_block(&mut self, block: &Block) {
         self.packets += block.packets.len() as u64;
         self.bytes += block.packets.iter().map(|packet| u64::from(packet.original)).sum::<u64>();
     }
 
-    /// Where a packet of the block belongs. `None`: a fragment, whose datagram is not complete. With the last one, the
-    /// datagram is in its place.
+    /// The item of a packet. `None` for a fragment whose datagram is incomplete; the fragment that completes it is replaced by
+    /// the datagram.
     #[inline(always)]
-    fn place(&mut self, index: usize, block: &mut Block) -> Option<Item> {
+    fn item_of(&mut self, index: usize, block: &mut Block) -> Option<Item> {
         let packet = block.packets.get(index)?;
         match frame::peek(packet.link, block.bytes_of(packet), packet.original, &mut self.layers) {
-            Peek::Key(key) => Some(self.content(index, key)),
+            Peek::Key(key) => Some(self.content_item(index, key)),
             Peek::Wrapped(key) => {
-                self.find_tunnels(index, packet.stamp.clock);
-                Some(self.content(index, key))
+                self.add_due_tunnels(index, packet.stamp.clock);
+                Some(self.content_item(index, key))
             }
             Peek::Fragment => {
                 let packet = *packet;
-                self.find_tunnels(index, packet.stamp.clock);
-                self.fragment(index, packet, block)
+                self.add_due_tunnels(index, packet.stamp.clock);
+                self.take_fragment(index, packet, block)
             }
         }
     }
 
-    /// Looks which of the tunnels around a packet are to be judged now.
+    /// Adds an item for each tunnel around a packet that is due to be judged.
     #[inline(never)]
-    fn find_tunnels(&mut self, index: usize, clock: i64) {
+    fn add_due_tunnels(&mut self, index: usize, clock: i64) {
         for (depth, tunnel) in self.layers.iter() {
-            if self.tunnels.is_due(&tunnel, clock) {
+            if self.tunnels.note_packet(&tunnel, clock) {
                 let [one, other] = tunnel.ends;
-                self.due.push(self.item(index, frame::pair_key(one, other), Subject::Wrapping(depth)));
+                self.due.push(self.make_item(index, frame::pair_key(one, other), Subject::Wrapping(depth)));
             }
         }
     }
 
-    #[inline(always)]
-    fn content(&self, index: usize, key: u64) -> Item {
-        self.item(index, key, Subject::Content)
+    fn content_item(&self, index: usize, key: u64) -> Item {
+        self.make_item(index, key, Subject::Content)
     }
 
-    #[inline(always)]
-    fn item(&self, index: usize, key: u64, subject: Subject) -> Item {
+    fn make_item(&self, index: usize, key: u64, subject: Subject) -> Item {
         Item { packet: index as u32, shard: self.shard_of(key), subject }
     }
 
-    /// The tunnels that are known are to be judged again, by another policy.
-    pub(super) fn judge_again(&mut self) {
-        self.tunnels.judge_again();
+    /// Makes every tunnel due again, under another policy.
+    pub(super) fn make_tunnels_due(&mut self) {
+        self.tunnels.make_all_due();
     }
 
-    #[inline]
     fn shard_of(&self, key: u64) -> u8 {
         (self.hash.hash_one(key) as usize % SHARDS) as u8
     }
 
-    /// Takes one fragment; the datagram that it completes takes its place, and has a shard.
+    /// Takes in a fragment; returns the item of the datagram that it completes and is replaced by.
     #[inline(never)]
-    fn fragment(&mut self, index: usize, packet: Packet, block: &mut Block) -> Option<Item> {
+    fn take_fragment(&mut self, index: usize, packet: Packet, block: &mut Block) -> Option<Item> {
         let mut whole = std::mem::take(&mut self.whole);
         let mut done = {
             let bytes = block.bytes_of(&packet);
             self.fragments.push(packet.link, bytes, packet.original, packet.stamp.clock, &mut whole)
         };
         let subject = if self.fragments.is_ambiguous() { Subject::Ambiguous } else { Subject::Content };
-        let others = self.fragments.take_others();
+        let others = self.fragments.take_other_readings();
         if let Reassembled::Dropped(reason) = done
-            && is_told(reason)
+            && is_anomalous(reason)
         {
-            self.tell_fragment(index, &packet, block);
+            self.add_useless_fragment(index, &packet, block);
         }
         let mut item = None;
-        // A datagram may itself be a fragment of what wraps it.
+        // A reassembled datagram may itself be a fragment of an outer one.
         for _ in 0..NESTED_FRAGMENTS {
             if !matches!(done, Reassembled::Complete) {
                 break;
@@ -183,10 +177,10 @@ impl Dealer {
             let peeked = frame::peek(packet.link, &whole, whole.len() as u32, &mut self.layers);
             if let Some(key) = peeked.key() {
                 if let Peek::Wrapped(_) = peeked {
-                    self.find_tunnels(index, packet.stamp.clock);
+                    self.add_due_tunnels(index, packet.stamp.clock);
                 }
                 block.replace(index, &whole);
-                item = Some(self.item(index, key, subject));
+                item = Some(self.make_item(index, key, subject));
                 break;
             }
             let part = std::mem::take(&mut whole);
@@ -198,45 +192,44 @@ impl Dealer {
             if let Some(key) = peeked.key()
                 && let Some(reading) = block.add_reading(index, &other)
             {
-                self.due.push(self.item(reading, key, Subject::Ambiguous));
+                self.due.push(self.make_item(reading, key, Subject::Ambiguous));
             }
         }
         item
     }
 
-    /// A fragment is of no use: its two hosts are to be judged all the same.
-    #[cold]
-    fn tell_fragment(&mut self, index: usize, packet: &Packet, block: &Block) {
+    /// Adds an item for a fragment that is of no use, so that its two hosts are judged all the same.
+    fn add_useless_fragment(&mut self, index: usize, packet: &Packet, block: &Block) {
         let frame = frame::fragment(packet.link, block.bytes_of(packet), packet.original);
         if let Some(Body::Ip(pair, _)) = frame.map(|frame| frame.body) {
             let key = frame::pair_key(pair.source, pair.destination);
-            self.due.push(self.item(index, key, Subject::Fragment));
+            self.due.push(self.make_item(index, key, Subject::Fragment));
         }
     }
 
-    /// Adds what was counted here; datagrams that are not complete never will be.
+    /// Adds its counters after the last block: incomplete datagrams are given up.
     pub(super) fn count(&mut self, counters: &mut Counters) {
         self.fragments.finish();
         self.count_so_far(counters);
     }
 
-    /// Adds what was counted here so far.
+    /// Adds its counters so far.
     pub(super) fn count_so_far(&self, counters: &mut Counters) {
         counters.packets += self.packets;
         counters.bytes += self.bytes;
-        counters.fragments(&self.fragments.counters());
+        counters.add_fragments(&self.fragments.counters());
         counters.tunnels += self.tunnels.counters.begun;
         counters.losses.tunnels_forgotten += self.tunnels.counters.forgotten;
     }
 }
 
-/// Whether a fragment that is of no use is one that no sender makes, and no loss of the capture.
-const fn is_told(reason: FragmentDrop) -> bool {
+/// Whether a useless fragment is one that no sender makes, rather than a loss of the capture.
+const fn is_anomalous(reason: FragmentDrop) -> bool {
     match reason {
         FragmentDrop::Malformed | FragmentDrop::TooLarge | FragmentDrop::Contradiction => true,
         FragmentDrop::NoFragment | FragmentDrop::Undecoded(_) | FragmentDrop::Cut | FragmentDrop::Duplicate => false,
     }
 }
 
-/// Wrappings of fragments in fragments that are undone.
+/// Depth of fragments in fragments that are reassembled.
 const NESTED_FRAGMENTS: usize = 4;

@@ -1,5 +1,5 @@
-//! Where results go while a run goes on. An output that fails in a replay is given up and said so; the others go on. In a
-//! sensor, whose outputs [go on](Lines), it is known what keeps each of them from its work now.
+//! The outputs of a run. In a replay, an output that fails is given up and reported, and the others go on. In a sensor, every
+//! output [goes on](Lines), and its current fault is known.
 
 use super::Problem;
 use crate::capture::Block;
@@ -14,28 +14,28 @@ use crate::store::recording::{Recorder, Stock};
 /// The outputs of one run.
 #[derive(Default)]
 pub struct Outputs {
-    /// Who is told of alerts.
+    /// Publishers of alerts.
     pub publishers: Vec<Box<dyn Publisher>>,
     /// Where transactions are written.
     pub transactions: Option<Lines>,
-    /// Who keeps the packets around alerts.
+    /// Keeps the packets around alerts.
     pub evidence: Option<Keeper>,
-    /// Who keeps all packets.
+    /// Keeps all packets.
     pub recording: Option<Recorder>,
-    /// Alerts for the page for people.
+    /// Alerts for the summary page.
     pub highlights: Highlights,
-    /// Who hears of each block that was judged, before its alerts go out: the time of its oldest packet.
+    /// Called for each judged block, before its alerts are published, with the time of its oldest packet.
     pub judged: Option<Box<dyn FnMut(i64) + Send>>,
-    /// What was written is seen by readers at the end of each block, as somebody waits for it.
+    /// Whether outputs are flushed at the end of each block, for readers that follow them.
     pub prompt: bool,
-    /// Something was written since then, or could not be.
-    unseen: bool,
+    /// Whether something was written since the last flush, or could not be.
+    unflushed: bool,
     pub(super) problems: Vec<Problem>,
 }
 
 impl Outputs {
-    /// Takes the packets of one block, before the alerts that were found in it.
-    pub(super) fn block(&mut self, block: &Block) {
+    /// Takes the packets of one block, before its alerts.
+    pub(super) fn take_block(&mut self, block: &Block) {
         if let (Some(judged), Some(oldest)) = (&mut self.judged, block.packets.first()) {
             judged(oldest.stamp.time);
         }
@@ -48,8 +48,8 @@ impl Outputs {
     }
 
     /// Takes one revision of an alert.
-    pub(super) fn alert(&mut self, alert: Rendered) {
-        self.unseen = true;
+    pub(super) fn take_alert(&mut self, alert: Rendered) {
+        self.unflushed = true;
         self.publish(|publisher| publisher.publish(&alert));
         if let Some(keeper) = &mut self.evidence {
             keeper.alert(&alert);
@@ -58,13 +58,13 @@ impl Outputs {
     }
 
     /// Takes the transactions of one block.
-    pub(super) fn transactions(&mut self, reports: &[Report]) {
-        self.unseen |= reports.iter().any(|report| !report.transactions.is_empty());
-        self.write_transactions(|lines| merge_transactions(reports, |some| lines.take(some)));
+    pub(super) fn take_transactions(&mut self, reports: &[Report]) {
+        self.unflushed |= reports.iter().any(|report| !report.transactions.is_empty());
+        self.write_transactions(|lines| merge_transactions(reports, |some| lines.write(some)));
     }
 
-    /// The end of a block, when it is `clock`.
-    pub(super) fn end_of_block(&mut self, clock: i64) {
+    /// Ends a block at packet clock `clock`.
+    pub(super) fn end_block(&mut self, clock: i64) {
         if let Some(keeper) = &mut self.evidence {
             keeper.end_of_block(clock);
             self.problems.extend(keeper.problem().map(Problem::Evidence));
@@ -72,17 +72,17 @@ impl Outputs {
         if let Some(recorder) = &mut self.recording {
             recorder.end_of_block(clock);
         }
-        if !self.prompt || !std::mem::take(&mut self.unseen) {
+        if !self.prompt || !std::mem::take(&mut self.unflushed) {
             return;
         }
         self.publish(|publisher| publisher.flush());
         self.write_transactions(Lines::flush);
-        // What could not be written is tried again, whether or not something new comes.
+        // A failed write is retried at the end of each block, whether or not there is something new.
         let tried_again = self.lines_with_faults().next().is_some();
-        self.unseen = tried_again;
+        self.unflushed = tried_again;
     }
 
-    /// Waits until everything is written and delivered.
+    /// Writes and delivers everything that is left.
     pub(super) fn finish(&mut self) {
         let problems = &mut self.problems;
         if let Some(keeper) = &mut self.evidence {
@@ -92,7 +92,7 @@ impl Outputs {
         if let Some(recorder) = &mut self.recording {
             problems.extend(recorder.finish().err().map(Problem::Recording));
         }
-        // Before a broker is waited for: a second signal ends the sensor at once.
+        // Before the wait for a broker, during which a second signal ends the sensor at once.
         if let Some(lines) = &mut self.transactions {
             problems.extend(lines.finish().err().map(Problem::Publish));
         }
@@ -101,23 +101,23 @@ impl Outputs {
         }
     }
 
-    /// Adds what was counted here so far.
+    /// Adds the counters of the outputs.
     pub(super) fn count(&self, counters: &mut Counters) {
-        self.evidence.iter().for_each(|keeper| counters.evidence(&keeper.counters()));
-        self.recording.iter().for_each(|recorder| counters.recording(recorder.counters()));
-        let left_out = self.publishers.iter().map(|publisher| publisher.left_out());
-        let left_out = left_out.chain(self.transactions.iter().map(Lines::left_out));
-        counters.losses.output_not_written += left_out.sum::<u64>();
+        self.evidence.iter().for_each(|keeper| counters.add_evidence(&keeper.counters()));
+        self.recording.iter().for_each(|recorder| counters.add_recording(recorder.counters()));
+        let lost = self.publishers.iter().map(|publisher| publisher.lost());
+        let lost = lost.chain(self.transactions.iter().map(Lines::lost));
+        counters.losses.output_not_written += lost.sum::<u64>();
     }
 
-    /// What keeps outputs from their work now.
+    /// Faults of outputs at this moment.
     pub(super) fn faults(&self) -> Vec<FaultReport> {
         let evidence = self.evidence.iter().filter_map(Keeper::fault);
         let recording = self.recording.iter().filter_map(Recorder::fault);
         self.lines_with_faults().chain(evidence).chain(recording).collect()
     }
 
-    /// What is recorded on the disk.
+    /// Packets on disk, where packets are recorded.
     pub(super) fn recorded(&self) -> Option<Stock> {
         self.recording.as_ref().map(|recorder| recorder.stock().clone())
     }
@@ -127,7 +127,7 @@ impl Outputs {
         publishers.chain(self.transactions.iter().filter_map(Lines::fault))
     }
 
-    /// Does something with every publisher, and gives those up that fail.
+    /// Applies `what` to every publisher, and gives up those that fail.
     fn publish(&mut self, mut what: impl FnMut(&mut dyn Publisher) -> Result<(), PublishError>) {
         let problems = &mut self.problems;
         self.publishers.retain_mut(|publisher| match what(publisher.as_mut()) {
@@ -139,7 +139,7 @@ impl Outputs {
         });
     }
 
-    /// Does something with the transactions, and gives them up when that fails.
+    /// Applies `what` to the transactions, and gives them up if it fails.
     fn write_transactions(&mut self, what: impl FnOnce(&mut Lines) -> Result<(), PublishError>) {
         if let Some(Err(error)) = self.transactions.as_mut().map(what) {
             self.problems.push(Problem::Publish(error));

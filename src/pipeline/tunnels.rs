@@ -1,6 +1,6 @@
-//! Which tunnels are to be judged, and when. A tunnel is a conversation between its two ends, beside those that it carries;
-//! its packets are dealt by what is inside, so that the pair of its ends is handed out apart: once, and again after it was
-//! silent for as long as a conversation of datagrams may be.
+//! Which tunnels are due to be judged. A tunnel is a conversation between its two ends, beside those that it carries. Its
+//! packets are dealt by their content, so that the pair of its ends is dealt apart: once, and again after a silence that would
+//! end a conversation of datagrams.
 
 use std::net::IpAddr;
 
@@ -8,20 +8,20 @@ use hashbrown::HashMap;
 
 use crate::frame::Outer;
 
-/// The tunnels that were seen lately.
+/// Recently seen tunnels.
 #[derive(Debug, Default)]
 pub(super) struct Tunnels {
-    /// When a packet of each came last, nanoseconds of packet time.
+    /// Packet clock of the last packet of each, nanoseconds.
     seen: HashMap<Outer, i64>,
-    /// Ends of mirror sessions: what carries the traffic to this sensor is no traffic of the plant.
+    /// Ends of mirror sessions, which carry captured traffic and are none of the plant.
     mirrors: Vec<IpAddr>,
     pub(super) counters: TunnelCounters,
 }
 
-/// What is counted of tunnels.
+/// Counters of tunnels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TunnelCounters {
-    /// Tunnels begun; those of mirror sessions are not counted.
+    /// Tunnels begun, without mirror sessions.
     pub(super) begun: u64,
     /// Tunnels that were forgotten because there were too many.
     pub(super) forgotten: u64,
@@ -32,8 +32,8 @@ impl Tunnels {
         Self { mirrors, ..Self::default() }
     }
 
-    /// Whether a tunnel, of which a packet came at `clock`, is to be judged now.
-    pub(super) fn is_due(&mut self, tunnel: &Outer, clock: i64) -> bool {
+    /// Notes a packet of a tunnel at `clock`, and returns whether the tunnel is due.
+    pub(super) fn note_packet(&mut self, tunnel: &Outer, clock: i64) -> bool {
         if let Some(last) = self.seen.get_mut(tunnel) {
             return clock.saturating_sub(std::mem::replace(last, clock)) >= SILENCE;
         }
@@ -48,8 +48,7 @@ impl Tunnels {
         true
     }
 
-    /// Makes room: forgets those that are silent, or else all.
-    #[cold]
+    /// Makes room: forgets silent tunnels, or else all.
     fn forget(&mut self, clock: i64) {
         self.seen.retain(|_, last| clock.saturating_sub(*last) < SILENCE);
         if self.seen.len() >= MAX_TUNNELS {
@@ -58,16 +57,16 @@ impl Tunnels {
         }
     }
 
-    /// All tunnels are to be judged again, by another policy.
-    pub(super) fn judge_again(&mut self) {
+    /// Makes every tunnel due again, under another policy.
+    pub(super) fn make_all_due(&mut self) {
         self.seen.values_mut().for_each(|last| *last = i64::MIN);
     }
 }
 
-/// Tunnels that are remembered, some 60 bytes each.
+/// Tunnels that are remembered, about 60 bytes each.
 const MAX_TUNNELS: usize = 8192;
 
-/// How long a tunnel may be silent and still be the same conversation, nanoseconds: as long as one of datagrams.
+/// Silence after which a tunnel is judged again, nanoseconds: the idle timeout of datagrams.
 const SILENCE: i64 = 300_000_000_000;
 
 #[cfg(test)]
@@ -83,30 +82,34 @@ mod tests {
     #[test]
     fn a_tunnel_is_judged_once_and_again_after_a_silence() {
         let mut tunnels = Tunnels::default();
-        let due = [0, 1, SILENCE, 2 * SILENCE, 2 * SILENCE + 1].map(|clock| tunnels.is_due(&tunnel(1), clock));
+        let due = [0, 1, SILENCE, 2 * SILENCE, 2 * SILENCE + 1].map(|clock| tunnels.note_packet(&tunnel(1), clock));
         assert_eq!(due, [true, false, false, true, false]);
-        assert!(tunnels.is_due(&Outer { carrier: OuterCarrier::Udp(4789), ..tunnel(1) }, 0));
-        tunnels.judge_again();
-        assert!(tunnels.is_due(&tunnel(1), 2 * SILENCE + 2));
+        assert!(tunnels.note_packet(&Outer { carrier: OuterCarrier::Udp(4789), ..tunnel(1) }, 0));
+        tunnels.make_all_due();
+        assert!(tunnels.note_packet(&tunnel(1), 2 * SILENCE + 2));
         assert_eq!(tunnels.counters.begun, 2);
     }
 
     #[test]
     fn a_mirror_session_is_not_judged() {
         let mut tunnels = Tunnels::new(vec![IpAddr::V4(2.into())]);
-        assert!(!tunnels.is_due(&tunnel(1), 0) && !tunnels.is_due(&tunnel(2), 0) && tunnels.is_due(&tunnel(3), 0));
+        assert!(
+            !tunnels.note_packet(&tunnel(1), 0)
+                && !tunnels.note_packet(&tunnel(2), 0)
+                && tunnels.note_packet(&tunnel(3), 0)
+        );
     }
 
     #[test]
     fn tunnels_without_end_are_forgotten_and_counted() {
         let mut tunnels = Tunnels::default();
         let many = MAX_TUNNELS as u32;
-        assert!((0..many).all(|number| tunnels.is_due(&tunnel(number * 2), 0)));
-        assert!(tunnels.is_due(&tunnel(1), 1));
+        assert!((0..many).all(|number| tunnels.note_packet(&tunnel(number * 2), 0)));
+        assert!(tunnels.note_packet(&tunnel(1), 1));
         assert_eq!((tunnels.counters.forgotten, tunnels.seen.len()), (u64::from(many), 1));
-        // Those that are silent go first, and are no loss.
-        assert!((0..many).all(|number| tunnels.is_due(&tunnel(number * 2), 1 + i64::from(number))));
-        assert!(tunnels.is_due(&tunnel(3), SILENCE + 2));
+        // Silent tunnels go first, and are no loss.
+        assert!((0..many).all(|number| tunnels.note_packet(&tunnel(number * 2), 1 + i64::from(number))));
+        assert!(tunnels.note_packet(&tunnel(3), SILENCE + 2));
         assert_eq!(tunnels.counters.forgotten, 2 * u64::from(many), "only one of them was silent for long enough");
     }
 }

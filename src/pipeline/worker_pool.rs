@@ -1,9 +1,9 @@
-//! Several workers that share all there is to do. None of them waits while there is something to do for any: whoever has
-//! a hand free reads the next blocks and deals them, or puts the reports of finished ones together.
+//! Several workers that share all work of a run. A worker without a job reads and deals the next blocks, or collects finished
+//! ones, so that none is idle while there is work.
 //!
-//! Reading and collecting are each done by one worker at a time, in their order: whoever has taken the [`Baton`]. A thread
-//! for reading alone would share a core with a worker where there are two of each, and be busy for a fifth of the time
-//! where there are more; on two cores, this took a quarter off the time of a replay.
+//! Reading and collecting are each done by one worker at a time, in order: by the holder of their [`Baton`]. A thread for
+//! reading alone would compete with a worker for one of two cores, and be busy a fifth of the time on more; this way, a replay
+//! on two cores takes a quarter less time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,57 +13,57 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 
 use super::control::{Commands, Count};
 use super::deal::Dealer;
-use super::{ControlPort, Done, Outputs, Progress, Run, settle};
+use super::{ControlPort, Done, Outputs, Progress, Run, correlate_and_write};
 use crate::capture::{self, Block, Source};
 use crate::metrics::Counters;
 use crate::record::{Correlator, Report};
 use crate::worker::{Item, Worker};
 
-/// Blocks that are handed over together: to wake a worker for each of them would cost more than the block, and made a
-/// replay with two workers take a third longer. What comes out does not depend on it.
+/// Blocks that are handed over together: waking a worker for each block costs more than the block, and makes a replay with two
+/// workers take a third longer. Results do not depend on the size of batches.
 #[derive(Default)]
 struct Batch {
     blocks: Vec<Block>,
-    /// Packet clock at the end of each block that is in use; what is behind them is left from before.
+    /// Packet clock at the end of each block in use; blocks behind them are left from before.
     clocks: Vec<i64>,
-    /// The last one: nothing is in its last block, and nothing follows.
+    /// Whether this is the last batch: its last block is empty.
     last: bool,
-    /// What is to be done with it, where somebody gave orders.
+    /// The commands to carry out with it, if there are any.
     commands: Option<Arc<Commands>>,
 }
 
-/// What one worker has to do with a batch, and what it made of it, by block.
+/// The share of one worker in a batch, by block: its items, and its reports.
 #[derive(Default)]
 struct Share {
     items: Vec<Vec<Item>>,
     reports: Vec<Report>,
 }
 
-/// The share of one worker in a batch.
+/// One worker's share of a batch, on its way.
 struct Job {
     /// Number of the batch, from 0.
     index: u64,
     worker: usize,
     batch: Arc<Batch>,
     share: Share,
-    /// What the orders asked for.
+    /// The counters of the worker, if a status is requested.
     count: Option<Count>,
 }
 
-/// What a batch travels in: it comes back to be filled again, with a share for each worker.
+/// A recycled batch, with a share for each worker.
 #[derive(Default)]
 struct BatchSlot {
     batch: Batch,
     shares: Vec<Share>,
 }
 
-/// What it takes to read blocks and to deal them.
-struct Reading<'a> {
+/// Reads blocks and deals them.
+struct BatchReader<'a> {
     source: &'a mut dyn Source,
     dealer: Dealer,
     progress: Progress<'a>,
     control: Option<&'a ControlPort>,
-    /// Where the workers find their jobs, in their order.
+    /// The job queues of the workers, by worker.
     inboxes: Vec<Sender<Job>>,
     /// Number of the next batch.
     next: u64,
@@ -72,69 +72,69 @@ struct Reading<'a> {
     items: Vec<Vec<Item>>,
 }
 
-/// What it takes to put the reports of a batch together.
-struct Collecting<'a> {
+/// Collects the reports of finished batches.
+struct BatchCollector<'a> {
     correlator: Correlator,
     outputs: &'a mut Outputs,
     control: Option<&'a ControlPort>,
-    /// What came of the batches that are not complete, from `next` on.
-    waiting: VecDeque<Vec<Job>>,
+    /// Finished jobs of incomplete batches, from batch `next` on.
+    incomplete: VecDeque<Vec<Job>>,
     next: u64,
     workers: usize,
     /// The reports of one block, by worker.
     reports: Vec<Report>,
 }
 
-/// Something that one worker has at a time: a channel of one place, from which it is taken and brought back.
+/// Something that one worker holds at a time: a channel with one slot.
 struct Baton<T>(Sender<T>, Receiver<T>);
 
 /// What the workers share.
 struct WorkerPool<'a> {
-    reading: Baton<Reading<'a>>,
-    collecting: Baton<Collecting<'a>>,
-    /// Jobs that are done, to be collected. All that there are have room.
+    reader: Baton<BatchReader<'a>>,
+    collector: Baton<BatchCollector<'a>>,
+    /// Finished jobs, to be collected. Has room for all jobs.
     done: (Sender<Job>, Receiver<Job>),
-    /// Slots that can be filled. All that there are have room.
+    /// Free batches. Has room for all batches.
     empty: (Sender<BatchSlot>, Receiver<BatchSlot>),
-    /// What is left of reading, when there is nothing more to read.
+    /// What remains of reading after the last batch.
     ended: Baton<(Dealer, Result<(), capture::Error>)>,
 }
 
 impl Run<'_> {
-    /// Several workers, each on a thread of its own.
-    pub(super) fn together(self, source: &mut dyn Source, workers: impl ExactSizeIterator<Item = Worker>) -> Done {
+    /// Runs several workers, each on a thread of its own.
+    pub(super) fn run_together(self, source: &mut dyn Source, workers: impl ExactSizeIterator<Item = Worker>) -> Done {
         let Self { dealer, correlator, outputs, progress, control } = self;
         let count = workers.len();
         let (inboxes, jobs): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded::<Job>(BATCHES_IN_FLIGHT)).unzip();
         let items = vec![Vec::new(); count];
-        let reading = Reading { source, dealer, progress, control, inboxes, next: 0, clock: i64::MIN, items };
-        let waiting = VecDeque::with_capacity(BATCHES_IN_FLIGHT);
-        let collecting =
-            Collecting { correlator, outputs, control, waiting, next: 0, workers: count, reports: Vec::new() };
+        let reader = BatchReader { source, dealer, progress, control, inboxes, next: 0, clock: i64::MIN, items };
+        let incomplete = VecDeque::with_capacity(BATCHES_IN_FLIGHT);
+        let collector =
+            BatchCollector { correlator, outputs, control, incomplete, next: 0, workers: count, reports: Vec::new() };
         let worker_pool = WorkerPool {
-            reading: Baton::with(reading),
-            collecting: Baton::with(collecting),
+            reader: Baton::holding(reader),
+            collector: Baton::holding(collector),
             done: bounded(count * BATCHES_IN_FLIGHT),
             empty: bounded(BATCHES_IN_FLIGHT),
             ended: Baton::vacant(),
         };
         for _ in 0..BATCHES_IN_FLIGHT {
-            worker_pool.reusable(BatchSlot::new(count));
+            worker_pool.recycle(BatchSlot::new(count));
         }
         let mut counters = Counters::default();
         thread::scope(|scope| {
             let mut threads = Vec::new();
             for (index, (worker, jobs)) in workers.zip(jobs).enumerate() {
                 let (worker_pool, thread) = (&worker_pool, thread::Builder::new().name(format!("worker-{index}")));
-                let work = move || worker_pool.work(worker, &jobs);
+                let work = move || worker_pool.run_worker(worker, &jobs);
                 threads.push(thread.spawn_scoped(scope, work).expect("the system has room for a thread"));
             }
             for thread in threads {
                 counters.add(&thread.join().expect("a worker does not panic"));
             }
         });
-        let Collecting { correlator, outputs, .. } =
-            worker_pool.collecting.take().expect("every worker brought it back");
+        let BatchCollector { correlator, outputs, .. } =
+            worker_pool.collector.take().expect("every worker brought it back");
         outputs.finish();
         let (dealer, read) = worker_pool.ended.take().expect("workers end when reading has ended");
         Done { dealer, correlator, counters, read }
@@ -142,13 +142,13 @@ impl Run<'_> {
 }
 
 impl<'a> WorkerPool<'a> {
-    /// What one worker does, until everything is read and judged.
-    fn work(&self, mut worker: Worker, inbox: &Receiver<Job>) -> Counters {
+    /// Runs one worker, until everything is read and judged.
+    fn run_worker(&self, mut worker: Worker, inbox: &Receiver<Job>) -> Counters {
         loop {
             self.read_ahead();
             match inbox.try_recv() {
                 Ok(job) => {
-                    self.judge(&mut worker, job);
+                    self.do_job(&mut worker, job);
                     continue;
                 }
                 Err(TryRecvError::Disconnected) => break,
@@ -156,77 +156,77 @@ impl<'a> WorkerPool<'a> {
             }
             select! {
                 recv(inbox) -> job => match job {
-                    Ok(job) => self.judge(&mut worker, job),
+                    Ok(job) => self.do_job(&mut worker, job),
                     Err(_) => break,
                 },
-                recv(self.reading.1) -> reading => {
-                    let reading = reading.expect("the worker pool holds the other end");
-                    // Nobody else deals now, and every slot that is under way comes back once its jobs are done.
-                    inbox.try_iter().for_each(|job| self.judge(&mut worker, job));
+                recv(self.reader.1) -> reader => {
+                    let reader = reader.expect("the worker pool holds the other end");
+                    // No other worker deals now, and each batch in flight is free again once its jobs are done.
+                    inbox.try_iter().for_each(|job| self.do_job(&mut worker, job));
                     let slot = self.empty.1.recv().expect("the worker pool holds the other end");
-                    self.read(reading, slot);
+                    self.read(reader, slot);
                 }
             }
         }
         worker.counters()
     }
 
-    /// Reads a batch if nobody else does and there is a slot for it, so that nobody has to wait for one later.
+    /// Reads a batch ahead, if the baton and a free batch are there.
     fn read_ahead(&self) {
         if !self.empty.1.is_empty()
-            && let Some(reading) = self.reading.take()
+            && let Some(reader) = self.reader.take()
         {
             match self.empty.1.try_recv() {
-                Ok(slot) if reading.source.is_ready() => self.read(reading, slot),
+                Ok(slot) if reader.source.is_ready() => self.read(reader, slot),
                 slot => {
-                    self.reading.bring(reading);
-                    slot.into_iter().for_each(|slot| self.reusable(slot));
+                    self.reader.put_back(reader);
+                    slot.into_iter().for_each(|slot| self.recycle(slot));
                 }
             }
         }
     }
 
-    fn read(&self, mut reading: Reading<'a>, slot: BatchSlot) {
-        match reading.batch(slot) {
-            Ok(true) => self.reading.bring(reading),
-            // Nobody can send to the inboxes any more: each worker ends when its own is empty.
-            ended => self.ended.bring((reading.dealer, ended.map(drop))),
+    fn read(&self, mut reader: BatchReader<'a>, slot: BatchSlot) {
+        match reader.read_batch(slot) {
+            Ok(true) => self.reader.put_back(reader),
+            // Drops the job queues with it: each worker ends when its own is empty.
+            ended => self.ended.put_back((reader.dealer, ended.map(drop))),
         }
     }
 
-    /// Does one job, and collects it unless somebody else is collecting anyway.
-    fn judge(&self, worker: &mut Worker, mut job: Job) {
+    /// Does one job, and collects finished jobs unless another worker is collector.
+    fn do_job(&self, worker: &mut Worker, mut job: Job) {
         let Batch { blocks, clocks, last, commands } = &*job.batch;
         let shares = job.share.items.iter().zip(&mut job.share.reports);
         for (number, ((block, clock), (items, report))) in blocks.iter().zip(clocks).zip(shares).enumerate() {
-            worker.open(std::mem::take(report));
+            worker.begin_block(std::mem::take(report));
             if number == 0 {
-                commands.iter().for_each(|commands| commands.before(worker));
+                commands.iter().for_each(|commands| commands.prepare_worker(worker));
             }
-            *report = worker.block(block, items, *clock, *last && number + 1 == clocks.len());
+            *report = worker.judge_block(block, items, *clock, *last && number + 1 == clocks.len());
         }
-        job.count = commands.as_deref().and_then(|commands| commands.after(worker));
+        job.count = commands.as_deref().and_then(|commands| commands.count_worker(worker));
         self.done.0.send(job).expect("the worker pool holds the other end");
         while !self.done.1.is_empty()
-            && let Some(mut collecting) = self.collecting.take()
+            && let Some(mut collector) = self.collector.take()
         {
             for job in self.done.1.try_iter() {
-                collecting.job(job, |slot| self.reusable(slot));
+                collector.take_job(job, |slot| self.recycle(slot));
             }
-            self.collecting.bring(collecting);
-            // Whoever finished a job before this did not get the turn: one more look.
+            self.collector.put_back(collector);
+            // A job that was finished meanwhile may have missed the baton: check again.
         }
     }
 
-    fn reusable(&self, slot: BatchSlot) {
+    fn recycle(&self, slot: BatchSlot) {
         self.empty.0.send(slot).expect("the worker pool holds the other end");
     }
 }
 
-impl Reading<'_> {
-    /// Reads a batch and deals it to the workers: one block, and as many more as can be had without waiting. `false`: it
-    /// was the last one.
-    fn batch(&mut self, slot: BatchSlot) -> Result<bool, capture::Error> {
+impl BatchReader<'_> {
+    /// Reads a batch and deals it to the workers: one block, and more as long as the source is ready. `false`: it was the last
+    /// one.
+    fn read_batch(&mut self, slot: BatchSlot) -> Result<bool, capture::Error> {
         let BatchSlot { mut batch, mut shares } = slot;
         batch.clocks.clear();
         batch.commands = None;
@@ -235,7 +235,7 @@ impl Reading<'_> {
             read = self.source.fill(block);
             if number == 0 {
                 batch.commands =
-                    self.control.and_then(|control| control.take(self.source, &mut self.dealer, self.clock));
+                    self.control.and_then(|control| control.take_commands(self.source, &mut self.dealer, self.clock));
             }
             self.dealer.deal(block, &mut self.items);
             for (share, items) in shares.iter_mut().zip(&mut self.items) {
@@ -253,7 +253,7 @@ impl Reading<'_> {
         let (index, batch) = (self.next, Arc::new(batch));
         self.next += 1;
         for (worker, (inbox, share)) in self.inboxes.iter().zip(shares).enumerate() {
-            // A worker hangs up only when it has panicked; joining it says so.
+            // A worker hangs up only when it has panicked, which joining it shows.
             let _ = inbox.send(Job { index, worker, batch: Arc::clone(&batch), share, count: None });
         }
         let (bytes, total) = self.source.progress();
@@ -262,31 +262,31 @@ impl Reading<'_> {
     }
 }
 
-impl Collecting<'_> {
-    /// Takes a job that is done; the batches that are complete with it go out.
-    fn job(&mut self, job: Job, mut reusable: impl FnMut(BatchSlot)) {
+impl BatchCollector<'_> {
+    /// Takes in a finished job, and collects the batches that it completes.
+    fn take_job(&mut self, job: Job, mut recycle: impl FnMut(BatchSlot)) {
         let ahead = (job.index - self.next) as usize;
-        if self.waiting.len() <= ahead {
-            self.waiting.resize_with(ahead + 1, || Vec::with_capacity(self.workers));
+        if self.incomplete.len() <= ahead {
+            self.incomplete.resize_with(ahead + 1, || Vec::with_capacity(self.workers));
         }
-        self.waiting[ahead].push(job);
-        while let Some(mut jobs) = self.waiting.pop_front_if(|jobs| jobs.len() == self.workers) {
+        self.incomplete[ahead].push(job);
+        while let Some(mut jobs) = self.incomplete.pop_front_if(|jobs| jobs.len() == self.workers) {
             self.next += 1;
             jobs.sort_unstable_by_key(|job| job.worker);
-            self.collect(&mut jobs);
-            reusable(BatchSlot::of(jobs));
+            self.collect_batch(&mut jobs);
+            recycle(BatchSlot::of(jobs));
         }
     }
 
-    /// The correlator's work on one batch, block by block.
-    fn collect(&mut self, jobs: &mut [Job]) {
+    /// Correlates and writes one batch, block by block.
+    fn collect_batch(&mut self, jobs: &mut [Job]) {
         let Some(batch) = jobs.first().map(|job| Arc::clone(&job.batch)) else { return };
         for (number, (block, clock)) in batch.blocks.iter().zip(&batch.clocks).enumerate() {
             let reports = jobs.iter_mut().filter_map(|job| job.share.reports.get_mut(number));
             self.reports.extend(reports.map(std::mem::take));
             let commands = batch.commands.as_deref().filter(|_| number == 0);
             let last = batch.last && number + 1 == batch.clocks.len();
-            settle(&mut self.correlator, block, &mut self.reports, commands, *clock, last, self.outputs);
+            correlate_and_write(&mut self.correlator, block, &mut self.reports, commands, *clock, last, self.outputs);
             for (job, report) in jobs.iter_mut().zip(self.reports.drain(..)) {
                 if let Some(own) = job.share.reports.get_mut(number) {
                     *own = report;
@@ -295,7 +295,7 @@ impl Collecting<'_> {
         }
         if let (Some(commands), Some(control)) = (&batch.commands, self.control) {
             let counts: Vec<Count> = jobs.iter_mut().filter_map(|job| job.count.take()).collect();
-            control.answer(commands.status(counts.into_iter(), &self.correlator, self.outputs));
+            control.reply(commands.pipeline_status(counts.into_iter(), &self.correlator, self.outputs));
         }
     }
 }
@@ -306,18 +306,18 @@ impl<T> Baton<T> {
         Self(give, take)
     }
 
-    fn with(what: T) -> Self {
+    fn holding(what: T) -> Self {
         let baton = Self::vacant();
-        baton.bring(what);
+        baton.put_back(what);
         baton
     }
 
-    /// Takes it, unless somebody has it.
+    /// Takes it, unless another worker holds it.
     fn take(&self) -> Option<T> {
         self.1.try_recv().ok()
     }
 
-    fn bring(&self, what: T) {
+    fn put_back(&self, what: T) {
         assert!(self.0.try_send(what).is_ok(), "there is one of it, and a place for one");
     }
 }
@@ -330,11 +330,11 @@ impl BatchSlot {
         new
     }
 
-    /// What the jobs of one batch have left.
+    /// A free batch, made of the jobs that are done with it.
     fn of(jobs: Vec<Job>) -> Self {
         let mut slot = Self::default();
         for job in jobs {
-            // The workers are done with the batch: whoever holds it last gives it back.
+            // The last holder of the batch recovers it.
             if let Some(batch) = Arc::into_inner(job.batch) {
                 slot.batch = batch;
             }
@@ -353,8 +353,8 @@ impl Share {
     }
 }
 
-/// Batches under way, at most: bounds the memory between the threads.
+/// Batches in flight, at most: bounds the memory between the threads.
 const BATCHES_IN_FLIGHT: usize = 4;
-/// Blocks in a batch, at most. With 16, what is under way does not fit into the caches of a core of 512 KiB: two workers
-/// then spend a third more processor time than one, with 4 a twentieth.
+/// Blocks in a batch, at most. With 16, the batches in flight exceed the 512 KiB cache of a core, and two workers spend a third
+/// more processor time than one; with 4, a twentieth.
 const BLOCKS_TOGETHER: usize = 4;

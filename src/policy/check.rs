@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
+use super::Policy;
 use super::diagnose::Severity;
-use super::explain::spoken_text;
-use super::model::{Flow, OpcUaSession, S7Session};
-use super::words::list;
-use super::{Policy, words};
+use super::dialect::DIALECTS;
+use super::explain::protocol_text;
+use super::model::Flow;
+use crate::document::suggest::list;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +78,9 @@ impl Policy {
             let names: Vec<String> = endpoints.iter().map(|endpoint| self.endpoint_text(endpoint)).collect();
             list(names.iter().map(String::as_str))
         };
-        let (from, to, spoken) = (hosts(&flow.from), hosts(&flow.to), spoken_text(flow));
-        let s7 = flow.s7.map(session_text).unwrap_or_default();
-        let opcua = flow.opcua.as_ref().map(channel_text).unwrap_or_default();
-        let _ = writeln!(text, "    {}: {from} -> {to}, {spoken}{s7}{opcua}{}", flow.id, self.not_judged_yet(flow));
+        let (from, to, protocol) = (hosts(&flow.from), hosts(&flow.to), protocol_text(flow));
+        let session: String = DIALECTS.iter().map(|dialect| dialect.session_text(&flow.session)).collect();
+        let _ = writeln!(text, "    {}: {from} -> {to}, {protocol}{session}{}", flow.id, self.not_judged_yet(flow));
         for entry in &flow.allow {
             let _ = writeln!(text, "      {}", self.allow_text(entry));
         }
@@ -88,9 +88,7 @@ impl Policy {
 
     /// What the flow says that is kept and not judged in this version: nobody should rely on it unknowingly.
     fn not_judged_yet(&self, flow: &Flow) -> String {
-        let operations = words::has_operations(flow.protocol.name()) && !words::is_decoded(flow.protocol.name());
         let kept = [
-            (operations, "operations"),
             (flow.schedule.is_some(), "schedule"),
             (flow.requires_grant, "grant"),
             (flow.allow.iter().any(|entry| entry.rate.is_some()), "rates"),
@@ -102,38 +100,6 @@ impl Policy {
         if kept.is_empty() { String::new() } else { format!(" (not judged yet: {kept})") }
     }
 }
-
-/// `, connection OP rack 0 slot 2, password forbidden`: what is written of it.
-fn session_text(s7: S7Session) -> String {
-    let kind = s7.connection.map(|kind| format!(" {kind}"));
-    let rack = s7.rack.map(|rack| format!(" rack {rack}"));
-    let slot = s7.slot.map(|slot| format!(" slot {slot}"));
-    let connection: String = [kind, rack, slot].into_iter().flatten().collect();
-    let connection = if connection.is_empty() { connection } else { format!(", connection{connection}") };
-    let password = s7.password.map(|password| format!(", password {}", password.name())).unwrap_or_default();
-    format!("{connection}{password}")
-}
-
-/// `, at least Sign, policies Basic256Sha256, identity username, clients urn:a, certificates RSA from 2048 bits, no SHA-1`:
-/// what is written of it.
-fn channel_text(opcua: &OpcUaSession) -> String {
-    let named = |word: &str, names: String| if names.is_empty() { names } else { format!(", {word} {names}") };
-    let least = opcua.min_mode.map(|mode| format!(", at least {}", mode.name())).unwrap_or_default();
-    let policies = named("policies", list(opcua.policies.iter().map(String::as_str)));
-    let identity = named("identity", list(opcua.identity.iter().map(|kind| kind.name())));
-    let clients = named("clients", list(opcua.client_uris.iter().map(String::as_str)));
-    let rules = &opcua.certificates;
-    let bits = rules.min_rsa_bits.map(|bits| format!("RSA from {bits} bits"));
-    let sha1 = rules.forbid_sha1.then(|| "no SHA-1".to_owned());
-    let own = rules.forbid_self_signed.then(|| "not self-signed".to_owned());
-    let warn = rules.warn_before_expiry.map(|warn| format!("warned {} days before the end", warn.as_secs() / DAY));
-    let certificates: Vec<String> = [bits, sha1, own, warn].into_iter().flatten().collect();
-    let certificates = named("certificates", certificates.join(", "));
-    format!("{least}{policies}{identity}{clients}{certificates}")
-}
-
-/// Seconds.
-const DAY: u64 = 86_400;
 
 fn counted((count, noun): (usize, &str)) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })

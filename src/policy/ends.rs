@@ -53,8 +53,8 @@ impl<'a> Ends<'a> {
 
     /// The same service, asked for from the other end. Any may be, where a segment or datagram shows no ports.
     pub(super) fn match_reversed(&self, flow: &Flow) -> bool {
-        let door = (self.tuple.transport, self.tuple.server_port);
-        let admits = self.tuple.transport.hides_ports() || flow.ports.admit(door);
+        let port = (self.tuple.transport, self.tuple.server_port);
+        let admits = self.tuple.transport.hides_ports() || flow.ports.admit(port);
         admits && self.server.is_one_of(&flow.from) && self.client.is_one_of(&flow.to)
     }
 }

@@ -1,17 +1,21 @@
 //! Denials as sentences: what is permitted instead.
 
-mod session;
-
 use lockkeeper_protocols::Class;
 
-use super::model::{Allow, Blocks, Endpoint, Flow, FunctionRef, Password, Ports, Registers, S7Memory, S7Place};
-use super::words::{self, Classes, list};
+use super::classes::{self, Classes};
+use super::dialect::DIALECTS;
+use super::model::{Allow, Endpoint, Flow, FunctionRef, Ports};
+use super::services::{self, PortRange};
 use super::{Denial, FlowVerdict, Limit, Policy, Reason, Rule};
+use crate::document::suggest::list;
 
 impl Policy {
     /// The second half of an alert's message: what is permitted instead, such as
     /// `conduit C-REMOTE-LOCK permits only read`. `protocol` is the display name of what was seen.
     pub fn message(&self, flow_verdict: &FlowVerdict, denial: &Denial, protocol: &str) -> String {
+        if let Some(message) = self.condition_message(denial) {
+            return message;
+        }
         match denial.rule {
             Rule::ConduitUndeclared => {
                 let (from, to) = (self.zone_name(flow_verdict.client.zone), self.zone_name(flow_verdict.server.zone));
@@ -22,32 +26,13 @@ impl Policy {
             Rule::OperationUndeclared => self.operation_message(flow_verdict, denial),
             Rule::AddressUndeclared => self.address_message(denial),
             Rule::ValueOutOfLimits => self.value_message(&denial.reason),
-            Rule::S7ConnectionType => self.connection_message(denial),
-            Rule::S7Password => self.password_message(denial),
-            Rule::FlowOpaque
-            | Rule::OpcUaModeNone
-            | Rule::OpcUaModeWeak
-            | Rule::OpcUaPolicyDeprecated
-            | Rule::OpcUaPolicyUndeclared
-            | Rule::OpcUaIdentity
-            | Rule::OpcUaClient
-            | Rule::OpcUaCleartextPassword
-            | Rule::OpcUaDowngrade
-            | Rule::OpcUaBetterOffered
-            | Rule::CertExpired
-            | Rule::CertNotYetValid
-            | Rule::CertExpiresSoon
-            | Rule::CertWeakKey
-            | Rule::CertSha1
-            | Rule::CertSelfSigned
-            | Rule::CertApplicationUri => self.session_message(denial),
             Rule::OperationRequestUnseen => {
                 "its answer says that it was carried out, and its request was not seen".to_owned()
             }
             Rule::OperationUnplaced if flow_verdict.client.zone.is_some() => {
                 "it goes to whoever is in reach, in any zone".to_owned()
             }
-            Rule::OperationUnplaced => "neither host is in a zone, and their addresses hold on one tuple only: their \
+            Rule::OperationUnplaced => "neither host is in a zone, and their addresses hold on one link only: their \
                                         hardware addresses or their VLAN would place them"
                 .to_owned(),
             Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),
@@ -58,6 +43,12 @@ impl Policy {
             Rule::AssetUndeclaredRouter => "the policy declares no router with this hardware".to_owned(),
             Rule::ZoneOtherVlan => "the zone does not declare this VLAN".to_owned(),
             Rule::ProtoMalformed => format!("the message breaks the specification of {protocol}"),
+            Rule::FlowOpaque => {
+                let flow = denial.flow.map(|flow| self.flow_id(flow)).unwrap_or_default();
+                format!("flow {flow} restricts its content, and encrypted content cannot be seen")
+            }
+            // The rules of one dialect.
+            _ => DIALECTS.iter().find_map(|dialect| dialect.message(self, denial)).unwrap_or_default(),
         }
     }
 
@@ -90,20 +81,20 @@ impl Policy {
     }
 
     fn protocol_message(&self, flow_verdict: &FlowVerdict) -> String {
-        let mut spoken: Vec<String> = Vec::new();
+        let mut protocols: Vec<String> = Vec::new();
         for flow in self.candidates(flow_verdict) {
-            let text = spoken_text(flow);
-            if !spoken.contains(&text) {
-                spoken.push(text);
+            let text = protocol_text(flow);
+            if !protocols.contains(&text) {
+                protocols.push(text);
             }
         }
-        let spoken = list(spoken.iter().map(String::as_str));
-        format!("{} permits only {spoken} between these hosts", self.conduit_of(flow_verdict))
+        let protocols = list(protocols.iter().map(String::as_str));
+        format!("{} permits only {protocols} between these hosts", self.conduit_of(flow_verdict))
     }
 
     fn operation_message(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
         let judged = || {
-            let candidates = flow_verdict.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.speaks());
+            let candidates = flow_verdict.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.decides());
             let flows = candidates.filter_map(|one| self.flow(one.flow));
             flows.flat_map(|flow| flow.allow.iter().map(move |entry| (flow, entry)))
         };
@@ -150,36 +141,8 @@ impl Policy {
     /// The points and ranges of an entry, as the policy writes them.
     pub(super) fn places_of(&self, entry: &Allow) -> Vec<String> {
         let mut places: Vec<String> = entry.points.iter().map(|&point| self.point_name(point).to_owned()).collect();
-        places.extend(entry.registers.iter().map(registers_text));
-        places.extend(entry.s7.iter().map(s7_text));
-        places.extend(entry.blocks.iter().map(Blocks::text));
-        places.extend(entry.opcua.nodes.iter().map(|pattern| pattern.text.clone()));
-        places.extend(entry.opcua.methods.iter().map(|pattern| format!("method {}", pattern.text)));
+        places.extend(entry.places.iter().map(|place| place.text.clone()));
         places
-    }
-
-    /// `flow F-102 permits only connections as OP to rack 0 slot 2`.
-    fn connection_message(&self, denial: &Denial) -> String {
-        let flow = denial.flow.and_then(|flow| self.flow(flow));
-        let Some((flow, s7)) = flow.and_then(|flow| Some((flow, flow.s7?))) else {
-            return "the connection is not declared".to_owned();
-        };
-        let kind = s7.connection.map(|kind| format!(" as {kind}"));
-        let rack = s7.rack.map(|rack| format!(" to rack {rack}"));
-        let slot = s7.slot.map(|slot| format!("{} slot {slot}", if rack.is_none() { " to" } else { "" }));
-        let parts: String = [kind, rack, slot].into_iter().flatten().collect();
-        format!("flow {} permits only connections{parts}", flow.id)
-    }
-
-    fn password_message(&self, denial: &Denial) -> String {
-        let flow = denial.flow.and_then(|flow| self.flow(flow));
-        let id = flow.map(|flow| flow.id.as_str()).unwrap_or_default();
-        match flow.and_then(|flow| flow.s7?.password) {
-            Some(Password::Required) => {
-                format!("flow {id} requires the session password, and none was accepted on this connection")
-            }
-            _ => format!("flow {id} forbids the session password"),
-        }
     }
 
     fn value_message(&self, reason: &Reason) -> String {
@@ -271,7 +234,7 @@ impl Policy {
 /// Whether an entry that names a function means operations of this class by it: known functions have one.
 fn may_be(flow: &Flow, entry: &Allow, function: &FunctionRef, class: Class) -> bool {
     let known = || {
-        words::functions_of(flow.protocol.name()).filter(|one| match function {
+        services::functions_of(flow.protocol.name()).filter(|one| match function {
             FunctionRef::Name(name) => one.name == name,
             FunctionRef::Code(code) => one.code == *code,
         })
@@ -288,7 +251,7 @@ fn class_of(denial: &Denial) -> Option<Class> {
 
 /// The role where the classes are one, else their names.
 fn classes_text(classes: Classes) -> String {
-    let roles = words::ROLES.into_iter();
+    let roles = classes::ROLES.into_iter();
     match roles.rev().find(|role| Classes::from_word(role) == Some(classes)) {
         Some(role) => role.to_owned(),
         None => list(classes.iter().map(Class::name)),
@@ -302,58 +265,19 @@ fn function_text(function: &FunctionRef) -> String {
     }
 }
 
-fn registers_text(registers: &Registers) -> String {
-    let ranges: Vec<String> = registers.ranges.iter().map(|&(first, last)| range_text(first, last)).collect();
-    format!("{} {}", registers.table.name(), list(ranges.iter().map(String::as_str)))
-}
-
-/// As engineers write it: `DB20 byte 16-19`, `M byte 3 bit 2`, `T 5`, `object 0x8a0e0001`.
-fn s7_text(place: &S7Place) -> String {
-    let memory = match place {
-        S7Place::Memory(memory) => memory,
-        S7Place::Object(object) => {
-            let path: String = object.path.iter().map(|id| format!(".{id}")).collect();
-            return format!("object {:#x}{path}", object.object);
-        }
-    };
-    let area = memory.area.name();
-    let name = if memory.db > 0 { format!("{area}{}", memory.db) } else { area.to_owned() };
-    let numbered = memory.area.is_numbered();
-    let ranges: Vec<String> = memory.ranges.iter().filter_map(|&range| memory_text(range, numbered)).collect();
-    if ranges.is_empty() { name } else { format!("{name} {}", list(ranges.iter().map(String::as_str))) }
-}
-
-/// None for all of it.
-fn memory_text((first, last): (u32, u32), numbered: bool) -> Option<String> {
-    let span = |first: u32, last: u32| match first == last {
-        true => first.to_string(),
-        false => format!("{first}-{last}"),
-    };
-    match (first, last) {
-        S7Memory::WHOLE => None,
-        _ if numbered => Some(span(first, last)),
-        _ if first % 8 == 0 && last % 8 == 7 => Some(format!("byte {}", span(first / 8, last / 8))),
-        _ => Some(format!("byte {} bit {}", first / 8, span(first % 8, last % 8))),
-    }
-}
-
-fn range_text(first: u16, last: u16) -> String {
-    if first == last { first.to_string() } else { format!("{first}-{last}") }
-}
-
 /// `modbus on tcp/502`, `tcp/443`, `any`.
-pub(super) fn spoken_text(flow: &Flow) -> String {
+pub(super) fn protocol_text(flow: &Flow) -> String {
     let name = flow.protocol.name();
-    let Ports::Doors(doors) = &flow.ports else { return name.to_owned() };
-    let doors: Vec<String> = doors.iter().map(|&door| doors_text(door)).collect();
-    let doors = list(doors.iter().map(String::as_str));
-    if doors == name { doors } else { format!("{name} on {doors}") }
+    let Ports::Ranges(ranges) = &flow.ports else { return name.to_owned() };
+    let ranges: Vec<String> = ranges.iter().map(|&range| port_range_text(range)).collect();
+    let ranges = list(ranges.iter().map(String::as_str));
+    if ranges == name { ranges } else { format!("{name} on {ranges}") }
 }
 
-fn doors_text((carrier, first, last): (super::Carrier, u16, u16)) -> String {
+fn port_range_text((carrier, first, last): PortRange) -> String {
     let numbered = matches!(carrier, super::Carrier::Tcp | super::Carrier::Udp);
     let whole = if numbered && first <= 1 && last == u16::MAX { Some("any port") } else { None };
-    let name = words::door_name((carrier, first));
+    let name = services::port_text((carrier, first));
     match (whole, first == last) {
         (Some(whole), _) => format!("{} {whole}", name.split('/').next().unwrap_or_default()),
         (None, true) => name,

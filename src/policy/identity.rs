@@ -32,7 +32,7 @@ pub enum VlanFit {
     #[default]
     Unknown,
     /// It is one of the zone's.
-    SensorAlert,
+    OfZone,
     /// It is another zone's.
     OfAnother(u16),
     /// It is no zone's.
@@ -75,7 +75,7 @@ impl Policy {
         if own.is_empty() || self.declared.sensors.iter().any(|sensor| sensor.mirror_vlans.contains(&vlan)) {
             VlanFit::Unknown
         } else if own.contains(&vlan) {
-            VlanFit::SensorAlert
+            VlanFit::OfZone
         } else {
             self.compiled.members.zone_of_vlan(vlan).map_or(VlanFit::OfNone, VlanFit::OfAnother)
         }
@@ -157,7 +157,7 @@ mirror_vlans = [999]
     #[test]
     fn a_vlan_is_compared_with_those_of_the_zone_if_it_declares_any() {
         let fit = |ip, vlan| identity(ip, Some(OF_NOBODY), vlan).vlan;
-        assert_eq!(fit("10.20.10.12", Some(111)), VlanFit::SensorAlert);
+        assert_eq!(fit("10.20.10.12", Some(111)), VlanFit::OfZone);
         assert_eq!(fit("10.20.10.12", Some(120)), VlanFit::OfAnother(1));
         assert_eq!(fit("10.20.20.9", Some(99)), VlanFit::OfNone);
         for (ip, vlan) in

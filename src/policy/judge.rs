@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use lockkeeper_protocols::{Class, NodeTarget, Operation, Target, Values};
+use lockkeeper_protocols::{Class, Operation, Target, Values};
 
-use super::channel::opens;
-use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Permit, Reach, covered};
+use super::addresses::{NO_ASSET, is_covered};
+use super::classes::Classes;
+use super::compile::{FlowRules, LimitedPoints, Permit};
+use super::dialect::{self, ValuesAt};
 use super::ends::{Ends, JudgedEnd};
 use super::limits;
 use super::membership::{Many, is_group, is_placeless};
-use super::model::{Consequence, Flow, Spoken};
-use super::session::deny;
-use super::words::{self, Classes};
+use super::model::{Consequence, DeclaredProtocol, Flow};
 use super::{
     Carrier, Denial, FlowTuple, FlowVerdict, Host, LastValues, Place, Policy, Reason, Rule, SessionState, Verdict,
+    services,
 };
 
 /// How the zones of a flow relate.
@@ -40,13 +41,13 @@ pub(super) struct Candidate {
     pub(super) flow: u16,
     /// Carrier and port are the declared ones.
     pub(super) fits: bool,
-    /// It declares the protocol that is spoken, and permits some of its operations.
+    /// Its declared protocol covers the one seen, and it permits some of its operations.
     pub(super) declares: bool,
 }
 
 impl Candidate {
     /// Whether it decides about operations.
-    pub(super) const fn speaks(self) -> bool {
+    pub(super) const fn decides(self) -> bool {
         self.fits && self.declares
     }
 }
@@ -94,10 +95,10 @@ impl Policy {
         }
     }
 
-    /// Takes the verdicts that depend on the flow alone. `spoken` is the protocol that the dissector found, none while it
+    /// Takes the verdicts that depend on the flow alone. `protocol` is the protocol that the dissector found, none while it
     /// is not known: operations are judged by the flows that declare it. Called once a flow, and again when its protocol
     /// becomes known or its roles change.
-    pub fn flow_verdict(&self, tuple: &FlowTuple, spoken: Option<&str>) -> FlowVerdict {
+    pub fn flow_verdict(&self, tuple: &FlowTuple, protocol: Option<&str>) -> FlowVerdict {
         let (client, server) = (self.compiled.members.place(&tuple.client), self.compiled.members.place(&tuple.server));
         let mut flow_verdict = FlowVerdict::new(client.place, server.place, None);
         let ends = Ends::new(tuple, client, server, &self.compiled.members);
@@ -116,11 +117,11 @@ impl Policy {
         };
         let judged = from != to || self.declared.defaults.intra_zone_declared;
         if judged && !self.is_housekeeping(tuple) {
-            self.find_flows(&ends, spoken, (from, to), &mut flow_verdict);
+            self.find_flows(&ends, protocol, (from, to), &mut flow_verdict);
         } else {
             // Its zone is that of the sender, for want of another: an operation reaches the hosts of all that share the link.
             let is_for_all = server.place.zone.is_none() && tuple.server.ip.is_some_and(is_group);
-            flow_verdict.relation = if is_for_all && spoken.is_some() { Relation::Stray } else { Relation::Observed };
+            flow_verdict.relation = if is_for_all && protocol.is_some() { Relation::Stray } else { Relation::Observed };
         }
         flow_verdict
     }
@@ -129,7 +130,7 @@ impl Policy {
     fn find_flows(
         &self,
         ends: &Ends<'_>,
-        spoken: Option<&str>,
+        protocol: Option<&str>,
         (from, to): (u16, u16),
         flow_verdict: &mut FlowVerdict,
     ) {
@@ -147,7 +148,7 @@ impl Policy {
         let flows = |client, server| connecting().flat_map(move |conduit| self.flows_between(conduit, client, server));
         let matching = flows(ends.client, ends.server).filter(|(_, flow)| ends.match_flow(flow)).map(|(at, flow)| {
             let fits = flow.ports.admit((ends.tuple.transport, ends.tuple.server_port));
-            let declares = !flow.allow.is_empty() && flow.protocol.is_spoken_as(spoken);
+            let declares = !flow.allow.is_empty() && flow.protocol.covers(protocol);
             Candidate { flow: at, fits, declares }
         });
         let candidates: Vec<Candidate> = matching.collect();
@@ -156,8 +157,8 @@ impl Policy {
         } else {
             None
         };
-        let mut speaking = candidates.iter().filter(|one| one.speaks());
-        let only = speaking.next().filter(|_| speaking.next().is_none());
+        let mut deciding = candidates.iter().filter(|one| one.decides());
+        let only = deciding.next().filter(|_| deciding.next().is_none()).filter(|one| !self.has_conditions(one.flow));
         flow_verdict.only = only.map(|one| self.only(one.flow, flow_verdict.server.asset));
         let closest = candidates.iter().find(|one| one.fits).or(candidates.first()).map(|one| one.flow);
         let closest = closest.or(flow_verdict.reverse).and_then(|flow| self.flow(flow));
@@ -192,18 +193,19 @@ impl Policy {
     }
 
     /// The verdict on a flow as such. `protocol` is the name that the dissector gave it, none when nothing is known of
-    /// its payload: then the server's port and the carrier decide (`tcp/443`, well-known names).
-    pub fn judge_flow(&self, flow_verdict: &FlowVerdict, protocol: Option<&str>) -> Verdict {
-        self.judge_seen(flow_verdict, protocol.map_or(Seen::Nothing, Seen::Protocol))
+    /// its payload: then the server's port and the carrier decide (`tcp/443`, well-known names). `time` is that of the
+    /// packet, nanoseconds since 1970-01-01 UTC.
+    pub fn judge_flow(&self, flow_verdict: &FlowVerdict, protocol: Option<&str>, time: i64) -> Verdict {
+        self.judge_seen(flow_verdict, protocol.map_or(Seen::Nothing, Seen::Protocol), time)
     }
 
     /// The verdict on a flow whose payload was seen and is none of the decoded protocols: a flow that declares a decoded
     /// protocol does not permit it, whatever its port.
-    pub fn judge_unrecognised(&self, flow_verdict: &FlowVerdict) -> Verdict {
-        self.judge_seen(flow_verdict, Seen::Unrecognised)
+    pub fn judge_unrecognised(&self, flow_verdict: &FlowVerdict, time: i64) -> Verdict {
+        self.judge_seen(flow_verdict, Seen::Unrecognised, time)
     }
 
-    fn judge_seen(&self, flow_verdict: &FlowVerdict, seen: Seen<'_>) -> Verdict {
+    fn judge_seen(&self, flow_verdict: &FlowVerdict, seen: Seen<'_>, time: i64) -> Verdict {
         // Every host calls into its network for names and addresses: that is no conversation with anybody.
         if flow_verdict.to_all.contains(&true) && !seen.is_decoded() {
             return Verdict::Observe;
@@ -213,10 +215,8 @@ impl Policy {
             Err(verdict) => return verdict,
         };
         let permits = |one: &&Candidate| one.fits && self.flow(one.flow).is_some_and(|flow| seen.fits(&flow.protocol));
-        match candidates.iter().find(permits) {
-            Some(one) => Verdict::Permit { flow: Some(one.flow) },
-            None => self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain),
-        }
+        self.permit_in_condition(candidates.iter().filter(permits), time)
+            .unwrap_or_else(|| self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain))
     }
 
     /// The flows that name these hosts, or the verdict where none does.
@@ -245,14 +245,15 @@ impl Policy {
         }
     }
 
-    /// The verdict on one operation of a flow whose protocol is known. Does not allocate, except for the first value of
-    /// a point that limits its step.
+    /// The verdict on one operation of a flow whose protocol is known. `time` is that of the packet, nanoseconds since
+    /// 1970-01-01 UTC. Does not allocate, except for the first value of a point that limits its step.
     pub fn judge(
         &self,
         flow_verdict: &FlowVerdict,
         operation: &Operation<'_>,
         last: &mut LastValues,
         session: SessionState,
+        time: i64,
     ) -> Verdict {
         if let Some(only) = self.permitted_by(flow_verdict, operation) {
             return if only.restricts(operation) {
@@ -261,7 +262,7 @@ impl Policy {
                 Verdict::Permit { flow: Some(only.flow) }
             };
         }
-        self.judge_fully(flow_verdict, operation, last, session)
+        self.judge_fully(flow_verdict, operation, last, session, time)
     }
 
     /// Whether an operation is certainly permitted or only observed, whatever happened before: the short cut for nearly every
@@ -273,7 +274,6 @@ impl Policy {
     }
 
     /// The only flow that decides about the operations of a conversation, if it plainly permits this one.
-    #[inline(always)]
     fn permitted_by(&self, flow_verdict: &FlowVerdict, operation: &Operation<'_>) -> Option<Only> {
         let only = flow_verdict.only?;
         let rules = self.compiled.flows.get(usize::from(only.flow))?;
@@ -281,13 +281,13 @@ impl Policy {
     }
 
     /// The verdict where several flows, functions or ranges have to be looked at, or nothing is permitted.
-    #[inline(never)]
     fn judge_fully(
         &self,
         flow_verdict: &FlowVerdict,
         operation: &Operation<'_>,
         last: &mut LastValues,
         session: SessionState,
+        time: i64,
     ) -> Verdict {
         if flow_verdict.relation == Relation::Stray && self.judges_strays(operation) {
             return Verdict::Deny(Denial { rule: Rule::OperationUnplaced, flow: None, reason: Reason::Plain });
@@ -296,20 +296,29 @@ impl Policy {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
         };
-        let Some(first) = candidates.iter().find(|one| one.speaks()) else {
+        let Some(first) = candidates.iter().find(|one| one.decides()) else {
             return self.deny_elsewhere(candidates, operation);
         };
-        if let Some(verdict) = self.judge_session(candidates, operation) {
+        if let Some(verdict) = dialect::judge_session(self, candidates, operation) {
             return verdict;
         }
         let server = flow_verdict.server.asset;
-        let mut chosen = self.choose(candidates, server, operation, session);
-        if !matches!(chosen, Choice::Permitted(_)) && self.waits_for_password(candidates, operation, session) {
-            // What is permitted but for the password is denied for its want, the rest for what it is.
-            chosen = self.choose(candidates, server, operation, SessionState { password_accepted: true });
+        let mut chosen = self.choose(candidates, server, operation, When { session, time: Some(time) });
+        if !matches!(chosen, Choice::Permitted(_))
+            && let Some(rule) = self.lock(candidates, operation.class, session)
+        {
+            // An operation that only the lock keeps from being permitted violates the lock's rule. Session options are written
+            // on purpose: they hold whatever `undeclared_operation` says.
+            chosen =
+                self.choose(candidates, server, operation, When { session: SessionState::UNLOCKED, time: Some(time) });
             if let Choice::Permitted(flow) = chosen {
-                return deny(Rule::S7Password, flow);
+                return Verdict::Deny(Denial { rule, flow: Some(flow), reason: Reason::Plain });
             }
+        }
+        if !matches!(chosen, Choice::Permitted(_))
+            && let Some(denial) = self.judge_conditions(candidates, server, operation, time)
+        {
+            return denial;
         }
         match chosen {
             Choice::Permitted(flow) if operation.class == Class::Write => {
@@ -318,11 +327,32 @@ impl Policy {
             Choice::Permitted(flow) => Verdict::Permit { flow: Some(flow) },
             Choice::Elsewhere(one) => self.deny(Rule::AddressUndeclared, Some(one), Reason::Class(operation.class)),
             // A flow that permits anything of a protocol permits its session.
-            Choice::Nothing if operation.class == Class::Session || opens(operation) => {
-                Verdict::Permit { flow: Some(first.flow) }
+            Choice::Nothing if operation.class == Class::Session || dialect::opens_session(operation) => {
+                let deciding = candidates.iter().filter(|one| one.decides());
+                self.permit_in_condition(deciding, time).unwrap_or(Verdict::Permit { flow: Some(first.flow) })
             }
             Choice::Nothing if operation.class == Class::Opaque => self.judge_opaque(first),
             Choice::Nothing => self.deny(Rule::OperationUndeclared, Some(first), Reason::Class(operation.class)),
+        }
+    }
+
+    /// The denial of an operation that a flow permits at other times only: what is permitted but for a condition is denied
+    /// for that, the rest for what it is.
+    fn judge_conditions(
+        &self,
+        candidates: &[Candidate],
+        server: Option<u16>,
+        operation: &Operation<'_>,
+        time: i64,
+    ) -> Option<Verdict> {
+        let deciding = || candidates.iter().filter(|one| one.decides());
+        let first = deciding().find_map(|one| self.denied_by_condition(one.flow, time))?;
+        match self.choose(candidates, server, operation, When { session: SessionState::UNLOCKED, time: None }) {
+            Choice::Permitted(flow) => Some(self.denied_by_condition(flow, time).unwrap_or(first)),
+            Choice::Nothing if is_of_every_flow(operation) => {
+                self.permit_in_condition(deciding(), time).filter(|verdict| matches!(verdict, Verdict::Deny(_)))
+            }
+            Choice::Elsewhere(_) | Choice::Nothing => None,
         }
     }
 
@@ -334,9 +364,8 @@ impl Policy {
             let rules = self.compiled.flows.get(usize::from(one.flow));
             rules.is_some_and(|rules| rules.permits.iter().any(|permit| permit.names(operation)))
         };
-        let is_common = matches!(operation.class, Class::Session | Class::Opaque) || opens(operation);
         match declaring.clone().next() {
-            Some(one) if !is_common && !declaring.any(names) => {
+            Some(one) if !is_of_every_flow(operation) && !declaring.any(names) => {
                 self.deny(Rule::OperationUndeclared, Some(one), Reason::Class(operation.class))
             }
             _ => self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain),
@@ -350,15 +379,15 @@ impl Policy {
         is_told && self.judges() && !Classes::HARMLESS.contains(operation.class)
     }
 
-    /// What the entries of all flows that speak say about an operation.
+    /// What the entries of all deciding flows say about an operation.
     fn choose<'r>(
         &self,
         candidates: &'r [Candidate],
         server: Option<u16>,
         operation: &Operation<'_>,
-        session: SessionState,
+        when: When,
     ) -> Choice<'r> {
-        let naming = || self.permits(candidates, operation, session).filter(|(_, permit)| permit.names(operation));
+        let naming = || self.permits(candidates, operation, when).filter(|(_, permit)| permit.names(operation));
         let mut closest = None;
         for (one, permit) in naming() {
             match &permit.places {
@@ -367,61 +396,68 @@ impl Policy {
                 Some(_) => closest = closest.or(Some(one)),
             }
         }
-        let reach = Reach::of(server.unwrap_or(NO_ASSET), &operation.target);
-        let furthest = |reach: &Reach, address| naming().filter_map(|(_, permit)| permit.end_of(reach, address)).max();
-        match (closest, reach, operation.target) {
-            (None, ..) => Choice::Nothing,
-            (Some(one), Some(reach), _) if covered(&reach, |address| furthest(&reach, address)) => {
-                Choice::Permitted(one.flow)
+        let Some(one) = closest else { return Choice::Nothing };
+        if let Some(reach) = dialect::reach(server.unwrap_or(NO_ASSET), &operation.target) {
+            let furthest = |address| naming().filter_map(|(_, permit)| permit.end_of(&reach, address)).max();
+            if is_covered(&reach, furthest) {
+                return Choice::Permitted(one.flow);
             }
-            (Some(one), Some(_), _)
-            | (
-                Some(one),
-                None,
-                Target::File { .. }
-                | Target::Block { .. }
-                | Target::Object { .. }
-                | Target::Node(_)
-                | Target::Method(_),
-            ) => Choice::Elsewhere(one),
-            (Some(_), None, _) => Choice::Nothing,
         }
+        if dialect::has_address(&operation.target) { Choice::Elsewhere(one) } else { Choice::Nothing }
     }
 
-    /// The entries of the flows that speak, but for those that wait for a password.
+    /// The rule that keeps operations of a class locked in a session, in any flow that decides.
+    fn lock(&self, candidates: &[Candidate], class: Class, session: SessionState) -> Option<Rule> {
+        self.deciding(candidates).find_map(|(_, rules)| rules.session.lock(class, session))
+    }
+
+    /// The verdict on content that cannot be seen, where no flow permits that.
+    fn judge_opaque(&self, first: &Candidate) -> Verdict {
+        let reason = match self.declared.defaults.opaque_payload {
+            Some(Consequence::Observe) => return Verdict::Observe,
+            Some(Consequence::Violation) => Reason::Class(Class::Opaque),
+            Some(Consequence::Report) | None => Reason::Plain,
+        };
+        Verdict::Deny(Denial { rule: Rule::FlowOpaque, flow: Some(first.flow), reason })
+    }
+
+    /// The entries of the deciding flows, but for those that wait for a password and those whose conditions do not hold.
     fn permits<'r>(
         &self,
         candidates: &'r [Candidate],
         operation: &Operation<'_>,
-        session: SessionState,
+        When { session, time }: When,
     ) -> impl Iterator<Item = (&'r Candidate, &Permit)> {
         let class = operation.class;
-        let open = self.speaking(candidates).filter(move |(_, rules)| !rules.s7.waits(class, session));
+        let holds = move |flow| time.is_none_or(|time| self.denied_by_condition(flow, time).is_none());
+        let open = self.deciding(candidates);
+        let open = open.filter(move |(one, rules)| rules.session.lock(class, session).is_none() && holds(one.flow));
         open.flat_map(|(one, rules)| rules.permits.iter().map(move |permit| (one, permit)))
     }
 
     /// The flows that decide about the operations of a conversation, with what they permit.
-    pub(super) fn speaking<'r>(
+    pub(super) fn deciding<'r>(
         &self,
         candidates: &'r [Candidate],
     ) -> impl Iterator<Item = (&'r Candidate, &FlowRules)> {
-        let speaking = candidates.iter().filter(|one| one.speaks());
-        speaking.filter_map(|one| Some((one, self.compiled.flows.get(usize::from(one.flow))?)))
+        let deciding = candidates.iter().filter(|one| one.decides());
+        deciding.filter_map(|one| Some((one, self.compiled.flows.get(usize::from(one.flow))?)))
     }
 
     /// The verdict on a write that a flow permits, as far as its values go.
-    #[inline(never)]
     fn judge_values(&self, flow: u16, asset: u16, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
         let permitted = Verdict::Permit { flow: Some(flow) };
         let Some(points) = self.compiled.limited.get(usize::from(asset)) else { return permitted };
         let values = operation.values;
         let violated = match operation.target {
-            Target::Node(target) if is_value(target) => limits::violated_at(points, target.node, &values, last),
             Target::Unread { .. } => points.first.map(|point| Reason::Unreadable { point }),
-            // Where in its memory an object lies cannot be known: no value of it can be read.
-            Target::Object { .. } => Reach::of(asset, &operation.target)
-                .and_then(|reach| limits::violated(points, reach, &Values::None, last)),
-            _ => Reach::of(asset, &operation.target).and_then(|reach| limits::violated(points, reach, &values, last)),
+            target => match dialect::values_at(asset, &target) {
+                Some(ValuesAt::Addresses(reach)) => limits::violated(points, reach, &values, last),
+                // Which of the addresses has which value cannot be known: no value can be read.
+                Some(ValuesAt::Among(reach)) => limits::violated(points, reach, &Values::None, last),
+                Some(ValuesAt::Node(node)) => limits::violated_at(points, node, &values, last),
+                None => None,
+            },
         };
         // A limit is written down on purpose: it holds whatever `undeclared_operation` says.
         if let Some(reason) = violated {
@@ -454,7 +490,7 @@ impl Policy {
     ) {
         match operation.class {
             Class::Read => {}
-            Class::Security => return session.learn(operation),
+            Class::Security => return dialect::DIALECTS.iter().for_each(|dialect| dialect.learn(operation, session)),
             _ => return,
         }
         let Some(asset) = flow_verdict.server.asset else { return };
@@ -472,44 +508,43 @@ impl Policy {
     }
 }
 
+/// Whether an operation belongs to any use of its protocol, so that no entry has to name it.
+fn is_of_every_flow(operation: &Operation<'_>) -> bool {
+    matches!(operation.class, Class::Session | Class::Opaque) || dialect::opens_session(operation)
+}
+
 /// Keeps what an operation says about the values of points that limit their step.
 fn remember(points: &LimitedPoints, asset: u16, operation: &Operation<'_>, last: &mut LastValues) {
-    match operation.target {
-        Target::Node(target) if is_value(target) => {
-            limits::remember_at(points, target.node, &operation.values, last);
-        }
-        Target::Object { .. } => {}
-        _ => {
-            if let Some(reach) = Reach::of(asset, &operation.target) {
-                limits::remember(points, reach, &operation.values, last);
-            }
-        }
+    match dialect::values_at(asset, &operation.target) {
+        Some(ValuesAt::Addresses(reach)) => limits::remember(points, reach, &operation.values, last),
+        Some(ValuesAt::Node(node)) => limits::remember_at(points, node, &operation.values, last),
+        Some(ValuesAt::Among(_)) | None => {}
     }
 }
-
-/// Whether the value of a node is meant, and no other attribute of it.
-fn is_value(target: &NodeTarget<'_>) -> bool {
-    target.attribute.is_none_or(|attribute| attribute == VALUE)
-}
-
-/// The number of the attribute that is a node's value (OPC 10000-6, annex A.1).
-const VALUE: u32 = 13;
 
 impl Seen<'_> {
     fn is_decoded(self) -> bool {
-        matches!(self, Self::Protocol(name) if words::is_decoded(name))
+        matches!(self, Self::Protocol(name) if services::is_decoded(name))
     }
 
-    fn fits(self, declared: &Spoken) -> bool {
+    fn fits(self, declared: &DeclaredProtocol) -> bool {
         match (self, declared) {
-            (Self::Nothing, _) | (_, Spoken::Any) => true,
-            (Self::Protocol(seen), Spoken::Named(name)) => seen == *name,
+            (Self::Nothing, _) | (_, DeclaredProtocol::Any) => true,
+            (Self::Protocol(seen), DeclaredProtocol::Named(name)) => seen == *name,
             // A decoded protocol is permitted only by its name: `tcp/443` means what is not decoded.
-            (Self::Protocol(seen), Spoken::Carried(_)) => !words::is_decoded(seen),
-            (Self::Unrecognised, Spoken::Named(name)) => !words::is_decoded(name),
-            (Self::Unrecognised, Spoken::Carried(_)) => true,
+            (Self::Protocol(seen), DeclaredProtocol::Carried(_)) => !services::is_decoded(seen),
+            (Self::Unrecognised, DeclaredProtocol::Named(name)) => !services::is_decoded(name),
+            (Self::Unrecognised, DeclaredProtocol::Carried(_)) => true,
         }
     }
+}
+
+/// The circumstances of an operation on which it depends whether an entry counts.
+#[derive(Clone, Copy)]
+struct When {
+    session: SessionState,
+    /// Time of the packet, nanoseconds since 1970-01-01 UTC; none to ask as if every condition held.
+    time: Option<i64>,
 }
 
 /// What the entries that name an operation say about its address.

@@ -1,9 +1,10 @@
 //! Values against the limits of points.
 
-use lockkeeper_protocols::{Node, Value, Values};
+use lockkeeper_protocols::{Node, Values};
 
-use super::compile::{LimitedPoint, LimitedPoints, Reach, Unit};
-use super::model::{Kind, Limits, Number, Order};
+use super::addresses::{AddressUnit, Reach};
+use super::compile::{LimitedPoint, LimitedPoints};
+use super::model::{DataType, Limits};
 use super::{LastValues, Limit, Reason};
 
 /// The first limit that written values violate. A value that cannot be known (half of a number that takes two
@@ -48,7 +49,7 @@ pub(super) fn violated_at(
         let Some(typed) = values.typed() else { return Some(unreadable) };
         let mut known = 0;
         for value in typed.iter() {
-            let Some(value) = point.number.read(&value) else { return Some(Reason::Type { point: point.point }) };
+            let Some(value) = point.data_type.read(&value) else { return Some(Reason::Type { point: point.point }) };
             if let Some(limit) = beyond(point.point, &point.limits, value, last) {
                 return Some(Reason::Value { point: Some(point.point), value, limit });
             }
@@ -67,27 +68,9 @@ pub(super) fn remember_at(points: &LimitedPoints, node: Node<'_>, values: &Value
         return;
     }
     for point in points.of_node(node).filter(|point| point.limits.max_step.is_some()) {
-        let value = values.typed().and_then(|typed| typed.iter().next()).and_then(|value| point.number.read(&value));
+        let value = values.typed().and_then(|typed| typed.iter().next()).and_then(|value| point.data_type.read(&value));
         if let Some(value) = value.filter(|value| value.is_finite()) {
             last.set(point.point, value);
-        }
-    }
-}
-
-impl Number {
-    /// A value that says of what type it is, as a number; none for one of another type. Where a floating-point number is
-    /// meant, every number is one.
-    fn read(self, value: &Value<'_>) -> Option<f64> {
-        match (self, value) {
-            (Self::Text, Value::Text(text)) => {
-                let begins = text.iter().filter(|&&byte| byte & 0xC0 != 0x80);
-                u32::try_from(begins.count()).ok().map(f64::from)
-            }
-            (Self::Text, _) => None,
-            (Self::F32 | Self::F64, _) | (Self::Bool, Value::Bool(_)) => value.number(),
-            (Self::Bool, _) => None,
-            (_, Value::Signed(_) | Value::Unsigned(_)) => value.number(),
-            _ => None,
         }
     }
 }
@@ -102,24 +85,26 @@ fn elements(point: &LimitedPoint, reach: Reach) -> impl Iterator<Item = u32> + u
 /// The value that begins at an address, if all of it is known.
 fn value_of(point: &LimitedPoint, start: u32, reach: Reach, values: &Values<'_>) -> Option<f64> {
     let at = usize::try_from(start.checked_sub(reach.first)?).ok()?;
-    let (size, is_register) = (point.size as usize, point.unit == Unit::Register);
+    let (size, is_register) = (point.size as usize, point.unit == AddressUnit::Register);
     let in_bytes = reach.first.is_multiple_of(8) && at.is_multiple_of(8);
     match *values {
         Values::None => None,
         // FC 22: (current AND and) OR (or AND NOT and). Without bits that are kept, the result is known.
         Values::Masks { and, or } if is_register => {
-            (and == 0 && size == 1).then(|| point.kind.read(&or.to_be_bytes())).flatten()
+            (and == 0 && size == 1).then(|| point.encoding.read(&or.to_be_bytes())).flatten()
         }
         Values::Bits { .. } => (size == 1).then(|| values.number(at)).flatten().map(f64::from),
-        Values::Registers(bytes) if is_register => point.kind.read(bytes.get(at * 2..(at + size) * 2)?),
+        Values::Registers(bytes) if is_register => point.encoding.read(bytes.get(at * 2..(at + size) * 2)?),
         Values::Bytes(bytes) => match point.unit {
-            Unit::Register => None,
-            Unit::Element => point.kind.read(bytes.get(at * 2..(at + 1) * 2)?),
-            Unit::Bit if point.kind.number == Number::Bool => bit(bytes, at, reach).map(f64::from),
+            AddressUnit::Register => None,
+            AddressUnit::Element => point.encoding.read(bytes.get(at * 2..(at + 1) * 2)?),
+            AddressUnit::Bit if point.encoding.data_type == DataType::Bool => bit(bytes, at, reach).map(f64::from),
             // The length of a string stands at its begin; room that is not used need not be written.
-            Unit::Bit if point.kind.number == Number::Text && in_bytes => point.kind.read(bytes.get(at / 8..)?),
-            Unit::Bit if in_bytes => point.kind.read(bytes.get(at / 8..(at + size) / 8)?),
-            Unit::Bit => None,
+            AddressUnit::Bit if point.encoding.data_type == DataType::Text && in_bytes => {
+                point.encoding.read(bytes.get(at / 8..)?)
+            }
+            AddressUnit::Bit if in_bytes => point.encoding.read(bytes.get(at / 8..(at + size) / 8)?),
+            AddressUnit::Bit => None,
         },
         Values::Masks { .. } | Values::Registers(_) | Values::Typed { .. } => None,
     }
@@ -132,55 +117,6 @@ fn bit(bytes: &[u8], at: usize, reach: Reach) -> Option<u8> {
         (_, 0) => bytes.get(at / 8).map(|byte| byte >> (at % 8) & 1),
         _ => None,
     }
-}
-
-impl Kind {
-    /// The value of bytes in the order in which they travel.
-    fn read(self, bytes: &[u8]) -> Option<f64> {
-        if self.number == Number::Text {
-            // Room for characters, characters there are, characters.
-            return bytes.get(1).filter(|&&length| Some(&length) <= bytes.first()).map(|&length| f64::from(length));
-        }
-        let bits = self.assemble(bytes);
-        #[expect(clippy::cast_precision_loss, reason = "limits are f64: beyond 2^53 they are not meant to be exact")]
-        #[expect(clippy::cast_possible_truncation, reason = "a value of n bytes has n * 8 bits")]
-        match self.number {
-            Number::Bool => Some(f64::from(u8::from(bits != 0))),
-            Number::I8 => Some(f64::from((bits as u8).cast_signed())),
-            Number::I16 => Some(f64::from((bits as u16).cast_signed())),
-            Number::I32 | Number::Time => Some(f64::from((bits as u32).cast_signed())),
-            Number::I64 => Some(bits.cast_signed() as f64),
-            Number::F32 => Some(f64::from(f32::from_bits(bits as u32))),
-            Number::F64 => Some(f64::from_bits(bits)),
-            Number::S5Time => {
-                let base = 10_u32.pow(1 + (bits as u32 >> 12 & 3));
-                digits(bits as u16).map(|digits| f64::from(digits * base))
-            }
-            Number::Counter => digits(bits as u16).map(f64::from),
-            Number::U8 | Number::U16 | Number::U32 | Number::U64 | Number::Date | Number::TimeOfDay => {
-                Some(bits as f64)
-            }
-            Number::Text => None,
-        }
-    }
-
-    /// The bits, most significant first, whatever order the bytes travelled in. At most eight bytes count.
-    fn assemble(self, bytes: &[u8]) -> u64 {
-        let append = |bits: u64, byte: &u8| bits << 8 | u64::from(*byte);
-        match self.order {
-            Order::Big => bytes.iter().fold(0, append),
-            Order::Little => bytes.iter().rev().fold(0, append),
-            Order::BigSwapped => bytes.rchunks(2).flatten().fold(0, append),
-            Order::LittleSwapped => bytes.chunks(2).flat_map(|pair| pair.iter().rev()).fold(0, append),
-        }
-    }
-}
-
-/// Three decimal digits of four bits each, the form in which timers and counters count.
-fn digits(bits: u16) -> Option<u32> {
-    let digits = [bits >> 8 & 0xF, bits >> 4 & 0xF, bits & 0xF];
-    let all_decimal = digits.iter().all(|&digit| digit <= 9);
-    all_decimal.then(|| digits.iter().fold(0, |number, &digit| number * 10 + u32::from(digit)))
 }
 
 /// The limit that a value is beyond. No limit admits what is not a number.
@@ -218,52 +154,5 @@ impl LastValues {
             Some((_, last)) => *last = value,
             None => values.push((point, value)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(number: Number, order: Order, bytes: &[u8]) -> Option<f64> {
-        Kind { number, order }.read(bytes)
-    }
-
-    #[test]
-    fn the_four_orders_of_a_32_bit_value_read_alike() {
-        // 0x40490FDB is pi in IEEE 754 single precision.
-        let pi = Some(f64::from(std::f32::consts::PI));
-        assert_eq!(read(Number::F32, Order::Big, &[0x40, 0x49, 0x0F, 0xDB]), pi);
-        assert_eq!(read(Number::F32, Order::Little, &[0xDB, 0x0F, 0x49, 0x40]), pi);
-        assert_eq!(read(Number::F32, Order::BigSwapped, &[0x0F, 0xDB, 0x40, 0x49]), pi);
-        assert_eq!(read(Number::F32, Order::LittleSwapped, &[0x49, 0x40, 0xDB, 0x0F]), pi);
-    }
-
-    #[test]
-    fn signs_and_widths_are_those_of_the_type() {
-        let big = |number, bytes: &[u8]| read(number, Order::Big, bytes);
-        assert_eq!(big(Number::U8, &[0xFF]), Some(255.0));
-        assert_eq!(big(Number::I8, &[0xFF]), Some(-1.0));
-        assert_eq!(big(Number::U16, &[0xFF; 2]), Some(65_535.0));
-        assert_eq!(big(Number::I16, &[0xFF; 2]), Some(-1.0));
-        assert_eq!(big(Number::I32, &[0xFF, 0xFF, 0xFF, 0xFE]), Some(-2.0));
-        assert_eq!(big(Number::I64, &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFD]), Some(-3.0));
-        assert_eq!(big(Number::F64, &[0x3F, 0xF8, 0, 0, 0, 0, 0, 0]), Some(1.5));
-        assert_eq!(big(Number::Bool, &[0xFF, 0]), Some(1.0));
-    }
-
-    #[test]
-    fn s7_times_counters_and_strings_read_as_numbers() {
-        let big = |number, bytes: &[u8]| read(number, Order::Big, bytes);
-        assert_eq!(big(Number::Time, &[0xFF, 0xFF, 0xFC, 0x18]), Some(-1_000.0), "T#-1s");
-        assert_eq!(big(Number::S5Time, &[0x21, 0x27]), Some(127_000.0), "base 2 is a second");
-        assert_eq!(big(Number::S5Time, &[0x09, 0x99]), Some(9_990.0), "base 0 is 10 ms");
-        assert_eq!(big(Number::S5Time, &[0x3A, 0x00]), None, "no decimal digit");
-        assert_eq!(big(Number::Counter, &[0x03, 0x41]), Some(341.0));
-        assert_eq!(big(Number::Date, &[0x00, 0x1F]), Some(31.0), "D#1990-02-01");
-        assert_eq!(big(Number::TimeOfDay, &[0x00, 0x36, 0xEE, 0x80]), Some(3_600_000.0));
-        assert_eq!(big(Number::Text, &[10, 3, b'a', b'b', b'c']), Some(3.0));
-        assert_eq!(big(Number::Text, &[2, 3, b'a', b'b', b'c']), None, "longer than its room");
-        assert_eq!(big(Number::Text, &[10]), None);
     }
 }

@@ -10,11 +10,14 @@
 //!
 //! The language is described in `rules/README.md`, by example in `rules/full-example.toml`.
 
+mod addresses;
 pub mod certificate;
-mod certificates;
-mod channel;
 mod check;
+mod classes;
 mod compile;
+mod condition;
+mod dialect;
+mod encoding;
 mod ends;
 mod explain;
 mod file;
@@ -23,12 +26,12 @@ mod judge;
 mod limits;
 mod membership;
 pub mod model;
-mod session;
+pub mod rules;
+mod services;
 #[cfg(test)]
 mod tests;
 mod values;
 mod wholesale;
-mod words;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -38,12 +41,15 @@ use lockkeeper_protocols::{Class, Side, UserKind};
 use sha2::{Digest, Sha256};
 
 pub use crate::document::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
-pub use channel::{FactVerdict, Secured};
 pub use check::{Outcome as CheckOutcome, check};
+pub use classes::Classes;
+pub use condition::{Condition, Conditions, Moment};
+pub use dialect::{FactVerdict, Secured, SessionState};
 pub use identity::{Identity, VlanFit, is_routable};
 pub use membership::{BROADCAST, is_group};
+pub use rules::Rule;
+pub use services::{PortRange, ServicePort, is_service_port};
 pub use values::Rate;
-pub use words::{Classes, Door, door_name, is_service_port};
 
 use crate::document::{diagnose, section};
 use compile::Compiled;
@@ -147,164 +153,6 @@ impl FlowVerdict {
     pub fn is_to_all(&self, side: Side) -> bool {
         let [client, server] = self.to_all;
         if side == Side::Client { client } else { server }
-    }
-}
-
-/// The ids of the policy's own rules, as they stand in alerts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rule {
-    /// Traffic between zones that no conduit connects.
-    ConduitUndeclared,
-    /// A conduit exists, but none of its flows names these two hosts in this direction.
-    FlowUndeclaredPeer,
-    /// The hosts are named, but not with this protocol or port.
-    FlowUndeclaredProtocol,
-    /// The flow is declared, but does not permit this class or function.
-    OperationUndeclared,
-    /// An answer says that an operation was carried out which no flow permits, and its request is not in the capture.
-    OperationRequestUnseen,
-    /// An operation that changes something, between two hosts of no zone that no network of a policy could place, or sent to
-    /// whoever is in reach.
-    OperationUnplaced,
-    /// The class is permitted, but not on this address.
-    AddressUndeclared,
-    /// The address is permitted, but not with this value.
-    ValueOutOfLimits,
-    /// A connection to an S7 controller is not of the kind, or not to the module, that the flow names.
-    S7ConnectionType,
-    /// The session password of an S7 controller is used where it is forbidden, or not used where it is required.
-    S7Password,
-    /// Encrypted content on a flow that restricts its content: it cannot be seen.
-    FlowOpaque,
-    /// An OPC UA channel without protection, where the flow demands some.
-    OpcUaModeNone,
-    /// An OPC UA channel in a weaker mode than the flow demands.
-    OpcUaModeWeak,
-    /// An OPC UA channel with a deprecated security policy that the flow does not name.
-    OpcUaPolicyDeprecated,
-    /// An OPC UA channel with a security policy that the flow does not name.
-    OpcUaPolicyUndeclared,
-    /// A user identity of a kind that the flow does not name.
-    OpcUaIdentity,
-    /// A client that calls itself by another application URI than the flow names.
-    OpcUaClient,
-    /// A password or token that everybody can read.
-    OpcUaCleartextPassword,
-    /// An OPC UA channel that is weaker than these two hosts used before.
-    OpcUaDowngrade,
-    /// An OPC UA channel that is weaker than what the server offers, where the flow does not say that it suffices.
-    OpcUaBetterOffered,
-    /// A certificate that has ended.
-    CertExpired,
-    /// A certificate that is not valid yet.
-    CertNotYetValid,
-    /// A certificate that ends soon.
-    CertExpiresSoon,
-    /// A certificate with a short key.
-    CertWeakKey,
-    /// A certificate signed with SHA-1, where the flow forbids it.
-    CertSha1,
-    /// A certificate that nobody else signed, where the flow forbids it.
-    CertSelfSigned,
-    /// A certificate of another application than the one that shows it, or than the flow names.
-    CertApplicationUri,
-    /// A host that is not declared in a zone which declares its assets.
-    AssetUnknown,
-    /// The address of an asset from hardware that is not declared for it.
-    AssetOtherHardware,
-    /// The hardware of an asset with an address that is not declared for it.
-    AssetUndeclaredAddress,
-    /// Addresses of several zones from hardware that is not declared as a router's.
-    AssetUndeclaredRouter,
-    /// An address of a zone on a VLAN that is not among the zone's.
-    ZoneOtherVlan,
-    /// A PDU that breaks its protocol's specification.
-    ProtoMalformed,
-    /// Bytes that can be read in more than one way: which one their receiver took cannot be known.
-    StreamAmbiguous,
-    /// Part of a conversation that had to be given up because it was more than can be kept.
-    StreamGivenUp,
-}
-
-impl Rule {
-    /// Every rule.
-    pub const ALL: [Self; 35] = [
-        Self::ConduitUndeclared,
-        Self::FlowUndeclaredPeer,
-        Self::FlowUndeclaredProtocol,
-        Self::OperationUndeclared,
-        Self::OperationRequestUnseen,
-        Self::OperationUnplaced,
-        Self::AddressUndeclared,
-        Self::ValueOutOfLimits,
-        Self::S7ConnectionType,
-        Self::S7Password,
-        Self::FlowOpaque,
-        Self::OpcUaModeNone,
-        Self::OpcUaModeWeak,
-        Self::OpcUaPolicyDeprecated,
-        Self::OpcUaPolicyUndeclared,
-        Self::OpcUaIdentity,
-        Self::OpcUaClient,
-        Self::OpcUaCleartextPassword,
-        Self::OpcUaDowngrade,
-        Self::OpcUaBetterOffered,
-        Self::CertExpired,
-        Self::CertNotYetValid,
-        Self::CertExpiresSoon,
-        Self::CertWeakKey,
-        Self::CertSha1,
-        Self::CertSelfSigned,
-        Self::CertApplicationUri,
-        Self::AssetUnknown,
-        Self::AssetOtherHardware,
-        Self::AssetUndeclaredAddress,
-        Self::AssetUndeclaredRouter,
-        Self::ZoneOtherVlan,
-        Self::ProtoMalformed,
-        Self::StreamAmbiguous,
-        Self::StreamGivenUp,
-    ];
-
-    /// The id in alerts, such as `operation.undeclared`.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::ConduitUndeclared => "conduit.undeclared",
-            Self::FlowUndeclaredPeer => "flow.undeclared-peer",
-            Self::FlowUndeclaredProtocol => "flow.undeclared-protocol",
-            Self::OperationUndeclared => "operation.undeclared",
-            Self::OperationRequestUnseen => "operation.request-unseen",
-            Self::OperationUnplaced => "operation.unplaced",
-            Self::AddressUndeclared => "address.undeclared",
-            Self::ValueOutOfLimits => "value.out-of-limits",
-            Self::S7ConnectionType => "s7.connection-type",
-            Self::S7Password => "s7.password",
-            Self::FlowOpaque => "flow.opaque",
-            Self::OpcUaModeNone => "opcua.mode-none",
-            Self::OpcUaModeWeak => "opcua.mode-weak",
-            Self::OpcUaPolicyDeprecated => "opcua.policy-deprecated",
-            Self::OpcUaPolicyUndeclared => "opcua.policy-undeclared",
-            Self::OpcUaIdentity => "opcua.identity",
-            Self::OpcUaClient => "opcua.client",
-            Self::OpcUaCleartextPassword => "opcua.cleartext-password",
-            Self::OpcUaDowngrade => "opcua.downgrade",
-            Self::OpcUaBetterOffered => "opcua.better-offered",
-            Self::CertExpired => "cert.expired",
-            Self::CertNotYetValid => "cert.not-yet-valid",
-            Self::CertExpiresSoon => "cert.expires-soon",
-            Self::CertWeakKey => "cert.weak-key",
-            Self::CertSha1 => "cert.sha1",
-            Self::CertSelfSigned => "cert.self-signed",
-            Self::CertApplicationUri => "cert.application-uri",
-            Self::AssetUnknown => "asset.unknown",
-            Self::AssetOtherHardware => "asset.other-hardware",
-            Self::AssetUndeclaredAddress => "asset.undeclared-address",
-            Self::AssetUndeclaredRouter => "asset.undeclared-router",
-            Self::ZoneOtherVlan => "zone.other-vlan",
-            Self::ProtoMalformed => "proto.malformed",
-            Self::StreamAmbiguous => "stream.ambiguous",
-            Self::StreamGivenUp => "stream.given-up",
-        }
     }
 }
 
@@ -415,13 +263,6 @@ impl LastValues {
     }
 }
 
-/// What a conversation was granted so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SessionState {
-    /// The controller accepted the session password.
-    password_accepted: bool,
-}
-
 /// A policy, resolved and compiled: it cannot refer to something that does not exist. The default permits nothing and
 /// denies nothing: everything is observed.
 #[derive(Clone, Debug, Default)]
@@ -491,9 +332,9 @@ impl Policy {
         !self.sha256.is_empty()
     }
 
-    /// The decoded protocols that flows declare on a port by naming it, whoever the hosts are.
-    pub fn protocols_at(&self, door: (Carrier, u16)) -> impl Iterator<Item = &'static str> {
-        self.compiled.doors.at(door)
+    /// The decoded protocols that flows of any hosts declare on a port by naming it.
+    pub fn protocols_at(&self, port: ServicePort) -> impl Iterator<Item = &'static str> {
+        self.compiled.declared_ports.at(port)
     }
 
     /// The name of a zone in the file, such as `Z-LOCK`; `unknown` for none.

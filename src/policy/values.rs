@@ -150,10 +150,10 @@ pub(super) fn time_zone(text: &str) -> Parsed<String> {
 
 /// `modbus/502`: a protocol that is known by name, or a carrier, and a port.
 pub(super) fn service(text: &str) -> Parsed<()> {
-    let known = |name: &str| matches!(name, "tcp" | "udp") || super::words::protocol_name(name).is_some();
+    let known = |name: &str| matches!(name, "tcp" | "udp") || super::services::protocol_name(name).is_some();
     match text.split_once('/') {
         Some((name, _)) if !known(name) => {
-            complain(format!("unknown protocol `{name}`"), suggestion(name, &super::words::protocol_names()))
+            complain(format!("unknown protocol `{name}`"), suggestion(name, &super::services::protocol_names()))
         }
         Some((_, port)) if port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(()),
         _ => complain(format!("`{text}` is not a service"), "write \"modbus/502\" or \"tcp/8080\""),

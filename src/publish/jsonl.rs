@@ -1,10 +1,11 @@
-//! One JSON object a line, into a file or standard output.
+//! Alerts as JSON lines, to a file or standard output.
 
 use super::{Delivered, Lines, PublishError, Publisher};
 use crate::fault::FaultReport;
 use crate::record::Rendered;
 
-/// Writes lines. A reader that goes away (`| head`) is no error: what it did not want is not written.
+/// Writes one JSON object a line. A reader that closes the output of a replay (`| head`) is no error; the rest is not
+/// written.
 pub struct Jsonl {
     lines: Lines,
     line: Vec<u8>,
@@ -12,7 +13,7 @@ pub struct Jsonl {
 }
 
 impl Jsonl {
-    /// Writes to these lines.
+    /// Writes to this output.
     pub const fn new(lines: Lines) -> Self {
         Self { lines, line: Vec::new(), written: 0 }
     }
@@ -23,7 +24,7 @@ impl Publisher for Jsonl {
         self.line.clear();
         self.line.extend_from_slice(&alert.json);
         self.line.push(b'\n');
-        self.lines.take(&self.line)?;
+        self.lines.write(&self.line)?;
         self.written += u64::from(!self.lines.is_closed());
         Ok(())
     }
@@ -34,15 +35,15 @@ impl Publisher for Jsonl {
 
     fn finish(&mut self) -> Result<Delivered, PublishError> {
         self.lines.finish()?;
-        Ok(Delivered { records: self.written.saturating_sub(self.lines.left_out()) })
+        Ok(Delivered { records: self.written.saturating_sub(self.lines.lost()) })
     }
 
     fn fault(&self) -> Option<FaultReport> {
         self.lines.fault()
     }
 
-    fn left_out(&self) -> u64 {
-        self.lines.left_out()
+    fn lost(&self) -> u64 {
+        self.lines.lost()
     }
 }
 
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_went_away_ends_it_quietly() {
+    fn a_reader_that_closes_the_output_is_no_error() {
         let mut jsonl = broken("standard output", ErrorKind::BrokenPipe);
         jsonl.publish(&alert(0)).expect("no error");
         jsonl.flush().expect("no error");
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn any_other_failure_names_the_file() {
         let mut jsonl = broken("alerts.jsonl", ErrorKind::StorageFull);
-        jsonl.publish(&alert(0)).expect("it waits for others");
+        jsonl.publish(&alert(0)).expect("buffered");
         let error = jsonl.flush().expect_err("the disk is full").to_string();
         assert!(error.starts_with("alerts.jsonl: "), "{error}");
         let missing = Path::new("/nonexistent/alerts.jsonl");

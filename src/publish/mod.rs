@@ -1,46 +1,60 @@
-//! Alerts to files and brokers.
+//! Alerts to files and to remote receivers.
 //!
-//! A [`Publisher`] takes one revision after the other and says at the end what became of them. What none of them does:
-//! judge, drop or reorder.
+//! A [`Publisher`] takes one revision of an alert after the other, and reports at the end how many were delivered. No
+//! publisher judges, drops or reorders alerts of its own accord.
+//!
+//! To add a sink: write its module with a [`Sink`] and a publisher, and add the row to [`SINKS`]. The command line, the
+//! configuration, the confinement, the status, the health page and the metrics are built from that table.
 
 mod jsonl;
 mod lines;
 mod mqtt;
+mod nonblocking;
+pub mod sink;
 mod topic;
-mod unhurried;
+
+use std::sync::Arc;
 
 use crate::fault::FaultReport;
 use crate::record::Rendered;
 
 pub use jsonl::Jsonl;
 pub use lines::Lines;
-pub use mqtt::{Credentials, Mqtt, MqttLine, MqttReading, Settings as MqttSettings};
+use sink::{Sink, SinkMonitor};
 
-/// Takes alerts somewhere.
+/// Every sink, one row each.
+pub const SINKS: &[&Sink] = &[mqtt::SINK];
+
+/// A place that alerts are sent to.
 pub trait Publisher: Send {
-    /// Hands over one revision of an alert. May wait until there is room; an error means that no further one will do.
+    /// Accepts one revision of an alert. May wait until there is room. After an error, it accepts no further one.
     fn publish(&mut self, alert: &Rendered) -> Result<(), PublishError>;
 
-    /// Lets readers see what was handed over so far, without waiting for anybody.
+    /// Makes accepted alerts visible to readers, without waiting for a remote receiver.
     fn flush(&mut self) -> Result<(), PublishError> {
         Ok(())
     }
 
-    /// Waits until everything that was handed over has arrived, or it is certain that it will not.
+    /// Waits until every accepted alert is delivered, or is certain not to be.
     fn finish(&mut self) -> Result<Delivered, PublishError>;
 
-    /// What keeps it from its work now, where it goes on trying and nobody else tells.
+    /// The current failure, while it is being retried, if no monitor reports it.
     fn fault(&self) -> Option<FaultReport> {
         None
     }
 
-    /// Records that it went on without, because it could neither write nor keep them.
-    fn left_out(&self) -> u64 {
+    /// Records that were given up, because they could be neither delivered nor kept.
+    fn lost(&self) -> u64 {
         0
+    }
+
+    /// The view of a remote receiver for the health report; `None` for a file.
+    fn monitor(&self) -> Option<Arc<dyn SinkMonitor>> {
+        None
     }
 }
 
-/// What arrived.
+/// What was delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
     /// Revisions of alerts.
@@ -50,44 +64,48 @@ pub struct Delivered {
 /// Why alerts cannot be published, or were not.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// A file or pipe does not take what is written to it.
+    /// A file or pipe cannot be written.
     #[error("{to}: {source}")]
     Write {
         /// The path as given.
         to: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The address of a broker is not one.
+    /// The address of a receiver is malformed.
     #[error("{url}: {problem}")]
     Url {
-        /// As typed, without what may be a password.
+        /// The address as given, without a possible password.
         url: String,
         /// What is wrong, and what to write instead.
         problem: String,
     },
-    /// The file with the password cannot be read.
+    /// The password file cannot be read.
     #[error("password file {path}: {source}")]
     PasswordFile {
         /// The path as given.
         path: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// There was no connection from the start.
-    #[error("MQTT broker {broker}: {reason}")]
+    /// The receiver could not be reached at the start.
+    #[error("{receiver} {address}: {reason}")]
     Unreachable {
+        /// The kind of receiver: [`Sink::title`].
+        receiver: &'static str,
         /// Host and port.
-        broker: String,
-        /// Why not.
+        address: String,
+        /// Why it could not be reached.
         reason: String,
     },
-    /// Some alerts did not arrive.
-    #[error("MQTT broker {broker}: {delivered} alert records delivered, {undelivered} not: {reason}")]
+    /// Some alerts were not delivered.
+    #[error("{receiver} {address}: {delivered} alert records delivered, {undelivered} not: {reason}")]
     Undelivered {
+        /// The kind of receiver: [`Sink::title`].
+        receiver: &'static str,
         /// Host and port.
-        broker: String,
-        /// Records that the broker acknowledged.
+        address: String,
+        /// Records that the receiver acknowledged.
         delivered: u64,
         /// Records that it did not acknowledge, or refused.
         undelivered: u64,
@@ -100,10 +118,18 @@ pub enum PublishError {
 mod testing {
     use crate::record::{AlertId, Kind, Rendered, Severity};
 
-    /// An alert that only has a number.
+    /// An alert whose JSON object holds only a number.
     pub(super) fn alert(number: u64) -> Rendered {
         let json = format!("{{\"n\":{number}}}").into_bytes();
         let (rule, severity) = ("operation.undeclared", Severity::High);
-        Rendered { kind: Kind::Violation, rule, severity, id: AlertId([0; 16]), news: None, json, about: None }
+        Rendered {
+            kind: Kind::Violation,
+            rule,
+            severity,
+            id: AlertId([0; 16]),
+            news: None,
+            json,
+            evidence_request: None,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Topic names that every broker and bridge takes.
+//! Topic names that every broker and bridge accepts.
 
 use crate::record::{Kind, Severity};
 
@@ -15,24 +15,24 @@ impl Topics {
         Self { base: levels.collect::<Vec<_>>().join("/") }
     }
 
-    /// Where an alert goes.
+    /// The topic of an alert.
     pub(super) fn alert(&self, kind: Kind, severity: Severity) -> String {
         format!("{}/{}/{}", self.base, kind.name(), severity.name())
     }
 
-    /// Where it is retained whether the sensor is there.
+    /// The retained topic with the sensor's state.
     pub(super) fn status(&self) -> String {
         format!("{}/status", self.base)
     }
 
-    /// Where it is told what was counted.
+    /// The topic with the sensor's counters.
     pub(super) fn metrics(&self) -> String {
         format!("{}/metrics", self.base)
     }
 }
 
-/// Letters, digits, `_` and `-` pass; anything else becomes `_`. Separators and wildcards of MQTT would change the
-/// meaning, and bridges to other systems refuse dots and spaces.
+/// A name as one level of a topic: letters, digits, `_` and `-` are kept; any other character becomes `_`. Separators and
+/// wildcards would change the topic, and bridges to other systems refuse dots and spaces.
 pub(super) fn level(text: &str) -> String {
     let passes = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
     let level: String = text.chars().map(|letter| if passes(letter) { letter } else { '_' }).collect();

@@ -1,13 +1,15 @@
-//! The records of schema `lockkeeper/alert/1`, member by member, and the parts they share with transactions.
+//! The records of schema `lockkeeper/alert/1`, member by member.
 
-use lockkeeper_protocols::{Class, Field, Operation, Outcome, Side, Target, Typed, Value, Values};
+use lockkeeper_protocols::Side;
 
 use super::community_id::community_id;
+use super::correlate::Settings;
+use super::json::Object;
 use super::key::ProtocolLabel;
-use super::{
-    AlertId, Ending, Endpoint, Evidence, Finding, Mismatch, OwnedOperation, OwnedValues, What, json, mapping, message,
-};
-use super::{attack, correlate::Settings};
+use super::operation::{self, OperationView};
+use super::{AlertId, Ending, Endpoint, Evidence, Finding, Kind, Mismatch, Severity, What};
+use super::{attack, json, mapping, message};
+use crate::policy::rules::Requirements;
 use crate::policy::{Carrier, Place, Policy};
 
 /// One revision of an alert.
@@ -26,29 +28,33 @@ pub(super) struct Record<'a> {
 impl Record<'_> {
     /// Appends the record as one JSON object. The order of the members is part of the contract.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        self.head(out);
-        origin(out, self.settings, self.policy);
-        self.ends(out);
-        self.deed(out);
-        self.meaning(out);
-        self.evidence(out);
+        json::object(out, |object| {
+            self.add_head(object);
+            self.add_ends(object);
+            self.add_operation(object);
+            self.add_particulars(object);
+            self.add_meaning(object);
+            object.object("evidence", |evidence| self.add_evidence(evidence));
+        });
     }
 
-    fn head(&self, out: &mut Vec<u8>) {
+    fn add_head(&self, object: &mut Object<'_>) {
         let what = &self.finding.what;
-        out.extend_from_slice(b"{\"schema\":\"lockkeeper/alert/1\",\"id\":");
-        json::display(out, self.id);
-        member(out, "kind", |out| json::string(out, mapping::kind(what).name()));
-        member(out, "rule", |out| json::string(out, mapping::rule_id(what)));
-        member(out, "severity", |out| json::string(out, mapping::severity(self.finding).name()));
-        member(out, "time", |out| json::time(out, self.finding.time));
-        member(out, "first_seen", |out| json::time(out, self.first_seen));
-        member(out, "last_seen", |out| json::time(out, self.last_seen));
-        member(out, "count", |out| json::number(out, self.count));
-        member(out, "revision", |out| json::number(out, self.revision));
+        Head {
+            id: self.id,
+            kind: mapping::kind(what),
+            rule: mapping::rule_id(what),
+            severity: mapping::severity(self.finding),
+            time: self.finding.time,
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
+            count: self.count,
+            revision: self.revision,
+        }
+        .write(object, self.settings, self.policy);
     }
 
-    fn ends(&self, out: &mut Vec<u8>) {
+    fn add_ends(&self, object: &mut Object<'_>) {
         let Finding { client, server, carrier, flow_verdict, protocol, .. } = self.finding;
         let flow = match &self.finding.what {
             What::Denied(denial) | What::RequestUnseen(denial) | What::Certificate { denial, .. } => denial.flow,
@@ -59,131 +65,132 @@ impl Record<'_> {
             | What::NewHost(_)
             | What::Identity { .. } => None,
         };
-        member(out, "client", |out| endpoint(out, self.policy, client, flow_verdict.client, *carrier));
-        member(out, "server", |out| endpoint(out, self.policy, server, flow_verdict.server, *carrier));
-        let conduit = flow_verdict.conduit.map(|conduit| self.policy.conduit_name(conduit));
-        member(out, "conduit", |out| json::string_or_null(out, conduit));
-        member(out, "flow", |out| json::string_or_null(out, flow.map(|flow| self.policy.flow_id(flow))));
-        member(out, "protocol", |out| json::display(out, ProtocolLabel::of(*protocol, *carrier, server.port)));
+        add_endpoint(object, "client", self.policy, client, flow_verdict.client, *carrier);
+        add_endpoint(object, "server", self.policy, server, flow_verdict.server, *carrier);
+        object.string_or_null("conduit", flow_verdict.conduit.map(|conduit| self.policy.conduit_name(conduit)));
+        object.string_or_null("flow", flow.map(|flow| self.policy.flow_id(flow)));
+        object.display("protocol", ProtocolLabel::of(*protocol, *carrier, server.port));
     }
 
-    fn deed(&self, out: &mut Vec<u8>) {
-        member(out, "operation", |out| match &self.finding.operation {
-            Some(owned) => owned.target.lend(|target| operation(out, &OperationView::of(owned, *target))),
-            None => out.extend_from_slice(b"null"),
-        });
-        member(out, "outcome", |out| match self.ending {
-            Some(known) => ending(out, known),
-            None => out.extend_from_slice(b"null"),
-        });
-        self.particulars(out);
+    fn add_operation(&self, object: &mut Object<'_>) {
+        match &self.finding.operation {
+            Some(owned) => object.value("operation", |out| {
+                owned.target.lend(|target| operation::write(out, &OperationView::of(owned, *target)));
+            }),
+            None => object.null("operation"),
+        }
+        match self.ending {
+            Some(ending) => object.value("outcome", |out| operation::write_ending(out, ending)),
+            None => object.null("outcome"),
+        }
     }
 
-    /// Members that only some rules have.
-    fn particulars(&self, out: &mut Vec<u8>) {
+    /// Appends the members that only some rules have.
+    fn add_particulars(&self, object: &mut Object<'_>) {
         match &self.finding.what {
             What::Denied(_) | What::RequestUnseen(_) => {}
-            What::Certificate { of, certificate, .. } => member(out, "certificate", |out| {
-                out.extend_from_slice(b"{\"of\":");
-                json::string(out, side_name(*of));
-                member(out, "subject", |out| json::string(out, &certificate.subject));
-                member(out, "thumbprint", |out| json::string(out, &certificate.thumbprint));
-                out.push(b'}');
+            What::Certificate { of, certificate, .. } => object.object("certificate", |object| {
+                object.string("of", side_name(*of));
+                object.string("subject", &certificate.subject);
+                object.string("thumbprint", &certificate.thumbprint);
             }),
-            What::Malformed { name, value } => member(out, "anomaly", |out| {
-                out.extend_from_slice(b"{\"name\":");
-                json::string(out, name);
-                member(out, "value", |out| json::number_or_null(out, *value));
-                out.push(b'}');
+            What::Malformed { name, value } => object.object("anomaly", |object| {
+                object.string("name", name);
+                object.number_or_null("value", *value);
             }),
-            What::Doubtful(doubt) => member(out, "anomaly", |out| {
-                out.extend_from_slice(b"{\"name\":");
-                json::string(out, doubt.name());
-                out.extend_from_slice(b",\"value\":null}");
+            What::Doubtful(doubt) => object.object("anomaly", |object| {
+                object.string("name", doubt.name());
+                object.null("value");
             }),
-            What::Mismatch(mismatch) => member(out, "mismatch", |out| self.mismatch(*mismatch, out)),
-            What::UnknownAsset(side) | What::NewHost(side) => {
-                member(out, "subject", |out| json::string(out, side_name(*side)));
-            }
-            What::Identity { of, unit, field, value } => member(out, "identity", |out| {
-                out.extend_from_slice(b"{\"of\":");
-                json::string(out, side_name(*of));
-                member(out, "unit", |out| json::number_or_null(out, *unit));
-                member(out, "field", |out| json::string(out, field));
-                member(out, "value", |out| json::string(out, value));
-                out.push(b'}');
+            What::Mismatch(mismatch) => object.object("mismatch", |object| self.add_mismatch(*mismatch, object)),
+            What::UnknownAsset(side) | What::NewHost(side) => object.string("subject", side_name(*side)),
+            What::Identity { of, unit, field, value } => object.object("identity", |object| {
+                object.string("of", side_name(*of));
+                object.number_or_null("unit", *unit);
+                object.string("field", field);
+                object.string("value", value);
             }),
         }
     }
 
-    /// Who it is about, the asset whose address or hardware it is, and whether a router may explain it.
-    fn mismatch(&self, mismatch: Mismatch, out: &mut Vec<u8>) {
-        let (asset, forwards) = match mismatch {
+    /// Appends which end a mismatch is about, the asset whose address or hardware it is, and whether a router may explain it.
+    fn add_mismatch(&self, mismatch: Mismatch, object: &mut Object<'_>) {
+        let (asset, may_be_routed) = match mismatch {
             Mismatch::Hardware { asset, forwards, .. } => (Some(asset), forwards),
             Mismatch::Address { asset } => (Some(asset), false),
             Mismatch::Router => (None, true),
             Mismatch::Vlan { at_home, .. } => (None, at_home),
         };
-        out.extend_from_slice(b"{\"of\":\"client\"");
-        member(out, "asset", |out| json::string_or_null(out, asset.map(|asset| self.policy.asset_name(asset))));
-        out.extend_from_slice(if forwards { b",\"may_be_routed\":true}" } else { b",\"may_be_routed\":false}" });
+        object.string("of", side_name(Side::Client));
+        object.string_or_null("asset", asset.map(|asset| self.policy.asset_name(asset)));
+        object.boolean("may_be_routed", may_be_routed);
     }
 
-    fn meaning(&self, out: &mut Vec<u8>) {
-        member(out, "message", |out| json::string(out, &message::message(self.policy, self.finding)));
-        member(out, "attack", |out| json::words(out, &attack::techniques(self.finding)));
-        let requirements = mapping::requirements(&self.finding.what);
-        member(out, "requirements", |out| {
-            out.extend_from_slice(b"{\"iec62443\":");
-            json::words(out, requirements.iec62443);
-            member(out, "nis2", |out| json::words(out, requirements.nis2));
-            member(out, "iso27001", |out| json::words(out, requirements.iso27001));
-            out.push(b'}');
-        });
+    fn add_meaning(&self, object: &mut Object<'_>) {
+        object.string("message", &message::message(self.policy, self.finding));
+        object.words("attack", &attack::techniques(self.finding));
+        add_requirements(object, &mapping::row(&self.finding.what).requirements);
     }
 
-    fn evidence(&self, out: &mut Vec<u8>) {
-        let Finding { client, server, carrier, evidence, what, .. } = self.finding;
-        out.extend_from_slice(b",\"evidence\":{");
-        self.packet(out, *evidence);
+    fn add_evidence(&self, object: &mut Object<'_>) {
+        let Finding { client, server, carrier, proving_packet, what, .. } = self.finding;
+        self.add_packet(object, *proving_packet);
         if let What::Doubtful(doubt) = what
             && let Some(other) = doubt.other()
         {
-            out.extend_from_slice(b",\"other\":{");
-            self.packet(out, other);
-            out.push(b'}');
+            object.object("other", |object| self.add_packet(object, other));
         }
-        let community_id = community_id(*carrier, client, server);
-        member(out, "community_id", |out| json::string_or_null(out, community_id.as_deref()));
-        out.extend_from_slice(b"}}");
+        object.string_or_null("community_id", community_id(*carrier, client, server).as_deref());
     }
 
-    /// Members `capture` and `packet`.
-    fn packet(&self, out: &mut Vec<u8>, Evidence { capture, packet }: Evidence) {
-        out.extend_from_slice(b"\"capture\":");
-        json::string_or_null(out, self.settings.captures.get(usize::from(capture)).map(String::as_str));
-        member(out, "packet", |out| json::number(out, packet));
+    fn add_packet(&self, object: &mut Object<'_>, Evidence { capture, packet }: Evidence) {
+        object.string_or_null("capture", self.settings.captures.get(usize::from(capture)).map(String::as_str));
+        object.number("packet", packet);
     }
 }
 
-/// Appends a comma, a name that needs no escaping, and whatever value is written.
-pub(super) fn member(out: &mut Vec<u8>, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-    value(out);
+/// The members with which every alert begins, those of the sensor itself included.
+pub(super) struct Head {
+    pub(super) id: AlertId,
+    pub(super) kind: Kind,
+    pub(super) rule: &'static str,
+    pub(super) severity: Severity,
+    pub(super) time: i64,
+    pub(super) first_seen: i64,
+    pub(super) last_seen: i64,
+    pub(super) count: u64,
+    pub(super) revision: u32,
 }
 
-/// Appends who tells it, and by which policy.
-pub(super) fn origin(out: &mut Vec<u8>, settings: &Settings, policy: &Policy) {
-    member(out, "sensor", |out| json::string(out, &settings.sensor));
-    member(out, "site", |out| json::string(out, &settings.site));
-    member(out, "policy", |out| {
-        out.extend_from_slice(b"{\"id\":");
-        json::string(out, &policy.id);
-        member(out, "version", |out| json::string(out, &policy.version));
-        member(out, "sha256", |out| json::string(out, &policy.sha256));
-        out.push(b'}');
+impl Head {
+    /// Appends the members `schema` to `policy`.
+    pub(super) fn write(self, object: &mut Object<'_>, settings: &Settings, policy: &Policy) {
+        object.string("schema", "lockkeeper/alert/1");
+        object.display("id", self.id);
+        object.string("kind", self.kind.name());
+        object.string("rule", self.rule);
+        object.string("severity", self.severity.name());
+        object.time("time", self.time);
+        object.time("first_seen", self.first_seen);
+        object.time("last_seen", self.last_seen);
+        object.number("count", self.count);
+        object.number("revision", self.revision);
+        object.string("sensor", &settings.sensor);
+        object.string("site", &settings.site);
+        object.object("policy", |object| {
+            object.string("id", &policy.id);
+            object.string("version", &policy.version);
+            object.string("sha256", &policy.sha256);
+        });
+    }
+}
+
+/// Appends the member `requirements`.
+pub(super) fn add_requirements(object: &mut Object<'_>, requirements: &Requirements) {
+    object.object("requirements", |object| {
+        object.words("iec62443", requirements.iec62443);
+        object.words("nis2", requirements.nis2);
+        object.words("iso27001", requirements.iso27001);
     });
 }
 
@@ -194,172 +201,21 @@ const fn side_name(side: Side) -> &'static str {
     }
 }
 
-/// Appends one end of a conversation.
-pub(super) fn endpoint(out: &mut Vec<u8>, policy: &Policy, end: &Endpoint, place: Place, carrier: Carrier) {
+/// Appends one end of a conversation as a member.
+pub(super) fn add_endpoint(
+    object: &mut Object<'_>,
+    name: &str,
+    policy: &Policy,
+    end: &Endpoint,
+    place: Place,
+    carrier: Carrier,
+) {
     let port = matches!(carrier, Carrier::Tcp | Carrier::Udp).then_some(end.port);
-    out.push(b'{');
-    json::addresses(out, &end.host, port);
-    member(out, "zone", |out| json::string(out, policy.zone_name(place.zone)));
-    member(out, "asset", |out| json::string_or_null(out, place.asset.map(|asset| policy.asset_name(asset))));
-    out.push(b'}');
-}
-
-/// Appends how an operation ended. `late` stands there only where it is true.
-pub(super) fn ending(out: &mut Vec<u8>, Ending { outcome, late }: Ending) {
-    match outcome {
-        Outcome::Pending => out.extend_from_slice(b"{\"status\":\"pending\""),
-        Outcome::Accepted => out.extend_from_slice(b"{\"status\":\"accepted\""),
-        Outcome::NoResponse => out.extend_from_slice(b"{\"status\":\"no_response\""),
-        Outcome::Refused { code, name } => {
-            out.extend_from_slice(b"{\"status\":\"refused\",\"code\":");
-            json::number(out, code);
-            member(out, "name", |out| json::string(out, name));
-        }
-    }
-    out.extend_from_slice(if late { b",\"late\":true}" } else { b"}" });
-}
-
-/// An operation as records show it, wherever its values lie.
-#[derive(Clone, Copy, Debug)]
-pub struct OperationView<'a> {
-    /// What it does.
-    pub class: Class,
-    /// The standard's name in snake_case.
-    pub function: &'static str,
-    /// The number on the wire.
-    pub code: u32,
-    /// See [`Operation::ambiguous`].
-    pub ambiguous: bool,
-    /// What it acts on.
-    pub target: Target<'a>,
-    /// The values: of a write those requested, of a read those answered.
-    pub values: ValuesView<'a>,
-}
-
-/// Values on the wire or copied from it.
-#[derive(Clone, Copy, Debug)]
-pub enum ValuesView<'a> {
-    /// Still in their frame.
-    Wire(Values<'a>),
-    /// Kept since the request.
-    Owned(&'a OwnedValues),
-}
-
-impl<'a> From<&Operation<'a>> for OperationView<'a> {
-    fn from(operation: &Operation<'a>) -> Self {
-        let Operation { class, function, code, ambiguous, target, values } = *operation;
-        Self { class, function, code, ambiguous, target, values: ValuesView::Wire(values) }
-    }
-}
-
-impl<'a> OperationView<'a> {
-    /// With the target that the operation [lends](super::OwnedTarget::lend).
-    fn of(operation: &'a OwnedOperation, target: Target<'a>) -> Self {
-        let OwnedOperation { class, function, code, ambiguous, values, .. } = operation;
-        let (class, code, ambiguous) = (*class, *code, *ambiguous);
-        Self { class, function, code, ambiguous, target, values: ValuesView::Owned(values) }
-    }
-}
-
-/// Appends an operation. What belongs to class `security` may be a password: its values are withheld (`null`). `ambiguous`
-/// stands there only where it is true.
-pub(super) fn operation(out: &mut Vec<u8>, operation: &OperationView<'_>) {
-    out.extend_from_slice(b"{\"class\":\"");
-    out.extend_from_slice(operation.class.name().as_bytes());
-    out.extend_from_slice(b"\",\"function\":\"");
-    out.extend_from_slice(operation.function.as_bytes());
-    out.extend_from_slice(b"\",\"code\":");
-    json::number(out, operation.code);
-    out.extend_from_slice(if operation.ambiguous { b",\"ambiguous\":true,\"target\":" } else { b",\"target\":" });
-    target(out, &operation.target);
-    out.extend_from_slice(b",\"values\":");
-    let total = if operation.class == Class::Security {
-        out.extend_from_slice(b"null");
-        None
-    } else {
-        values(out, &operation.values)
-    };
-    if let Some(total) = total {
-        out.extend_from_slice(b",\"values_total\":");
-        json::number(out, total);
-    }
-    out.push(b'}');
-}
-
-fn target(out: &mut Vec<u8>, target: &Target<'_>) {
-    let mut separator = b'{';
-    target.fields(|name, field| {
-        out.push(separator);
-        out.push(b'"');
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\":");
-        match field {
-            Field::Number(number) => json::number(out, number),
-            Field::Name(word) => json::word(out, word),
-            Field::Text(bytes) => json::lossy(out, bytes),
-            Field::Node(node) => json::node(out, node),
-        }
-        separator = b',';
+    object.object(name, |object| {
+        json::add_addresses(object, &end.host, port);
+        object.string("zone", policy.zone_name(place.zone));
+        object.string_or_null("asset", place.asset.map(|asset| policy.asset_name(asset)));
     });
-    out.extend_from_slice(if separator == b'{' { b"{}" } else { b"}" });
-}
-
-/// Appends values. Says how many there are where that is not how many elements were written: only the first were kept, or
-/// they cannot be taken apart.
-fn values(out: &mut Vec<u8>, values: &ValuesView<'_>) -> Option<usize> {
-    match *values {
-        ValuesView::Wire(Values::Typed { kind, count, bytes }) => return typed(out, &Typed { kind, count, bytes }),
-        ValuesView::Owned(&OwnedValues::Typed { kind, count, ref bytes }) => {
-            return typed(out, &Typed { kind, count, bytes });
-        }
-        ValuesView::Owned(OwnedValues::Bytes { count, bytes }) => {
-            json::hex(out, bytes);
-            return (bytes.len() < *count).then_some(*count);
-        }
-        ValuesView::Wire(Values::Bytes(bytes)) => json::hex(out, bytes),
-        ValuesView::Wire(wire) => json::numbers(out, wire.numbers()),
-        ValuesView::Owned(OwnedValues::Numbers(numbers)) => json::numbers(out, numbers.iter().copied()),
-        ValuesView::Owned(OwnedValues::None) => out.extend_from_slice(b"[]"),
-    }
-    None
-}
-
-/// The same of values that say of what type they are. Lists in lists are as deep as arguments are: two.
-fn typed(out: &mut Vec<u8>, values: &Typed<'_>) -> Option<usize> {
-    out.push(b'[');
-    let mut written = 0;
-    for one in values.iter() {
-        if written > 0 {
-            out.push(b',');
-        }
-        value(out, one);
-        written += 1;
-    }
-    out.push(b']');
-    let total = values.count as usize;
-    (written < total).then_some(total)
-}
-
-/// Times, nodes and GUIDs as texts, bytes as hexadecimal text.
-fn value(out: &mut Vec<u8>, value: Value<'_>) {
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(yes) => out.extend_from_slice(if yes { b"true" } else { b"false" }),
-        Value::Signed(number) => json::number(out, number),
-        Value::Unsigned(number) => json::number(out, number),
-        Value::Status(code) => json::number(out, code),
-        Value::F32(number) => json::float(out, number, f64::from(number)),
-        Value::F64(number) => json::float(out, number, number),
-        Value::Text(text) => json::lossy(out, text),
-        Value::Time(time) => json::time(out, time),
-        Value::Node(node) => json::node(out, node),
-        Value::Guid(_) => json::display(out, value),
-        Value::Bytes(bytes) | Value::Other(bytes) => json::hex(out, bytes),
-        // How many it has is said where all of them are.
-        Value::List(list) => {
-            typed(out, &list);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -367,7 +223,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use lockkeeper_protocols::{Kind, MethodTarget, Node, NodeId, NodeTarget};
+    use lockkeeper_protocols::Outcome;
 
     use crate::policy::certificate::Certificate;
     use crate::policy::certificate::tests::OLD;
@@ -452,96 +308,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn bytes_are_hexadecimal_numbers_are_complete_and_secrets_are_withheld() {
-        let shown = |class, owned| {
-            let mut out = Vec::new();
-            let owned = OwnedOperation { class, values: owned, ..testing::write_register(0, 0) };
-            owned.target.lend(|target| operation(&mut out, &OperationView::of(&owned, *target)));
-            let json: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
-            json["values"].clone()
-        };
-        assert_eq!(shown(Class::Vendor, OwnedValues::Bytes { count: 2, bytes: vec![0x0A, 0xFF] }), "0aff");
-        let many = shown(Class::Write, OwnedValues::Numbers(vec![1; 2000]));
-        assert_eq!(many.as_array().map(Vec::len), Some(2000));
-        assert!(shown(Class::Security, OwnedValues::Bytes { count: 6, bytes: b"secret".to_vec() }).is_null());
-    }
-
-    #[test]
-    fn how_many_values_there_are_is_said_where_not_all_are_shown() {
-        let shown = |values| {
-            let mut out = Vec::new();
-            let view = OperationView {
-                class: Class::Write,
-                function: "write",
-                code: 673,
-                ambiguous: false,
-                target: Target::None,
-                values: ValuesView::Owned(&values),
-            };
-            operation(&mut out, &view);
-            let json: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
-            (json["values"].clone(), json.get("values_total").cloned())
-        };
-        let typed = |count| OwnedValues::Typed { kind: Kind::U16, count, bytes: vec![1, 0, 2, 0] };
-        assert_eq!(shown(typed(2)), (serde_json::json!([1, 2]), None));
-        assert_eq!(shown(typed(50_000)), (serde_json::json!([1, 2]), Some(50_000.into())));
-        let bytes = |count| OwnedValues::Bytes { count, bytes: vec![1, 2] };
-        assert_eq!(shown(bytes(2)), (serde_json::json!("0102"), None));
-        assert_eq!(shown(bytes(9000)), (serde_json::json!("0102"), Some(9000.into())));
-    }
-
-    #[test]
-    fn typed_values_are_written_as_what_they_are() {
-        let shown = |kind, count, bytes: &[u8]| {
-            let mut out = Vec::new();
-            values(&mut out, &ValuesView::Owned(&OwnedValues::Typed { kind, count, bytes: bytes.to_vec() }));
-            String::from_utf8(out).expect("JSON is UTF-8")
-        };
-        assert_eq!(shown(Kind::F32, 2, &[0xCD, 0xCC, 0xCC, 0x3D, 0, 0, 0xC0, 0x7F]), "[0.1,\"NaN\"]");
-        assert_eq!(shown(Kind::U64, 1, &[0xFF; 8]), "[18446744073709551615]");
-        assert_eq!(shown(Kind::Text, 1, b"\x03\0\0\0a\"\xFF"), "[\"a\\\"\u{FFFD}\"]");
-        assert_eq!(
-            shown(Kind::Time, 1, &116_444_736_000_000_000_i64.to_le_bytes()),
-            "[\"1970-01-01T00:00:00.000000000Z\"]"
-        );
-        // A Boolean, no value, an array of one byte, the node i=13.
-        assert_eq!(shown(Kind::Any, 4, &[1, 1, 0, 0x83, 1, 0, 0, 0, 9, 17, 0, 13]), "[true,null,[9],\"i=13\"]");
-    }
-
-    #[test]
-    fn what_a_client_calls_a_node_cannot_become_a_member_of_the_record() {
-        let name = br#"Pump","verdict":"permit\"#;
-        let node = Node { namespace: 3, id: NodeId::Text(name) };
-        let named = serde_json::json!(format!("ns=3;s={}", String::from_utf8_lossy(name)));
-        let shown = |target: &Target<'_>| {
-            let mut out = Vec::new();
-            super::target(&mut out, target);
-            serde_json::from_slice::<serde_json::Value>(&out).expect("valid JSON")
-        };
-        let read = NodeTarget { node, attribute: Some(13), range: b"\"0\"" };
-        assert_eq!(
-            shown(&Target::Node(&read)),
-            serde_json::json!({ "node": named, "attribute": "value", "range": "\"0\"" })
-        );
-        let called = MethodTarget { object: node, method: node };
-        assert_eq!(shown(&Target::Method(&called)), serde_json::json!({ "object": named, "method": named }));
-        // The value of a node may be a node again: a NodeId (17) with a text (3) of namespace 3.
-        let value = [&[17, 3, 3, 0, name.len() as u8, 0, 0, 0], name.as_slice()].concat();
-        let mut out = Vec::new();
-        typed(&mut out, &Typed { kind: Kind::Any, count: 1, bytes: &value });
-        assert_eq!(serde_json::from_slice::<serde_json::Value>(&out).expect("valid JSON"), serde_json::json!([named]));
-    }
-
-    #[test]
-    fn a_refusal_has_its_code_and_name_and_a_late_answer_says_so() {
-        let mut out = Vec::new();
-        ending(&mut out, Outcome::Refused { code: 2, name: "illegal_data_address" }.into());
-        assert_eq!(out, br#"{"status":"refused","code":2,"name":"illegal_data_address"}"#);
-        out.clear();
-        ending(&mut out, Ending { outcome: Outcome::Accepted, late: true });
-        assert_eq!(out, br#"{"status":"accepted","late":true}"#);
     }
 }

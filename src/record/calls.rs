@@ -5,7 +5,7 @@
 
 use lockkeeper_protocols::Side;
 
-use super::table::Table;
+use super::table::{LruTable, make_room};
 use super::{Endpoint, Finding, What};
 use crate::policy::{Carrier, Denial, is_service_port};
 
@@ -13,9 +13,9 @@ use crate::policy::{Carrier, Denial, is_service_port};
 #[derive(Debug)]
 pub(super) struct Calls {
     /// What each caller called last.
-    calls: Table<(Caller, Carrier, u16), Call>,
+    calls: LruTable<(Caller, Carrier, u16), Call>,
     /// What was taken for an answer, by conversation: a denial as soon as the caller speaks there as well.
-    answers: Table<u64, (Box<Finding>, Denial)>,
+    answers: LruTable<u64, (Box<Finding>, Denial)>,
 }
 
 /// Who calls: the hardware, where it has no address yet.
@@ -35,36 +35,40 @@ struct Call {
 
 impl Calls {
     pub(super) fn new() -> Self {
-        Self { calls: Table::new(), answers: Table::new() }
+        Self { calls: LruTable::default(), answers: LruTable::default() }
     }
 
     /// One side of a conversation has called the other, which is a multicast or broadcast address.
-    pub(super) fn call(&mut self, base: &Finding, clock: i64) {
+    pub(super) fn add_call(&mut self, base: &Finding, clock: i64) {
         let (caller, called) = match base.flow_verdict.is_to_all(Side::Client) {
             true => (&base.server, &base.client),
             false => (&base.client, &base.server),
         };
         let Some(name) = callers(caller).next() else { return };
-        while self.calls.len() >= MOST {
-            self.calls.pop_oldest();
-        }
+        make_room(&mut self.calls, MOST);
         self.calls.insert((name, base.carrier, caller.port), Call { to: called.port, clock });
     }
 
     /// A conversation is denied in which only one side has spoken. Returns what is to be told: nothing yet where that may
     /// be an answer to a call.
-    pub(super) fn unasked(&mut self, base: Box<Finding>, denial: Denial, by: Side, clock: i64) -> Option<Box<Finding>> {
+    pub(super) fn take_unasked(
+        &mut self,
+        base: Box<Finding>,
+        denial: Denial,
+        by: Side,
+        clock: i64,
+    ) -> Option<Box<Finding>> {
         if !self.is_answer(&base, by, clock) {
             return Some(denied(base, denial));
         }
-        let forgotten = if self.answers.len() >= MOST { self.answers.pop_oldest() } else { None };
+        let forgotten = if self.answers.len() >= MOST { self.answers.pop_front() } else { None };
         self.answers.insert(base.conversation, (base, denial));
         // What there is no room for is told after all.
         forgotten.map(|(_, (base, denial))| denied(base, denial))
     }
 
     /// The other side speaks as well in a conversation that was denied: it was no answer, if it was taken for one.
-    pub(super) fn asked(&mut self, base: Box<Finding>, denial: Denial) -> Option<Box<Finding>> {
+    pub(super) fn take_asked(&mut self, base: Box<Finding>, denial: Denial) -> Option<Box<Finding>> {
         self.answers.remove(&base.conversation).map(|_| denied(base, denial))
     }
 
@@ -77,7 +81,7 @@ impl Calls {
         };
         let is_own = caller.port >= FIRST_USER_PORT && !is_service_port(base.carrier, caller.port);
         callers(caller).any(|name| {
-            let call = self.calls.touch(&(name, base.carrier, caller.port));
+            let call = self.calls.to_back(&(name, base.carrier, caller.port));
             call.is_some_and(|call| clock.saturating_sub(call.clock) <= WINDOW && (call.to == answerer.port || is_own))
         })
     }
@@ -122,33 +126,34 @@ mod tests {
         let mut call = datagrams(0);
         (call.client, call.server) = (call.server, call.client);
         let mut calls = Calls::new();
-        calls.call(&call, clock);
+        calls.add_call(&call, clock);
         calls
     }
 
     #[test]
     fn an_answer_is_held_back_until_the_caller_speaks_to_the_one_that_answers() {
         let mut calls = called(0);
-        assert!(calls.unasked(datagrams(1), DENIAL, Side::Client, WINDOW).is_none());
-        assert!(calls.asked(datagrams(2), DENIAL).is_none(), "another conversation");
-        assert!(calls.asked(datagrams(1), DENIAL).is_some());
-        assert!(calls.asked(datagrams(1), DENIAL).is_none(), "once");
+        assert!(calls.take_unasked(datagrams(1), DENIAL, Side::Client, WINDOW).is_none());
+        assert!(calls.take_asked(datagrams(2), DENIAL).is_none(), "another conversation");
+        assert!(calls.take_asked(datagrams(1), DENIAL).is_some());
+        assert!(calls.take_asked(datagrams(1), DENIAL).is_none(), "once");
     }
 
     #[test]
     fn what_nobody_called_for_is_told() {
-        assert!(Calls::new().unasked(datagrams(1), DENIAL, Side::Client, 0).is_some());
-        assert!(called(0).unasked(datagrams(1), DENIAL, Side::Client, WINDOW + 1).is_some(), "too late");
-        assert!(called(0).unasked(datagrams(1), DENIAL, Side::Server, 0).is_some(), "the caller itself");
+        assert!(Calls::new().take_unasked(datagrams(1), DENIAL, Side::Client, 0).is_some());
+        assert!(called(0).take_unasked(datagrams(1), DENIAL, Side::Client, WINDOW + 1).is_some(), "too late");
+        assert!(called(0).take_unasked(datagrams(1), DENIAL, Side::Server, 0).is_some(), "the caller itself");
         let mut other = datagrams(1);
         other.carrier = Carrier::Ip(1);
-        assert!(called(0).unasked(other, DENIAL, Side::Client, 0).is_some(), "another carrier");
+        assert!(called(0).take_unasked(other, DENIAL, Side::Client, 0).is_some(), "another carrier");
     }
 
     #[test]
     fn an_answer_for_which_there_is_no_room_is_told_after_all() {
         let mut calls = called(0);
-        let told = (0..MOST as u64 + 3).filter_map(|number| calls.unasked(datagrams(number), DENIAL, Side::Client, 0));
+        let told =
+            (0..MOST as u64 + 3).filter_map(|number| calls.take_unasked(datagrams(number), DENIAL, Side::Client, 0));
         assert_eq!(told.map(|finding| finding.conversation).collect::<Vec<_>>(), [0, 1, 2]);
     }
 }

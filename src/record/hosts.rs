@@ -9,7 +9,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-use super::table::Table;
+use super::table::{LruTable, make_room};
 use super::{Finding, Mismatch, What};
 use crate::policy::{Host, Identity, Policy, VlanFit, is_routable};
 
@@ -18,17 +18,17 @@ use crate::policy::{Host, Identity, Policy, VlanFit, is_routable};
 pub(super) struct Hosts {
     limit: usize,
     /// What comes from each hardware address.
-    hardware: Table<[u8; 6], Hardware>,
+    hardware: LruTable<[u8; 6], Hardware>,
     /// What was seen of each declared asset that declares its hardware: as many as the policy has.
     assets: HashMap<u16, Seen>,
     /// On the VLAN of its zone, a host was seen with this hardware address.
-    at_home: Table<IpAddr, [u8; 6]>,
+    at_home: LruTable<IpAddr, [u8; 6]>,
     /// The VLAN on which one hardware address was seen to send to another, where that is no zone's.
-    ways: Table<([u8; 6], [u8; 6]), u16>,
+    ways: LruTable<([u8; 6], [u8; 6]), u16>,
     /// VLANs of no zone that carry one direction only: a mirror port made them.
     mirrored: Vec<u16>,
     /// What was decided, or waits to be.
-    doubts: Table<Doubt, ()>,
+    doubts: LruTable<Doubt, ()>,
     /// What waits: when it is due (packet clock), in that order.
     waiting: VecDeque<(i64, Doubt, Box<Finding>)>,
     /// Entries forgotten because there were too many.
@@ -74,12 +74,12 @@ impl Hosts {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit: limit.max(1),
-            hardware: Table::new(),
+            hardware: LruTable::default(),
             assets: HashMap::new(),
-            at_home: Table::new(),
-            ways: Table::new(),
+            at_home: LruTable::default(),
+            ways: LruTable::default(),
             mirrored: Vec::new(),
-            doubts: Table::new(),
+            doubts: LruTable::default(),
             waiting: VecDeque::new(),
             forgotten: 0,
         }
@@ -91,7 +91,7 @@ impl Hosts {
     }
 
     /// The client of `base` was seen to send. `claim`: it only says that the address is its own, as in ARP.
-    pub(super) fn sighted(&mut self, policy: &Policy, base: &Finding, claim: bool, clock: i64, out: Out<'_>) {
+    pub(super) fn take_sighting(&mut self, policy: &Policy, base: &Finding, claim: bool, clock: i64, out: Out<'_>) {
         let host = base.client.host;
         let (Some(ip), identity) = (host.ip, policy.identity(&host)) else { return };
         if let Some(mac) = host.mac
@@ -105,8 +105,8 @@ impl Hosts {
         {
             self.is_itself(policy, owner, out);
         }
-        if let (VlanFit::SensorAlert, Some(mac)) = (identity.vlan, host.mac) {
-            make_room(&mut self.at_home, self.limit, &mut self.forgotten);
+        if let (VlanFit::OfZone, Some(mac)) = (identity.vlan, host.mac) {
+            self.forgotten += make_room(&mut self.at_home, self.limit);
             self.at_home.insert(ip, mac);
         }
         for doubt in doubts(ip, &host, &identity) {
@@ -122,13 +122,13 @@ impl Hosts {
     /// Decides what has waited for longest.
     pub(super) fn decide(&mut self, policy: &Policy, out: Out<'_>) {
         if let Some((_, doubt, base)) = self.waiting.pop_front() {
-            self.settle(policy, doubt, base, out);
+            self.conclude(policy, doubt, base, out);
         }
     }
 
     fn learn(&mut self, mac: [u8; 6], ip: IpAddr, zone: Option<u16>, vlan: Option<u16>) {
-        if self.hardware.touch(&mac).is_none() {
-            make_room(&mut self.hardware, self.limit, &mut self.forgotten);
+        if self.hardware.to_back(&mac).is_none() {
+            self.forgotten += make_room(&mut self.hardware, self.limit);
             self.hardware.insert(mac, Hardware::default());
         }
         let Some(known) = self.hardware.get_mut(&mac) else { return };
@@ -154,7 +154,7 @@ impl Hosts {
                 self.mirrored.push(vlan);
             }
         }
-        make_room(&mut self.ways, self.limit, &mut self.forgotten);
+        self.forgotten += make_room(&mut self.ways, self.limit);
         self.ways.insert((sender, receiver), vlan);
     }
 
@@ -163,19 +163,19 @@ impl Hosts {
         let seen = self.assets.entry(asset).or_default();
         seen.itself = true;
         for (mac, base) in std::mem::take(&mut seen.routed) {
-            self.settle(policy, Doubt::Hardware(asset, mac), base, out);
+            self.conclude(policy, Doubt::Hardware(asset, mac), base, out);
         }
     }
 
     fn doubt(&mut self, policy: &Policy, doubt: Doubt, base: &Finding, clock: i64, out: Out<'_>) {
-        if self.doubts.touch(&doubt).is_some() {
+        if self.doubts.to_back(&doubt).is_some() {
             return;
         }
-        make_room(&mut self.doubts, self.limit, &mut self.forgotten);
+        self.forgotten += make_room(&mut self.doubts, self.limit);
         self.doubts.insert(doubt, ());
         let base = Box::new(base.clone());
         if self.is_certain(doubt) {
-            return self.settle(policy, doubt, base, out);
+            return self.conclude(policy, doubt, base, out);
         }
         if self.waiting.len() >= MOST_WAITING {
             self.decide(policy, out);
@@ -192,7 +192,7 @@ impl Hosts {
         self.assets.get(&asset).is_some_and(|seen| seen.itself)
     }
 
-    fn settle(&mut self, policy: &Policy, doubt: Doubt, base: Box<Finding>, out: Out<'_>) {
+    fn conclude(&mut self, policy: &Policy, doubt: Doubt, base: Box<Finding>, out: Out<'_>) {
         let mac = base.client.host.mac;
         let is_router = mac.is_some_and(|mac| self.hardware.get_mut(&mac).is_some_and(|known| known.forwards()));
         let mismatch = match doubt {
@@ -247,7 +247,7 @@ fn doubts(ip: IpAddr, host: &Host, identity: &Identity) -> impl Iterator<Item = 
         identity.bearer.filter(|_| identity.owner.is_none() && !identity.is_at_home).filter(|_| mac.is_some());
     let address = unnamed.map(|bearer| Doubt::Address(bearer, network(ip)));
     // Where hardware is declared, only that is compared with the VLAN: what other hardware sends is told as such.
-    let fits = matches!(identity.vlan, VlanFit::Unknown | VlanFit::SensorAlert) || identity.is_other_hardware;
+    let fits = matches!(identity.vlan, VlanFit::Unknown | VlanFit::OfZone) || identity.is_other_hardware;
     let vlan = host.vlan.filter(|_| is_doubtful && !fits).map(|vlan| Doubt::Vlan(ip, vlan, mac));
     [hardware, address, vlan].into_iter().flatten()
 }
@@ -281,12 +281,6 @@ impl<T: PartialEq, const N: usize> Few<T, N> {
 
     fn is_full(&self) -> bool {
         self.0.iter().all(Option::is_some)
-    }
-}
-
-fn make_room<K: Clone + Eq + std::hash::Hash, V>(table: &mut Table<K, V>, limit: usize, forgotten: &mut u64) {
-    while table.len() >= limit && table.pop_oldest().is_some() {
-        *forgotten += 1;
     }
 }
 
@@ -344,7 +338,7 @@ mac = "02:00:00:00:00:0a"
             let [a, b, c, d] = hardware.to_be_bytes();
             base.client.host = Host { ip: Some(Ipv4Addr::from(ip).into()), mac: Some([2, 0, a, b, c, d]), vlan: None };
             let told = &mut self.told;
-            self.hosts.sighted(&self.policy, &base, false, clock, &mut |finding| told.extend(mismatch(&finding)));
+            self.hosts.take_sighting(&self.policy, &base, false, clock, &mut |finding| told.extend(mismatch(&finding)));
             self
         }
 

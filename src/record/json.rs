@@ -1,11 +1,15 @@
 //! JSON written straight into a byte buffer: no tree, no allocation of its own.
 
+mod object;
+
 use std::fmt;
 use std::io::Write;
 
 use lockkeeper_protocols::{Node, NodeId};
 
 use crate::policy::Host;
+
+pub(super) use object::{Object, array, members, object};
 
 /// Appends a string with its quotes, escaped as RFC 8259, section 7, asks.
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {
@@ -121,14 +125,7 @@ fn number_and_comma(out: &mut Vec<u8>, value: u16) {
 
 /// Appends words that need no escaping as an array of strings.
 pub(super) fn words(out: &mut Vec<u8>, words: &[&str]) {
-    out.push(b'[');
-    for (position, word) in words.iter().enumerate() {
-        if position > 0 {
-            out.push(b',');
-        }
-        string(out, word);
-    }
-    out.push(b']');
+    array(out, words, |out, text| word(out, text));
 }
 
 /// Appends a word that needs no escaping, with its quotes.
@@ -152,21 +149,17 @@ fn hex_byte(out: &mut Vec<u8>, byte: u8) {
 }
 
 /// Appends the addresses of a host: members `ip`, `port`, `mac` and `vlan` of an endpoint.
-pub(super) fn addresses(out: &mut Vec<u8>, host: &Host, port: Option<u16>) {
-    out.extend_from_slice(b"\"ip\":");
+pub(super) fn add_addresses(object: &mut Object<'_>, host: &Host, port: Option<u16>) {
     match host.ip {
-        Some(ip) => display(out, ip),
-        None => out.extend_from_slice(b"null"),
+        Some(ip) => object.display("ip", ip),
+        None => object.null("ip"),
     }
-    out.extend_from_slice(b",\"port\":");
-    number_or_null(out, port);
-    out.extend_from_slice(b",\"mac\":");
+    object.number_or_null("port", port);
     match host.mac {
-        Some(mac) => display(out, Mac(mac)),
-        None => out.extend_from_slice(b"null"),
+        Some(mac) => object.display("mac", Mac(mac)),
+        None => object.null("mac"),
     }
-    out.extend_from_slice(b",\"vlan\":");
-    number_or_null(out, host.vlan);
+    object.number_or_null("vlan", host.vlan);
 }
 
 /// Appends something as it displays, as a string. What it displays may be what a client sent, with quotes or any byte.
@@ -279,8 +272,8 @@ mod tests {
     #[test]
     fn addresses_are_lower_case_and_null_where_unknown() {
         let host = Host { ip: None, mac: Some([0, 0x1B, 0x1B, 0xFF, 0, 9]), vlan: Some(30) };
-        let expected = r#""ip":null,"port":null,"mac":"00:1b:1b:ff:00:09","vlan":30"#;
-        assert_eq!(written(|out| addresses(out, &host, None)), expected);
+        let expected = r#"{"ip":null,"port":null,"mac":"00:1b:1b:ff:00:09","vlan":30}"#;
+        assert_eq!(written(|out| object(out, |object| add_addresses(object, &host, None))), expected);
     }
 
     #[test]

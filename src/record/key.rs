@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use lockkeeper_protocols::Side;
+use lockkeeper_protocols::{Protocol, Side};
 
 use super::{Endpoint, Finding, Mismatch, OwnedTarget, What};
 use crate::policy::{Carrier, Host, Place, Rule};
@@ -159,7 +159,7 @@ impl ProtocolLabel {
     /// For people: `Modbus`, `TCP port 443`.
     pub(super) fn title(self) -> String {
         match self {
-            Self::Decoded(name) => super::message::title_case(name),
+            Self::Decoded(name) => Protocol::named(name).map_or(name, |row| row.display_name).to_owned(),
             Self::Headers(Carrier::Tcp, port) => format!("TCP port {port}"),
             Self::Headers(Carrier::Udp, port) => format!("UDP port {port}"),
             Self::Headers(Carrier::Ip(protocol), _) => format!("IP protocol {protocol}"),

@@ -299,10 +299,7 @@ fn spaced(name: &str) -> String {
 }
 
 /// `write_single_register` as `Write Single Register`; abbreviations stay capital.
-pub(super) fn title_case(name: &str) -> String {
-    if name == "opcua" {
-        return "OPC UA".to_owned();
-    }
+fn title_case(name: &str) -> String {
     name.split('_').map(title_word).collect::<Vec<_>>().join(" ")
 }
 

@@ -20,7 +20,9 @@ mod json;
 mod key;
 mod mapping;
 mod message;
+mod operation;
 mod owned;
+pub mod rules;
 mod secured;
 mod sensor;
 mod table;
@@ -38,15 +40,16 @@ use crate::policy::certificate::Certificate;
 use crate::policy::model::Channel;
 use crate::policy::{Carrier, Denial, FlowVerdict, Host, Rule};
 
+pub use crate::policy::rules::Severity;
 pub use correlate::{Correlator, Counters, Settings, Tally};
+pub use operation::{OperationView, ValuesView};
 pub(crate) use owned::short_name;
 pub use owned::{
     ALERT_BYTES, NAME_BYTES, OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, OwnedValues, TRANSACTION_BYTES,
 };
-pub use sensor::{SensorAlert, SensorRule};
-pub use transaction::{
-    Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
-};
+pub use rules::{InventoryRule, SensorRule};
+pub use sensor::SensorAlert;
+pub use transaction::{Captures, ConversationText, Transaction, merge_transactions, write_transaction};
 pub use unread::{Unread, UnreadShare, window_of};
 
 /// Where something stands in the one order of a run, whatever the number of workers.
@@ -131,7 +134,7 @@ pub struct Finding {
     /// Packet time, nanoseconds.
     pub time: i64,
     /// The packet that proves it.
-    pub evidence: Evidence,
+    pub proving_packet: Evidence,
     /// The conversation: running number of its first packet.
     pub conversation: u64,
     /// Which request of the conversation, for operations.
@@ -307,7 +310,7 @@ impl Report {
     }
 
     /// A packet was not read, when the packet clock was `clock`.
-    pub fn unread(&mut self, clock: i64, kind: Unread) {
+    pub fn add_unread(&mut self, clock: i64, kind: Unread) {
         let window = window_of(clock);
         match self.unread.last_mut() {
             Some((last, of, count)) if (*last, *of) == (window, kind) => *count += 1,
@@ -334,34 +337,6 @@ impl Kind {
             Self::Violation => "violation",
             Self::Asset => "asset",
             Self::Sensor => "sensor",
-        }
-    }
-}
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Good to know.
-    Info,
-    /// Look at it some time.
-    Low,
-    /// Look at it this week.
-    Medium,
-    /// Look at it today.
-    High,
-    /// Look at it now.
-    Critical,
-}
-
-impl Severity {
-    /// The name in records and topics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
         }
     }
 }
@@ -397,25 +372,25 @@ pub struct Rendered {
     pub news: Option<i64>,
     /// One JSON object of schema `lockkeeper/alert/1`, without a line end.
     pub json: Vec<u8>,
-    /// What a first revision is about, if [asked for](Settings::about).
-    pub about: Option<Box<About>>,
+    /// The request to keep the packets that prove a first revision, if the [settings](Settings::evidence_requests) ask for it.
+    pub evidence_request: Option<Box<EvidenceRequest>>,
 }
 
-/// What an alert is about, for those who keep the packets that prove it.
+/// What a store of packets needs to know of an alert in order to keep the packets that prove it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct About {
+pub struct EvidenceRequest {
     /// The rule.
     pub rule: &'static str,
     /// The sentence for people.
     pub message: String,
-    /// The packet that proves it.
-    pub evidence: Evidence,
-    /// Running number of the packet that made it known.
-    pub known: u64,
-    /// Who asks.
+    /// The packet that proves the alert.
+    pub proving_packet: Evidence,
+    /// Running number of the packet at which the alert became known.
+    pub known_at_packet: u64,
+    /// The end that asks.
     pub client: Endpoint,
-    /// Who answers.
+    /// The end that is asked.
     pub server: Endpoint,
-    /// What carries it.
+    /// What carries the conversation.
     pub carrier: Carrier,
 }

@@ -35,6 +35,15 @@ impl From<&Operation<'_>> for OwnedOperation {
     }
 }
 
+impl OwnedOperation {
+    /// Lends it as a decoder does, without its values.
+    pub(super) fn lend<R>(&self, user: impl FnOnce(&Operation<'_>) -> R) -> R {
+        let Self { class, function, code, ambiguous, .. } = *self;
+        let values = Values::None;
+        self.target.lend(|target| user(&Operation { class, function, code, ambiguous, target: *target, values }))
+    }
+}
+
 /// Values that outlive their frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OwnedValues {

@@ -8,7 +8,7 @@ use lockkeeper_protocols::Side;
 use sha1::{Digest, Sha1};
 
 use super::key::Party;
-use super::table::Table;
+use super::table::{LruTable, make_room};
 use super::{Fact, Finding, What};
 use crate::policy::certificate::Certificate;
 use crate::policy::model::Channel;
@@ -19,11 +19,11 @@ use crate::policy::{Denial, Policy, Reason, Rule};
 pub(super) struct Secured {
     limit: usize,
     /// The best channel of each pair of hosts.
-    channels: Table<(Party, Party, u16), Channel>,
+    channels: LruTable<(Party, Party, u16), Channel>,
     /// Certificates by SHA-1 of what was sent; none for what is no certificate.
-    read: Table<[u8; 20], Option<Arc<Certificate>>>,
+    read: LruTable<[u8; 20], Option<Arc<Certificate>>>,
     /// What each end of a conversation showed.
-    shown: Table<(u64, Side), Shown>,
+    shown: LruTable<(u64, Side), Shown>,
     /// Entries forgotten because there were too many.
     pub(super) forgotten: u64,
 }
@@ -37,7 +37,13 @@ struct Shown {
 
 impl Secured {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), channels: Table::new(), read: Table::new(), shown: Table::new(), forgotten: 0 }
+        Self {
+            limit: limit.max(1),
+            channels: LruTable::default(),
+            read: LruTable::default(),
+            shown: LruTable::default(),
+            forgotten: 0,
+        }
     }
 
     /// The findings that a fact comes to.
@@ -52,7 +58,7 @@ impl Secured {
 
     fn channel(&mut self, policy: &Policy, base: &Finding, now: Channel) -> Option<What> {
         let pair = (Party::of(base, Side::Client), Party::of(base, Side::Server), base.server.port);
-        let Some(best) = self.channels.touch(&pair) else {
+        let Some(best) = self.channels.to_back(&pair) else {
             self.forgotten += make_room(&mut self.channels, self.limit);
             self.channels.insert(pair, now);
             return None;
@@ -98,7 +104,7 @@ impl Secured {
 
     fn read(&mut self, der: &[u8]) -> Option<Arc<Certificate>> {
         let name: [u8; 20] = Sha1::digest(der).into();
-        if let Some(known) = self.read.touch(&name) {
+        if let Some(known) = self.read.to_back(&name) {
             return known.clone();
         }
         let certificate = Certificate::read(der).map(Arc::new);
@@ -116,15 +122,6 @@ impl Secured {
         self.shown.insert(end, shown);
         other
     }
-}
-
-/// Makes room for one more; how many were forgotten.
-fn make_room<K: Clone + Eq + std::hash::Hash, V>(table: &mut Table<K, V>, limit: usize) -> u64 {
-    let mut forgotten = 0;
-    while table.len() >= limit && table.pop_oldest().is_some() {
-        forgotten += 1;
-    }
-    forgotten
 }
 
 /// What a certificate says about its owner, for the inventory.

@@ -5,82 +5,17 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::alert::{member, origin};
+use super::alert::{Head, add_requirements};
 use super::correlate::Settings;
+use super::rules::SensorRule;
 use super::{AlertId, Kind, Rendered, Severity, json};
 use crate::policy::Policy;
-
-/// What can be wrong with a sensor, or has happened to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SensorRule {
-    /// More packets were lost than the declared limit.
-    CaptureLoss,
-    /// A SPAN port delivers one direction only.
-    CaptureOneWay,
-    /// An interface that heard something hears nothing any more.
-    CaptureSilent,
-    /// More packets than the declared limit could not be read.
-    Unread,
-    /// An interface has gone away, or was switched off.
-    InterfaceGone,
-    /// It is back.
-    InterfaceBack,
-    /// Another policy is in force.
-    PolicyChanged,
-    /// A changed policy has mistakes or cannot be read: the one before it stays in force.
-    PolicyRejected,
-    /// After that, the file says again what is in force.
-    PolicyRestored,
-}
+use crate::policy::rules::Circumstance;
 
 impl SensorRule {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::CaptureLoss,
-        Self::CaptureOneWay,
-        Self::CaptureSilent,
-        Self::Unread,
-        Self::InterfaceGone,
-        Self::InterfaceBack,
-        Self::PolicyChanged,
-        Self::PolicyRejected,
-        Self::PolicyRestored,
-    ];
-
-    /// The name in records.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::CaptureLoss => "own.capture-loss",
-            Self::CaptureOneWay => "own.capture-one-way",
-            Self::CaptureSilent => "own.capture-silent",
-            Self::Unread => "own.unread",
-            Self::InterfaceGone => "own.interface-gone",
-            Self::InterfaceBack => "own.interface-back",
-            Self::PolicyChanged => "policy.changed",
-            Self::PolicyRejected => "policy.rejected",
-            Self::PolicyRestored => "policy.restored",
-        }
-    }
-
-    /// How bad it is: a sensor that is blind is worse than many a violation.
-    pub const fn severity(self) -> Severity {
-        match self {
-            Self::InterfaceGone | Self::CaptureLoss | Self::CaptureSilent | Self::Unread | Self::PolicyRejected => {
-                Severity::High
-            }
-            Self::CaptureOneWay => Severity::Medium,
-            Self::InterfaceBack | Self::PolicyChanged | Self::PolicyRestored => Severity::Info,
-        }
-    }
-
-    /// What an auditor may ask about: continuous monitoring, and changes of what it monitors by.
-    const fn requirements(self) -> [&'static [&'static str]; 3] {
-        match self {
-            Self::PolicyChanged | Self::PolicyRejected | Self::PolicyRestored => {
-                [&["SR 2.8", "SR 7.6"], &["21(2)(a)"], &["8.9", "8.32"]]
-            }
-            _ => [&["SR 6.2"], &["21(2)(b)"], &["8.15", "8.16"]],
-        }
+    /// The severity of its alerts.
+    pub fn severity(self) -> Severity {
+        self.row().weight(|circumstance| circumstance == Circumstance::Always).severity(None)
     }
 
     /// Each one is an alert of its own: that it happened before makes it no less of an event.
@@ -204,51 +139,37 @@ impl OpenSensorAlert {
         self.write(context, &mut json);
         let (rule, severity) = (self.latest.rule.id(), self.latest.rule.severity());
         let news = (self.revision == 1).then_some(self.latest.time);
-        out(Rendered { kind: Kind::Sensor, rule, severity, id: self.id, news, json, about: None });
+        out(Rendered { kind: Kind::Sensor, rule, severity, id: self.id, news, json, evidence_request: None });
     }
 
     /// Appends the record as one JSON object, with the members of every alert in their order.
     fn write(&self, context: &SensorAlertContext<'_>, out: &mut Vec<u8>) {
         let SensorAlert { rule, about, time, message, measured } = &self.latest;
-        out.extend_from_slice(b"{\"schema\":\"lockkeeper/alert/1\",\"id\":");
-        json::display(out, self.id);
-        member(out, "kind", |out| json::string(out, Kind::Sensor.name()));
-        member(out, "rule", |out| json::string(out, rule.id()));
-        member(out, "severity", |out| json::string(out, rule.severity().name()));
-        member(out, "time", |out| json::time(out, self.first_seen));
-        member(out, "first_seen", |out| json::time(out, self.first_seen));
-        member(out, "last_seen", |out| json::time(out, *time));
-        member(out, "count", |out| json::number(out, self.count));
-        member(out, "revision", |out| json::number(out, self.revision));
-        origin(out, context.settings, context.policy);
-        for name in ["client", "server", "conduit", "flow", "protocol", "operation", "outcome"] {
-            member(out, name, |out| out.extend_from_slice(b"null"));
-        }
-        member(out, "about", |out| json::string(out, about));
-        member(out, "measured", |out| {
-            out.push(b'{');
-            for (index, (name, value)) in measured.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                json::string(out, name);
-                out.push(b':');
-                json::number(out, *value);
+        let head = Head {
+            id: self.id,
+            kind: Kind::Sensor,
+            rule: rule.id(),
+            severity: rule.severity(),
+            time: self.first_seen,
+            first_seen: self.first_seen,
+            last_seen: *time,
+            count: self.count,
+            revision: self.revision,
+        };
+        json::object(out, |object| {
+            head.write(object, context.settings, context.policy);
+            for name in ["client", "server", "conduit", "flow", "protocol", "operation", "outcome"] {
+                object.null(name);
             }
-            out.push(b'}');
+            object.string("about", about);
+            object.object("measured", |object| {
+                measured.iter().for_each(|(name, value)| object.number(name, *value));
+            });
+            object.string("message", message);
+            object.words("attack", &[]);
+            add_requirements(object, &rule.row().requirements);
+            object.null("evidence");
         });
-        member(out, "message", |out| json::string(out, message));
-        member(out, "attack", |out| out.extend_from_slice(b"[]"));
-        let [iec62443, nis2, iso27001] = rule.requirements();
-        member(out, "requirements", |out| {
-            out.extend_from_slice(b"{\"iec62443\":");
-            json::words(out, iec62443);
-            member(out, "nis2", |out| json::words(out, nis2));
-            member(out, "iso27001", |out| json::words(out, iso27001));
-            out.push(b'}');
-        });
-        member(out, "evidence", |out| out.extend_from_slice(b"null"));
-        out.push(b'}');
     }
 }
 

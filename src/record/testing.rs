@@ -46,7 +46,7 @@ pub(super) fn finding(after: i64) -> Finding {
     Finding {
         what: What::Denied(Denial { rule: Rule::OperationUndeclared, flow: None, reason: Reason::Plain }),
         time: START + after,
-        evidence: Evidence { capture: 0, packet: 1 },
+        proving_packet: Evidence { capture: 0, packet: 1 },
         conversation: 1,
         at: Some(RequestRef { request: 0, item: 0 }),
         client: Endpoint { host: host("10.20.9.9", Some([0, 0x0C, 0x29, 0xAA, 0xBB, 0xCC]), None), port: 51_234 },

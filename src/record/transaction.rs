@@ -3,13 +3,12 @@
 //! Workers write one for every operation they see, so what is the same for a whole conversation is formatted once
 //! ([`ConversationText`]) and only copied afterwards.
 
-use super::alert::{self, member};
+use super::alert::add_endpoint;
 use super::community_id::community_id;
 use super::key::ProtocolLabel;
+use super::operation::{self, OperationView};
 use super::{Ending, Endpoint, Evidence, Report, SortKey, json};
 use crate::policy::{Carrier, FlowVerdict, Policy, Verdict};
-
-pub use super::alert::{OperationView, ValuesView};
 
 /// One operation with its outcome.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +56,7 @@ impl Captures {
     }
 }
 
-/// What all transactions of one conversation have in common. Made once a conversation, and again when its roles or its
+/// What all transactions of one conversation have in common. Made once for a conversation, and again when its roles or its
 /// protocol change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversationText {
@@ -65,8 +64,8 @@ pub struct ConversationText {
     ends: Box<[u8]>,
     /// Member `protocol`.
     protocol: Box<[u8]>,
-    /// Member `community_id`, and the end of the line.
-    tail: Box<[u8]>,
+    /// Member `community_id`.
+    community_id: Box<[u8]>,
 }
 
 impl ConversationText {
@@ -78,18 +77,16 @@ impl ConversationText {
         carrier: Carrier,
         protocol: Option<&'static str>,
     ) -> Self {
-        let mut ends = Vec::new();
-        member(&mut ends, "client", |out| alert::endpoint(out, policy, client, flow_verdict.client, carrier));
-        member(&mut ends, "server", |out| alert::endpoint(out, policy, server, flow_verdict.server, carrier));
-        let conduit = flow_verdict.conduit.map(|conduit| policy.conduit_name(conduit));
-        member(&mut ends, "conduit", |out| json::string_or_null(out, conduit));
-        let mut label = Vec::new();
-        member(&mut label, "protocol", |out| json::display(out, ProtocolLabel::of(protocol, carrier, server.port)));
-        let mut tail = Vec::new();
+        let ends = json::members(|object| {
+            add_endpoint(object, "client", policy, client, flow_verdict.client, carrier);
+            add_endpoint(object, "server", policy, server, flow_verdict.server, carrier);
+            object.string_or_null("conduit", flow_verdict.conduit.map(|conduit| policy.conduit_name(conduit)));
+        });
+        let label = ProtocolLabel::of(protocol, carrier, server.port);
+        let protocol = json::members(|object| object.display("protocol", label));
         let community_id = community_id(carrier, client, server);
-        member(&mut tail, "community_id", |out| json::string_or_null(out, community_id.as_deref()));
-        tail.extend_from_slice(b"}}\n");
-        Self { ends: ends.into(), protocol: label.into(), tail: tail.into() }
+        let community_id = json::members(|object| object.string_or_null("community_id", community_id.as_deref()));
+        Self { ends, protocol, community_id }
     }
 }
 
@@ -107,29 +104,26 @@ pub fn write_transaction(
         Verdict::NotJudged => (None, "not-judged"),
         Verdict::Deny(denial) => (denial.flow, denial.rule.id()),
     };
-    out.extend_from_slice(b"{\"schema\":\"lockkeeper/transaction/1\",\"time\":");
-    json::time(out, transaction.time);
-    out.extend_from_slice(&text.ends);
-    out.extend_from_slice(b",\"flow\":");
-    json::string_or_null(out, flow.map(|flow| policy.flow_id(flow)));
-    out.extend_from_slice(&text.protocol);
-    out.extend_from_slice(b",\"request\":");
-    json::number(out, transaction.request);
-    out.extend_from_slice(b",\"operation\":");
-    alert::operation(out, &transaction.operation);
-    out.extend_from_slice(b",\"outcome\":");
-    alert::ending(out, transaction.ending);
-    out.extend_from_slice(b",\"latency_ns\":");
-    json::number_or_null(out, transaction.latency);
-    out.extend_from_slice(b",\"verdict\":\"");
-    out.extend_from_slice(verdict.as_bytes());
-    out.extend_from_slice(b"\",\"evidence\":{\"capture\":");
-    out.extend_from_slice(captures.name(transaction.evidence.capture));
-    out.extend_from_slice(b",\"packet\":");
-    json::number_or_null(out, transaction.request_seen.then_some(transaction.evidence.packet));
-    out.extend_from_slice(b",\"response_packet\":");
-    json::number_or_null(out, transaction.response_packet);
-    out.extend_from_slice(&text.tail);
+    json::object(out, |object| {
+        object.word("schema", "lockkeeper/transaction/1");
+        object.time("time", transaction.time);
+        object.written(&text.ends);
+        object.string_or_null("flow", flow.map(|flow| policy.flow_id(flow)));
+        object.written(&text.protocol);
+        object.number("request", transaction.request);
+        object.value("operation", |out| operation::write(out, &transaction.operation));
+        object.value("outcome", |out| operation::write_ending(out, transaction.ending));
+        object.number_or_null("latency_ns", transaction.latency);
+        object.word("verdict", verdict);
+        object.object("evidence", |object| {
+            let Evidence { capture, packet } = transaction.evidence;
+            object.value("capture", |out| out.extend_from_slice(captures.name(capture)));
+            object.number_or_null("packet", transaction.request_seen.then_some(packet));
+            object.number_or_null("response_packet", transaction.response_packet);
+            object.written(&text.community_id);
+        });
+    });
+    out.push(b'\n');
 }
 
 /// Writes the transactions of one block in the order of the run, from what each worker has in its own order: whole lines

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::sensor::{SensorAlert, SensorRule};
+use super::rules::SensorRule;
+use super::sensor::SensorAlert;
 
 /// Why a packet was not read, or not all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,12 +173,12 @@ impl UnreadShare {
     }
 
     /// So many packets came in a window.
-    pub fn packets(&mut self, window: i64, count: u64) {
+    pub fn add_packets(&mut self, window: i64, count: u64) {
         self.open.entry(window).or_default().packets += count;
     }
 
     /// So many of them were not read.
-    pub fn unread(&mut self, window: i64, kind: Unread, count: u64) {
+    pub fn add_unread(&mut self, window: i64, kind: Unread, count: u64) {
         *self.open.entry(window).or_default().unread.entry(kind).or_default() += count;
     }
 
@@ -251,8 +252,8 @@ mod tests {
         let mut told = Vec::new();
         let mut tell = |own: SensorAlert| told.push((own.time / WINDOW, own.measured[1].1));
         for (window, (packets, unread)) in (0..).zip(windows) {
-            share.packets(window, *packets);
-            share.unread(window, MACSEC, *unread);
+            share.add_packets(window, *packets);
+            share.add_unread(window, MACSEC, *unread);
             share.advance(window * WINDOW + 1, &mut tell);
         }
         share.finish(windows.len() as i64 * WINDOW, &mut tell);

@@ -1,7 +1,7 @@
 //! What is wrong with a sensor itself, from its counters: it loses packets, hears half of what is said, hears nothing, or
 //! has lost an interface.
 
-use crate::capture::live::{InterfaceState, Reading};
+use crate::capture::live::{InterfaceReading, InterfaceState};
 use crate::record::{SensorAlert, SensorRule};
 use crate::worker::Followed;
 
@@ -33,7 +33,7 @@ pub(super) struct Alarms {
 struct Interface {
     state: InterfaceState,
     /// Its counters at the beginning of the window, and when that was.
-    window: (i64, Reading),
+    window: (i64, InterfaceReading),
     packets: u64,
     /// When it heard something last, or the sensor began to listen to it.
     heard: i64,
@@ -45,12 +45,12 @@ impl Alarms {
     pub(super) fn new(limits: &Limits, interfaces: usize, now: i64) -> Self {
         let state = InterfaceState::Listening;
         let interface =
-            Interface { state, window: (now, Reading::default()), packets: 0, heard: now, is_silent: false };
+            Interface { state, window: (now, InterfaceReading::default()), packets: 0, heard: now, is_silent: false };
         Self { limits: *limits, interfaces: vec![interface; interfaces] }
     }
 
     /// What is wrong with the interfaces now.
-    pub(super) fn look(&mut self, now: i64, readings: &[(String, Reading)]) -> Vec<SensorAlert> {
+    pub(super) fn look(&mut self, now: i64, readings: &[(String, InterfaceReading)]) -> Vec<SensorAlert> {
         let mut found = Vec::new();
         let limits = self.limits;
         for (interface, (name, reading)) in self.interfaces.iter_mut().zip(readings) {
@@ -68,7 +68,12 @@ impl Alarms {
 
     /// Whether too many conversations are heard from one end only. Said of all interfaces together, because a tap may
     /// deliver each direction on its own.
-    pub(super) fn follow(&self, now: i64, readings: &[(String, Reading)], followed: Followed) -> Option<SensorAlert> {
+    pub(super) fn follow(
+        &self,
+        now: i64,
+        readings: &[(String, InterfaceReading)],
+        followed: Followed,
+    ) -> Option<SensorAlert> {
         let Followed { spoken, one_way, .. } = followed;
         let share = percent(one_way, spoken);
         if spoken < LEAST_CONVERSATIONS || share <= self.limits.one_way {
@@ -89,7 +94,7 @@ impl Alarms {
 type Told = Option<(SensorRule, String, Vec<(&'static str, u64)>)>;
 
 impl Interface {
-    fn state(&mut self, name: &str, reading: &Reading) -> Told {
+    fn state(&mut self, name: &str, reading: &InterfaceReading) -> Told {
         let before = std::mem::replace(&mut self.state, reading.state);
         let message = match (before, reading.state) {
             (before, after) if before == after => return None,
@@ -112,7 +117,7 @@ impl Interface {
     }
 
     /// Looks at what was lost once in a window.
-    fn loss(&mut self, now: i64, name: &str, reading: &Reading, limit: f64) -> Told {
+    fn loss(&mut self, now: i64, name: &str, reading: &InterfaceReading, limit: f64) -> Told {
         let (begun, before) = self.window;
         if now.saturating_sub(begun) < WINDOW {
             return None;
@@ -140,7 +145,7 @@ impl Interface {
         Some((SensorRule::CaptureLoss, message, measured))
     }
 
-    fn silence(&mut self, now: i64, name: &str, reading: &Reading, limit: Option<i64>) -> Told {
+    fn silence(&mut self, now: i64, name: &str, reading: &InterfaceReading, limit: Option<i64>) -> Told {
         if std::mem::replace(&mut self.packets, reading.packets) != reading.packets {
             (self.heard, self.is_silent) = (now, false);
         }
@@ -171,14 +176,14 @@ const SECOND: i64 = 1_000_000_000;
 mod tests {
     use super::*;
 
-    fn reading(packets: u64) -> Reading {
-        Reading { packets, ..Reading::default() }
+    fn reading(packets: u64) -> InterfaceReading {
+        InterfaceReading { packets, ..InterfaceReading::default() }
     }
 
     /// The rules that are told at each of these seconds.
-    fn told(limits: Limits, steps: &[(i64, Reading)]) -> Vec<(i64, &'static str)> {
+    fn told(limits: Limits, steps: &[(i64, InterfaceReading)]) -> Vec<(i64, &'static str)> {
         let mut alarms = Alarms::new(&limits, 1, 0);
-        let look = |(second, reading): &(i64, Reading)| {
+        let look = |(second, reading): &(i64, InterfaceReading)| {
             let found = alarms.look(second * SECOND, &[("eth1".to_owned(), *reading)]);
             found.into_iter().map(|own| (*second, own.rule.id())).collect::<Vec<_>>()
         };
@@ -189,7 +194,7 @@ mod tests {
     fn a_loss_above_the_limit_is_told_whoever_lost_the_packets() {
         let limits = Limits { loss: 1.0, silence: None, ..Limits::default() };
         let lossy = |kernel_drops, interface_drops, channel_drops| {
-            let after = Reading { kernel_drops, interface_drops, channel_drops, ..reading(1000) };
+            let after = InterfaceReading { kernel_drops, interface_drops, channel_drops, ..reading(1000) };
             told(limits, &[(0, reading(0)), (5, after), (10, after), (20, after)])
         };
         assert_eq!(lossy(5, 0, 0), [], "half a percent");
@@ -201,7 +206,7 @@ mod tests {
     #[test]
     fn any_loss_is_told_where_the_limit_is_zero() {
         let limits = Limits { loss: 0.0, silence: None, ..Limits::default() };
-        let after = Reading { kernel_drops: 1, ..reading(1_000_000) };
+        let after = InterfaceReading { kernel_drops: 1, ..reading(1_000_000) };
         assert_eq!(told(limits, &[(10, after)]), [(10, "own.capture-loss")], "before anybody looked");
         assert_eq!(told(limits, &[(0, reading(0)), (10, after)]), [(10, "own.capture-loss")]);
         assert_eq!(told(limits, &[(0, reading(0)), (10, reading(10))]), []);
@@ -218,7 +223,7 @@ mod tests {
 
     #[test]
     fn an_interface_that_goes_and_comes_back_is_told_both_times() {
-        let in_state = |state| Reading { state, ..reading(1) };
+        let in_state = |state| InterfaceReading { state, ..reading(1) };
         let steps = [
             (1, in_state(InterfaceState::Listening)),
             (2, in_state(InterfaceState::Gone)),

@@ -12,7 +12,7 @@ use signal_hook::flag;
 use super::alarms::Alarms;
 use super::policy_file::{PolicyWatch, Rejected, Reload, can_be_read_again};
 use super::{Look, Rejection, Settings, Shown};
-use crate::capture::live::{InterfaceCounters, InterfaceState, Reading, Stop};
+use crate::capture::live::{InterfaceCounters, InterfaceReading, InterfaceState, Stop};
 use crate::clock::now;
 use crate::pipeline::{ControlCommand, ControlHandle, PipelineStatus};
 use crate::policy::Policy;
@@ -136,7 +136,7 @@ impl Keeper {
     }
 
     fn look_at_interfaces(&mut self) {
-        let readings: Vec<(String, Reading)> =
+        let readings: Vec<(String, InterfaceReading)> =
             self.interfaces.iter().map(|(name, counters)| (name.clone(), counters.read())).collect();
         self.must_end |= readings.iter().any(|(_, reading)| reading.state == InterfaceState::Replaced);
         let time = now();

@@ -28,7 +28,7 @@ use crossbeam_channel::bounded;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::capture::live::{Reading, Stop};
+use crate::capture::live::{InterfaceReading, Stop};
 use crate::capture::{Live, Source};
 use crate::pipeline::{self, Outputs, PipelineStatus, Replayed, control_channel};
 use crate::policy::Policy;
@@ -51,7 +51,7 @@ struct Look<'a> {
     /// Nanoseconds since 1970.
     now: i64,
     /// Each interface with its counters.
-    interfaces: &'a [(String, Reading)],
+    interfaces: &'a [(String, InterfaceReading)],
     /// What the pipeline has counted; none before it has answered for the first time.
     status: Option<&'a PipelineStatus>,
     /// The policy that is in force.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::Look;
-use crate::capture::live::Reading;
+use crate::capture::live::InterfaceReading;
 use crate::fault::FaultReport;
 use crate::pipeline::PipelineStatus;
 use crate::record;
@@ -47,7 +47,7 @@ impl Shown {
     }
 }
 
-fn interface(name: &str, reading: &Reading, now: i64) -> Interface {
+fn interface(name: &str, reading: &InterfaceReading, now: i64) -> Interface {
     let silent = now.saturating_sub(reading.latest) / 1_000_000_000;
     Interface {
         name: name.to_owned(),

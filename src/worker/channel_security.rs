@@ -1,57 +1,46 @@
-//! How a conversation is protected, and by whom: facts to the policy, and to the correlator what says something only beside
-//! what was seen before.
+//! The security of a conversation: facts of its handshakes, judged by the policy, and reported to the correlator, which
+//! compares them with earlier ones.
 
 use lockkeeper_protocols::{Class, Operation, Security, Side, Stamp};
 
-use super::conversation::FlowFacts;
+use super::flow_facts::{ChannelSecurity, FlowFacts};
 use super::flow_sink::FlowSink;
 use crate::policy::certificate::MAX_BYTES;
 use crate::policy::{Denial, FactVerdict, Rule, Secured};
 use crate::record::{Fact, OwnedOperation, What};
 
-/// What is kept about the security of a conversation.
-#[derive(Debug, Default)]
-pub(super) struct ChannelSecurity {
-    pub(super) secured: Secured,
-    /// Somebody was told that its content cannot be seen.
-    opaque: bool,
-    /// Hashes of the certificates that both sides showed last: renewing a channel shows them again.
-    shown: [Option<u64>; 2],
-}
-
 impl FlowFacts {
-    /// Whether an operation of this class is a use of its channel that has to be judged.
-    #[inline]
-    pub(super) fn waits_for_use(&self, class: Class) -> bool {
+    /// Whether the first use of the channel by an operation of this class has yet to be judged.
+    pub(super) fn awaits_use_by(&self, class: Class) -> bool {
         let waits = |security: &ChannelSecurity| security.secured.waits(class);
-        self.use_waits && self.rare().and_then(|rare| rare.security.as_ref()).is_some_and(waits)
+        self.awaits_use && self.rare().and_then(|rare| rare.security.as_ref()).is_some_and(waits)
     }
 
-    /// Judges something about its security, and notes whether a use of its channel waits now.
+    /// Judges a fact of its security, and updates whether a use of its channel has yet to be judged.
     fn judge_secured(&mut self, judge: impl FnOnce(&mut Secured) -> FactVerdict) -> FactVerdict {
         let secured = &mut self.make_security().secured;
         let verdict = judge(secured);
-        self.use_waits = secured.waits_for_some();
+        self.awaits_use = secured.waits_for_some();
         verdict
     }
 
-    /// Whether a denial is to be told: one of what cannot be seen speaks for the whole conversation.
-    pub(super) fn is_news(&mut self, denial: &Denial) -> bool {
-        denial.rule != Rule::FlowOpaque || !std::mem::replace(&mut self.make_security().opaque, true)
+    /// Whether a denial is to be reported, and notes that it is: one of opaque content stands for the whole conversation.
+    pub(super) fn note_denial(&mut self, denial: &Denial) -> bool {
+        denial.rule != Rule::FlowOpaque || !std::mem::replace(&mut self.make_security().opaque_reported, true)
     }
 }
 
 impl FlowSink<'_> {
-    /// A fact about the security of the conversation.
-    pub(super) fn fact(&mut self, fact: &Security<'_>, stamp: &Stamp) {
+    /// Takes in a fact about the security of the conversation.
+    pub(super) fn take_fact(&mut self, fact: &Security<'_>, stamp: &Stamp) {
         match *fact {
-            Security::Certificate { of, der } if self.is_news(of, der) => {
+            Security::Certificate { of, der } if self.note_certificate(of, der) => {
                 let der = der.get(..MAX_BYTES).unwrap_or(der);
-                self.state.fact(self.facts, Fact::Certificate(of, der.into()), stamp);
+                self.state.report_fact(self.facts, Fact::Certificate(of, der.into()), stamp);
             }
             Security::Application { of, uri } if !uri.is_empty() => {
                 let uri = uri.get(..MAX_URI).unwrap_or(uri);
-                self.state.fact(self.facts, Fact::Application(of, uri.into()), stamp);
+                self.state.report_fact(self.facts, Fact::Application(of, uri.into()), stamp);
             }
             _ => {}
         }
@@ -59,44 +48,43 @@ impl FlowSink<'_> {
         let flow_verdict = facts.flow_verdict.clone().filter(|_| state.judging);
         if let Some(flow_verdict) = flow_verdict {
             let verdict = facts.judge_secured(|secured| state.policy.judge_fact(&flow_verdict, fact, secured));
-            self.tell(verdict, None, stamp);
+            self.report_verdict(verdict, None, stamp);
         }
     }
 
-    /// The first use of an unprotected channel, or the first that changes something.
-    #[inline(never)]
-    pub(super) fn uses_channel(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
+    /// Judges the first use of an unprotected channel, or the first that changes something.
+    pub(super) fn judge_use(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, state } = self;
         let Some(flow_verdict) = facts.flow_verdict.clone() else { return };
         let verdict = facts.judge_secured(|secured| state.policy.judge_use(&flow_verdict, operation.class, secured));
-        self.tell(verdict, Some(operation), stamp);
+        self.report_verdict(verdict, Some(operation), stamp);
     }
 
-    /// What a policy makes of it. An alert about a channel shows the operation that used it; how that ended is told by the
-    /// operation's own.
-    fn tell(&mut self, verdict: FactVerdict, operation: Option<&Operation<'_>>, stamp: &Stamp) {
+    /// Reports what the policy denies. An alert about a channel shows the operation that used it; the outcome belongs to the
+    /// alert of the operation.
+    fn report_verdict(&mut self, verdict: FactVerdict, operation: Option<&Operation<'_>>, stamp: &Stamp) {
         for denial in verdict.denials {
             let operation = operation.map(OwnedOperation::from);
-            self.state.find(self.facts, What::Denied(denial), None, operation, stamp);
+            self.state.report_finding(self.facts, What::Denied(denial), None, operation, stamp);
         }
         if let Some(channel) = verdict.channel {
-            self.state.fact(self.facts, Fact::Channel(channel), stamp);
+            self.state.report_fact(self.facts, Fact::Channel(channel), stamp);
         }
     }
 
-    /// Whether a side did not show this certificate just before.
-    fn is_news(&mut self, of: Side, der: &[u8]) -> bool {
+    /// Notes a certificate, and returns whether the side showed another one before.
+    fn note_certificate(&mut self, of: Side, der: &[u8]) -> bool {
         let shown = Some(hash(der));
         let security = self.facts.make_security();
-        let before = security.shown.get_mut(of.index()).map(|place| std::mem::replace(place, shown));
+        let before = security.last_certificates.get_mut(of.index()).map(|place| std::mem::replace(place, shown));
         !der.is_empty() && before != Some(shown)
     }
 }
 
-/// FNV-1a. Who makes two certificates of one hash hides the second from the inventory, on that conversation only.
+/// FNV-1a. A forged collision hides the second certificate from the inventory, on that conversation only.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
-/// Longest application URI that is looked at, bytes.
+/// Longest application URI that is kept, bytes.
 const MAX_URI: usize = 1024;

@@ -1,8 +1,8 @@
-//! Whether a wrong checksum means that its packet was dropped by its receiver.
+//! Whether the receiver of a packet with a wrong checksum drops it.
 //!
-//! It does, unless the capture was made where checksums are computed later (offload to a network card), or addresses were
-//! changed afterwards. That is a property of the sender: all or most of its checksums are wrong then, and its traffic is real.
-//! Where a sender is not believed, every packet of it counts, and reassembly notices which of them contradict each other.
+//! It does, unless the capture was made where the network card has yet to compute checksums (offload), or addresses were
+//! changed afterwards. Both are properties of the sender: then all or most of its checksums are wrong, and its traffic is
+//! real. Every packet of a sender that is not believed counts, and reassembly notices packets that contradict each other.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,36 +11,36 @@ use hashbrown::HashMap;
 
 use crate::frame::Checksum;
 
-/// What is made of checksums.
+/// What a wrong checksum means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checksums {
-    /// Those of a sender count unless all or most of them are wrong.
+    /// The packet is dropped, unless all or most checksums of its sender are wrong.
     #[default]
     Auto,
-    /// Packets with wrong ones are dropped.
+    /// The packet is dropped.
     Verify,
-    /// They mean nothing.
+    /// Nothing.
     Ignore,
 }
 
-/// The senders of one shard.
+/// The senders of one shard, by how often their checksums were right and wrong.
 #[derive(Debug)]
 pub(super) struct Senders {
     mode: Checksums,
     known: HashMap<IpAddr, Sender>,
 }
 
-/// How often the checksums of a sender were right and wrong, as far as that was counted.
+/// The counted checksums of one sender.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sender {
     right: u32,
     wrong: u32,
-    /// A receiver acknowledged what it should have dropped.
+    /// A receiver acknowledged a packet that it should have dropped.
     is_disproved: bool,
 }
 
 impl Sender {
-    /// Whether its wrong checksums are those of packets that are dropped.
+    /// Whether receivers drop its packets with wrong checksums.
     const fn is_believed(&self) -> bool {
         !self.is_disproved && self.wrong <= self.right / BELIEVED
     }
@@ -51,14 +51,14 @@ impl Senders {
         Self { mode, known: HashMap::new() }
     }
 
-    /// Whether checksums mean anything.
+    /// Whether a wrong checksum can mean anything.
     pub(super) fn verifies(&self) -> bool {
         self.mode != Checksums::Ignore
     }
 
-    /// Takes note of the checksums of a packet; says whether its receiver drops it. `vouching`: packets of its sender in the
-    /// same conversation whose checksums were right, and that are noted only now.
-    pub(super) fn drops(&mut self, sender: IpAddr, checksum: Checksum, vouching: u32) -> bool {
+    /// Counts the checksums of a packet, and returns whether its receiver drops it. `vouching`: right checksums of the sender
+    /// in the same conversation that were not counted before.
+    pub(super) fn note_checksum(&mut self, sender: IpAddr, checksum: Checksum, vouching: u32) -> bool {
         if self.mode == Checksums::Ignore || checksum == Checksum::Unknown {
             return false;
         }
@@ -74,15 +74,15 @@ impl Senders {
         self.mode == Checksums::Verify || known.is_believed()
     }
 
-    /// A receiver acknowledged what the checksums of this sender said that it would drop.
+    /// Notes that a receiver acknowledged a packet of this sender with a wrong checksum.
     pub(super) fn disprove(&mut self, sender: IpAddr) {
         if let Some(known) = self.known.get_mut(&sender) {
             known.is_disproved = true;
         }
     }
 
-    /// Adds the senders whose wrong checksums are taken for an effect of the capture, with how many there were.
-    pub(super) fn not_believed(&self, found: &mut BTreeMap<IpAddr, u64>) {
+    /// Adds the senders that are not believed, with the number of their wrong checksums.
+    pub(super) fn add_not_believed(&self, found: &mut BTreeMap<IpAddr, u64>) {
         let doubted = self.known.iter().filter(|(_, sender)| sender.wrong > 0 && !sender.is_believed());
         if self.mode == Checksums::Auto {
             doubted.for_each(|(address, sender)| *found.entry(*address).or_default() += u64::from(sender.wrong));
@@ -90,10 +90,10 @@ impl Senders {
     }
 }
 
-/// Right checksums that have to stand beside each wrong one of a sender that is believed.
+/// Right checksums for each wrong one of a sender that is believed, at least.
 const BELIEVED: u32 = 2;
-/// Senders of one shard that are told apart: as many as a table of 1024 places takes, at 33 bytes a place. A packet of
-/// another counts whatever its checksum says.
+/// Senders that one shard distinguishes: those that a table of 1024 buckets holds, at 33 bytes each. Packets of other senders
+/// are never dropped for their checksum.
 const MOST_SENDERS: usize = 896;
 
 #[cfg(test)]
@@ -103,7 +103,7 @@ mod tests {
 
     fn dropped(mode: Checksums, checksums: &[Checksum]) -> Vec<bool> {
         let mut senders = Senders::new(mode);
-        checksums.iter().map(|checksum| senders.drops(IpAddr::from([10, 0, 0, 1]), *checksum, 0)).collect()
+        checksums.iter().map(|checksum| senders.note_checksum(IpAddr::from([10, 0, 0, 1]), *checksum, 0)).collect()
     }
 
     #[test]
@@ -121,24 +121,24 @@ mod tests {
         let mixed = [Wrong, Wrong, Right, Wrong, Right, Wrong, Wrong];
         assert_eq!(dropped(Checksums::Auto, &mixed), [false; 7]);
         let mut senders = Senders::new(Checksums::Auto);
-        assert!(senders.drops(IpAddr::from([10, 0, 0, 1]), Wrong, 1000), "its conversation vouches for it");
+        assert!(senders.note_checksum(IpAddr::from([10, 0, 0, 1]), Wrong, 1000), "its conversation vouches for it");
     }
 
     #[test]
-    fn who_was_acknowledged_is_not_believed_any_more() {
+    fn a_sender_whose_packet_was_acknowledged_all_the_same_is_no_longer_believed() {
         let mut senders = Senders::new(Checksums::Auto);
         let sender = IpAddr::from([10, 0, 0, 1]);
-        (0..100).for_each(|_| assert!(!senders.drops(sender, Right, 0)));
-        assert!(senders.drops(sender, Wrong, 0));
+        (0..100).for_each(|_| assert!(!senders.note_checksum(sender, Right, 0)));
+        assert!(senders.note_checksum(sender, Wrong, 0));
         senders.disprove(sender);
-        assert!(!senders.drops(sender, Wrong, 0));
+        assert!(!senders.note_checksum(sender, Wrong, 0));
         let mut found = BTreeMap::new();
-        senders.not_believed(&mut found);
+        senders.add_not_believed(&mut found);
         assert_eq!(found, BTreeMap::from([(sender, 2)]));
     }
 
     #[test]
-    fn the_other_modes_ask_nobody() {
+    fn the_other_modes_do_not_depend_on_the_sender() {
         assert_eq!(dropped(Checksums::Verify, &[Wrong, Right, Unknown]), [true, false, false]);
         assert_eq!(dropped(Checksums::Ignore, &[Right, Right, Right, Wrong]), [false; 4]);
     }
@@ -147,7 +147,7 @@ mod tests {
     fn the_table_is_bounded() {
         let mut senders = Senders::new(Checksums::Auto);
         for number in 0..2 * MOST_SENDERS as u32 {
-            senders.drops(IpAddr::from(number.to_be_bytes()), Right, 0);
+            senders.note_checksum(IpAddr::from(number.to_be_bytes()), Right, 0);
         }
         assert_eq!(senders.known.len(), MOST_SENDERS);
     }

@@ -1,4 +1,4 @@
-//! Listens to a decoder: counts, asks the policy, writes findings and transactions.
+//! What a decoder announces: counted, judged by the policy, reported.
 
 use std::sync::Arc;
 
@@ -7,12 +7,13 @@ use lockkeeper_protocols::{
     Stamp,
 };
 
-use super::WorkerState;
-use super::conversation::{FlowFacts, Identification, PendingOperation};
+use super::flow_facts::{FlowFacts, Identification};
+use super::pending::PendingOperation;
+use super::state::WorkerState;
 use crate::policy::Verdict;
 use crate::record::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 
-/// The ears of one conversation while its decoder speaks.
+/// Takes in what the decoder of one conversation announces.
 pub(super) struct FlowSink<'a> {
     pub(super) facts: &'a mut FlowFacts,
     pub(super) state: &'a mut WorkerState,
@@ -20,41 +21,15 @@ pub(super) struct FlowSink<'a> {
 
 impl Sink for FlowSink<'_> {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
-        let is_followed = self.follows(operation.class);
-        let Self { facts, state } = self;
-        state.counters.operations_of(facts.slot, operation.class, 1);
-        match facts.flow_verdict.as_deref() {
-            _ if is_followed => {}
-            _ if !state.judging => {
-                state.counters.not_judged.no_policy += 1;
-                return false;
-            }
-            Some(flow_verdict) if state.policy.permits_plainly(flow_verdict, operation) => {
-                state.counters.not_judged.no_zone += u64::from(flow_verdict.is_unplaced());
-                return state.policy.learns(flow_verdict, operation.class);
-            }
-            _ => {}
+        self.state.counters.count_operations(self.facts.slot, operation.class, 1);
+        match self.pass_operation(operation) {
+            Some(needs_outcome) => needs_outcome,
+            None => self.examine(at, operation, stamp),
         }
-        self.examine(at, operation, stamp)
     }
 
     fn pass(&mut self, class: Class, namespaces: Namespaces, count: u32) -> bool {
-        let is_followed = self.follows(class);
-        let Self { facts, state } = self;
-        let permits = |flow_verdict| {
-            state.policy.permits_all(flow_verdict, class, namespaces) && !state.policy.learns(flow_verdict, class)
-        };
-        if is_followed || state.judging && !facts.flow_verdict.as_deref().is_some_and(permits) {
-            return false;
-        }
-        state.counters.operations_of(facts.slot, class, count);
-        let not_judged = &mut state.counters.not_judged;
-        match facts.flow_verdict.as_deref() {
-            _ if !state.judging => not_judged.no_policy += u64::from(count),
-            Some(flow_verdict) if flow_verdict.is_unplaced() => not_judged.no_zone += u64::from(count),
-            _ => {}
-        }
-        true
+        self.pass_operations(class, namespaces, count)
     }
 
     fn outcome(
@@ -75,13 +50,13 @@ impl Sink for FlowSink<'_> {
         }
         let Some(rare) = facts.rare_mut() else { return };
         let Some(pending) = rare.pending.remove(at) else { return };
-        if pending.told {
+        if pending.reported {
             let late = pending.overdue && !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
             let (conversation, ending) = (facts.first.packet, Ending { outcome, late });
             state.report(facts, Event::Outcome { conversation, at, ending, is_last: true }, stamp);
         }
         if state.transactions {
-            state.transaction(facts, (at, &pending), operation, outcome, requested, stamp);
+            state.report_transaction(facts, (at, &pending), operation, outcome, requested, stamp);
         }
     }
 
@@ -89,7 +64,7 @@ impl Sink for FlowSink<'_> {
         let Self { facts, state } = self;
         let Some(pending) = facts.rare_mut().and_then(|rare| rare.pending.get_mut(at)) else { return };
         pending.overdue = true;
-        if pending.told {
+        if pending.reported {
             let (conversation, ending) = (facts.first.packet, Outcome::NoResponse.into());
             state.report(facts, Event::Outcome { conversation, at, ending, is_last: false }, stamp);
         }
@@ -97,18 +72,24 @@ impl Sink for FlowSink<'_> {
 
     fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, state } = self;
-        state.counters.operations_of(facts.slot, operation.class, 1);
+        state.counters.count_operations(facts.slot, operation.class, 1);
         state.counters.outcomes.count(Outcome::Accepted);
         state.counters.losses.requests_unseen += 1;
-        let verdict = self.verdict_on(operation);
+        let verdict = self.verdict_on(operation, stamp);
         let Self { facts, state } = self;
         if state.transactions {
             let values = OwnedValues::of(&operation.values, TRANSACTION_BYTES);
-            let pending = PendingOperation { verdict, told: false, overdue: false, request_seen: false, values };
-            state.transaction(facts, (at, &pending), operation, Outcome::Accepted, stamp, stamp);
+            let pending = PendingOperation { verdict, reported: false, overdue: false, request_seen: false, values };
+            state.report_transaction(facts, (at, &pending), operation, Outcome::Accepted, stamp, stamp);
         }
         if let Verdict::Deny(denial) = verdict {
-            state.find(facts, What::RequestUnseen(denial), None, Some(OwnedOperation::from(operation)), stamp);
+            state.report_finding(
+                facts,
+                What::RequestUnseen(denial),
+                None,
+                Some(OwnedOperation::from(operation)),
+                stamp,
+            );
         }
     }
 
@@ -123,11 +104,11 @@ impl Sink for FlowSink<'_> {
             field: identity.field,
             value: String::from_utf8_lossy(&short_name(identity.value)).into_owned(),
         };
-        self.state.find(self.facts, what, None, None, stamp);
+        self.state.report_finding(self.facts, what, None, None, stamp);
     }
 
     fn security(&mut self, fact: &Security<'_>, stamp: &Stamp) {
-        self.fact(fact, stamp);
+        self.take_fact(fact, stamp);
     }
 
     fn anomaly(&mut self, anomaly: Anomaly, stamp: &Stamp) {
@@ -139,21 +120,21 @@ impl Sink for FlowSink<'_> {
             AnomalyKind::Unmatched => losses.unmatched_answers += 1,
             AnomalyKind::Limit => {
                 losses.decoder_limits += 1;
-                // Requests that nobody answers are no content.
+                // Pending requests without answers hide no content.
                 if anomaly.name != "pending_requests" {
-                    return state.doubt(facts, Doubt::Limit(anomaly.name), stamp);
+                    return state.report_doubt(facts, Doubt::Limit(anomaly.name), stamp);
                 }
             }
             AnomalyKind::Desynchronised => losses.desynchronisations += 1,
             AnomalyKind::Malformed | AnomalyKind::Echo => {}
         }
         if matches!(anomaly.kind, AnomalyKind::Malformed | AnomalyKind::Desynchronised) {
-            state.malformed(facts, What::Malformed { name: anomaly.name, value: anomaly.value }, stamp);
+            state.report_malformed(facts, What::Malformed { name: anomaly.name, value: anomaly.value }, stamp);
         }
     }
 
     fn pdu(&mut self, group: usize, key: u32) {
-        self.state.counters.pdu(self.facts.slot, group, key);
+        self.state.counters.count_pdu(self.facts.slot, group, key);
     }
 
     fn lost(&mut self, bytes: usize) {
@@ -170,42 +151,36 @@ impl Sink for FlowSink<'_> {
     }
 
     fn keys(&mut self) -> Option<Arc<dyn Keys>> {
-        Some(Arc::clone(&self.state.ring) as _)
+        Some(Arc::clone(&self.state.keys) as _)
     }
 
     fn lend(&mut self, wanted: usize, most: usize) -> Vec<u8> {
-        let spares = &mut self.state.spares;
-        let best = |least| spares.iter().rposition(|spare| (least..=most).contains(&spare.capacity()));
+        let spare_buffers = &mut self.state.spare_buffers;
+        let best = |least| spare_buffers.iter().rposition(|spare| (least..=most).contains(&spare.capacity()));
         let place = best(wanted).or_else(|| best(0));
-        place.map(|place| spares.remove(place)).unwrap_or_default()
+        place.map(|place| spare_buffers.remove(place)).unwrap_or_default()
     }
 
     fn give_back(&mut self, mut memory: Vec<u8>) {
-        let spares = &mut self.state.spares;
-        if (1..=SPARE_BYTES).contains(&memory.capacity()) && spares.len() < SPARES {
+        let spare_buffers = &mut self.state.spare_buffers;
+        if (1..=SPARE_BYTES).contains(&memory.capacity()) && spare_buffers.len() < SPARES {
             memory.clear();
-            spares.push(memory);
+            spare_buffers.push(memory);
         }
     }
 }
 
-/// Buffers that conversations share, at most, and the largest, bytes: 2 MiB for a worker.
+/// Spare buffers of a worker, at most, and the capacity of the largest, bytes: 2 MiB for a worker.
 const SPARES: usize = 8;
 const SPARE_BYTES: usize = 256 * 1024;
 
 impl FlowSink<'_> {
-    /// Whether more is made of operations of this class than a verdict, if they are permitted.
-    #[inline]
-    fn follows(&self, class: Class) -> bool {
-        self.state.transactions || self.facts.waits_for_use(class) || self.facts.reads_twice
-    }
-
-    /// The verdict on an operation. Counts it if there is none, and why.
-    fn verdict_on(&mut self, operation: &Operation<'_>) -> Verdict {
+    /// The verdict on an operation. Counts an operation that is not judged, by reason.
+    fn verdict_on(&mut self, operation: &Operation<'_>, stamp: &Stamp) -> Verdict {
         let Self { facts, state } = self;
         let verdict = match &facts.flow_verdict {
             Some(flow_verdict) if state.judging => {
-                state.policy.judge(flow_verdict, operation, &mut facts.last_values, facts.session)
+                state.policy.judge(flow_verdict, operation, &mut facts.last_values, facts.session, stamp.time)
             }
             _ => Verdict::NotJudged,
         };
@@ -216,22 +191,19 @@ impl FlowSink<'_> {
         verdict
     }
 
-    /// An operation that somebody follows to its end, or that is not certainly permitted. Says whether its outcome is waited
-    /// for.
+    /// Judges and reports an operation that may not pass. Returns whether its outcome is needed.
     #[inline(never)]
     fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
-        let verdict = self.verdict_on(operation);
+        let verdict = self.verdict_on(operation, stamp);
         let Self { facts, state } = self;
         if facts.reads_twice {
-            facts.make_rare().readings.note(&state.prints, operation);
+            facts.make_rare().readings.note(&state.fingerprints, operation);
         }
-        let told = match verdict {
-            Verdict::Deny(denial) => facts.is_news(&denial).then_some(denial),
+        let reported = match verdict {
+            Verdict::Deny(denial) => facts.note_denial(&denial).then_some(denial),
             Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };
-        let is_open = told.is_some() || state.transactions;
-        let learns = |flow_verdict| state.judging && state.policy.learns(flow_verdict, operation.class);
-        let is_awaited = is_open || facts.flow_verdict.as_deref().is_some_and(learns);
+        let is_open = reported.is_some() || state.transactions;
         if is_open {
             let values = match state.transactions {
                 true => OwnedValues::of(&operation.values, TRANSACTION_BYTES),
@@ -241,17 +213,17 @@ impl FlowSink<'_> {
             let before = pending.memory();
             pending.insert(
                 at,
-                PendingOperation { verdict, told: told.is_some(), overdue: false, request_seen: true, values },
+                PendingOperation { verdict, reported: reported.is_some(), overdue: false, request_seen: true, values },
             );
             state.took_memory |= pending.memory() > before;
         }
-        if facts.waits_for_use(operation.class) {
-            self.uses_channel(operation, stamp);
+        if facts.awaits_use_by(operation.class) {
+            self.judge_use(operation, stamp);
         }
-        if let Some(denial) = told {
+        if let Some(denial) = reported {
             let operation = OwnedOperation::from(operation);
-            self.state.find(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
+            self.state.report_finding(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
         }
-        is_awaited
+        self.needs_outcome(is_open, operation.class)
     }
 }

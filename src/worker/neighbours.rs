@@ -1,79 +1,73 @@
-//! Hosts that speak without IP: who they are, and who speaks to whom.
+//! Traffic without IP: inventory of its hosts, and verdicts on each pair of them.
 
 use hashbrown::{HashMap, HashSet};
 use lockkeeper_protocols::{Side, Stamp};
 
 use super::state::{Between, WorkerState};
-use super::{Worker, is_neighbour_discovery};
 use crate::frame::{Body, Frame, Macs};
 use crate::policy::{Carrier, Denial, FlowTuple, Host, Verdict};
 use crate::record::{Endpoint, Event, Fact, Finding, What};
 
-/// The hosts of one shard that speak without IP.
+/// The hosts of one shard that send frames without IP.
 #[derive(Default)]
 pub(super) struct Neighbours {
-    /// Who is in the inventory: hardware address and EtherType.
+    /// Hosts in the inventory: hardware address and EtherType.
     listed: HashSet<([u8; 6], u16)>,
-    /// What each sends to each, by sender, receiver and EtherType. Forgotten when there are too many.
+    /// Traffic by sender, receiver and EtherType. Cleared when there are too many pairs.
     traffic: HashMap<([u8; 6], [u8; 6], u16), Traffic>,
 }
 
-/// What one host sends to another without IP.
+/// Traffic from one host to another without IP.
 #[derive(Clone, Copy)]
 struct Traffic {
     /// Running number of its first packet.
     first: u64,
-    /// It is not permitted.
+    /// Whether the policy denies it.
     is_denied: bool,
-    /// Packet clock at which it was told last that it calls whoever is in reach; none where the receiver is one host.
-    called: Option<i64>,
+    /// Packet clock of the last broadcast that was reported; none where the receiver is one host.
+    last_broadcast: Option<i64>,
 }
 
-/// The sender and the receiver of a frame without IP.
+/// Sender and receiver of a frame without IP.
 struct Pair {
     macs: Macs,
     ether_type: u16,
     vlan: Option<u16>,
 }
 
-impl Worker {
-    /// A frame without IP, or one that serves to find neighbours. What was seen before costs one look.
-    pub(super) fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
-        let Some(shard) = self.shards.get_mut(index) else { return };
+impl Neighbours {
+    /// Takes in a frame without IP, or one of neighbour discovery. A known pair costs one lookup.
+    pub(super) fn observe(&mut self, frame: &Frame<'_>, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
         let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
         let Some(macs) = frame.mac else { return };
         if frame.undecoded.is_some() {
-            self.state.undecoded_link(frame, stamp);
+            state.report_undecoded_link(frame, stamp);
         }
         let pair = Pair { macs, ether_type, vlan: frame.vlan };
-        let neighbours = &mut shard.neighbours;
-        match neighbours.traffic.get_mut(&pair.key()) {
-            Some(traffic) => traffic.goes_on(&pair, stamp, &mut self.state),
+        match self.traffic.get_mut(&pair.key()) {
+            Some(traffic) => traffic.note_packet(&pair, stamp, state),
             None => {
-                let is_judged = self.state.judging && !is_neighbour_discovery(frame);
-                neighbours.begin(&pair, is_judged, self.settings.neighbours, stamp, &mut self.state);
+                let is_judged = state.judging && !is_neighbour_discovery(frame);
+                self.add_pair(&pair, is_judged, limit, stamp, state);
             }
         }
     }
-}
 
-impl Neighbours {
-    /// Under another policy, everything is judged anew.
-    pub(super) fn judge_again(&mut self) {
+    /// Forgets all pairs, so that another policy judges them.
+    pub(super) fn forget_pairs(&mut self) {
         self.traffic.clear();
     }
 
-    /// One host sends to another for the first time.
-    #[cold]
-    fn begin(&mut self, pair: &Pair, is_judged: bool, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
-        self.list(pair, limit, stamp, state);
+    /// Adds a pair with its first frame: lists the sender, judges the pair, and reports.
+    fn add_pair(&mut self, pair: &Pair, is_judged: bool, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
+        self.list_sender(pair, limit, stamp, state);
         if self.traffic.len() >= limit.max(1) {
             state.counters.losses.neighbour_pairs_forgotten += self.traffic.len() as u64;
             self.traffic.clear();
         }
-        let mut traffic = Traffic { first: stamp.packet, is_denied: false, called: None };
+        let mut traffic = Traffic { first: stamp.packet, is_denied: false, last_broadcast: None };
         if is_judged {
-            let denial = pair.judge(state);
+            let denial = pair.judge(stamp, state);
             match (self.traffic.get(&pair.reversed().key()).copied(), denial) {
                 (None, Some(denial)) => {
                     traffic.is_denied = true;
@@ -86,15 +80,15 @@ impl Neighbours {
                 _ => {}
             }
             if is_group(pair.macs.destination) {
-                traffic.called = Some(stamp.clock);
-                pair.call(traffic.first, stamp, state);
+                traffic.last_broadcast = Some(stamp.clock);
+                pair.report_broadcast(traffic.first, stamp, state);
             }
         }
         self.traffic.insert(pair.key(), traffic);
     }
 
-    /// Puts the sender into the inventory, if it is no declared asset.
-    fn list(&mut self, pair: &Pair, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
+    /// Adds the sender to the inventory, unless it is a declared asset.
+    fn list_sender(&mut self, pair: &Pair, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
         let host = (pair.macs.source, pair.ether_type);
         if is_group(pair.macs.source) || self.listed.contains(&host) {
             return;
@@ -113,13 +107,13 @@ impl Neighbours {
 }
 
 impl Traffic {
-    /// Tells, once a second at most, that whoever is in reach is called.
-    fn goes_on(&mut self, pair: &Pair, stamp: &Stamp, state: &mut WorkerState) {
-        if let Some(called) = &mut self.called
-            && stamp.clock.saturating_sub(*called) >= SECOND
+    /// Reports a broadcast, at most once a second.
+    fn note_packet(&mut self, pair: &Pair, stamp: &Stamp, state: &mut WorkerState) {
+        if let Some(last_broadcast) = &mut self.last_broadcast
+            && stamp.clock.saturating_sub(*last_broadcast) >= SECOND
         {
-            *called = stamp.clock;
-            pair.call(self.first, stamp, state);
+            *last_broadcast = stamp.clock;
+            pair.report_broadcast(self.first, stamp, state);
         }
     }
 }
@@ -144,17 +138,18 @@ impl Pair {
         self.between().tuple()
     }
 
-    /// Why no flow permits what the sender sends to the receiver, if none does. Nothing in frames without IP says who asks:
-    /// a flow permits both directions.
-    fn judge(&self, state: &WorkerState) -> Option<Denial> {
-        let denied = |tuple: &FlowTuple| match state.policy.judge_flow(&state.policy.flow_verdict(tuple, None), None) {
+    /// The denial of traffic from the sender to the receiver. No frame without IP shows who is the client: a flow permits both
+    /// directions.
+    fn judge(&self, stamp: &Stamp, state: &WorkerState) -> Option<Denial> {
+        let policy = &state.policy;
+        let denied = |tuple: &FlowTuple| match policy.judge_flow(&policy.flow_verdict(tuple, None), None, stamp.time) {
             Verdict::Deny(denial) => Some(denial),
             Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };
         denied(&self.tuple()).filter(|_| denied(&self.reversed().tuple()).is_some())
     }
 
-    fn call(&self, first: u64, stamp: &Stamp, state: &mut WorkerState) {
+    fn report_broadcast(&self, first: u64, stamp: &Stamp, state: &mut WorkerState) {
         self.report(state, first, stamp, |base| Event::Fact(base, Fact::Call));
     }
 
@@ -164,7 +159,12 @@ impl Pair {
     }
 }
 
-/// Whether a hardware address stands for many hosts (IEEE 802, 8.2: the lowest bit of the first octet).
+/// Whether a frame is IPv6 neighbour discovery.
+pub(super) fn is_neighbour_discovery(frame: &Frame<'_>) -> bool {
+    matches!(frame.body, Body::Ip(_, other) if other.neighbour_discovery)
+}
+
+/// Whether a hardware address is a group address (IEEE 802, 8.2: the lowest bit of the first octet).
 const fn is_group(mac: [u8; 6]) -> bool {
     let [first, ..] = mac;
     first & 1 == 1
@@ -173,5 +173,5 @@ const fn is_group(mac: [u8; 6]) -> bool {
 /// EtherType of IPv6.
 const IPV6: u16 = 0x86DD;
 
-/// Nanoseconds.
+/// One second, nanoseconds.
 const SECOND: i64 = 1_000_000_000;

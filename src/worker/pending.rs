@@ -1,88 +1,99 @@
-//! The operations of a flow whose outcome is pending.
+//! The operations of a conversation whose outcome is pending.
 
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 use lockkeeper_protocols::RequestRef;
 
-use super::conversation::PendingOperation;
+use crate::policy::Verdict;
+use crate::record::OwnedValues;
 
-/// Operations by their number. There may be a hundred thousand; nearly always they end in the order in which they began,
-/// so that they lie one behind the other, and those that end in between leave an empty place.
+/// An operation whose outcome is pending.
+pub(super) struct PendingOperation {
+    pub(super) verdict: Verdict,
+    /// Its denial was reported, so that its outcome will be, too.
+    pub(super) reported: bool,
+    /// The answer timeout has passed.
+    pub(super) overdue: bool,
+    /// Its request is in the capture.
+    pub(super) request_seen: bool,
+    /// The values of the request.
+    pub(super) values: OwnedValues,
+}
+
+/// Pending operations by request number. There may be a hundred thousand, and nearly always they end in the order in which they
+/// began: they lie in a queue, where an operation that ends out of turn leaves a vacant entry.
 #[derive(Default)]
 pub(super) struct PendingOperations {
-    /// Sorted by number, since that is how requests and their parts are numbered.
+    /// Sorted by request number.
     queue: VecDeque<(RequestRef, Option<PendingOperation>)>,
-    /// Empty places among them.
-    gone: usize,
-    /// What came after one with a higher number: reports, which stand behind the request that fetched them.
-    others: HashMap<RequestRef, PendingOperation>,
+    /// Vacant entries of the queue.
+    vacant: usize,
+    /// Operations announced after one with a higher number: reports, which are numbered by the request that fetched them.
+    out_of_order: HashMap<RequestRef, PendingOperation>,
 }
 
 impl PendingOperations {
-    /// An operation that was not waited for before.
-    #[inline]
+    /// Adds an operation; its number must be new.
     pub(super) fn insert(&mut self, at: RequestRef, operation: PendingOperation) {
         match self.queue.back() {
-            Some((last, _)) if *last >= at => _ = self.others.insert(at, operation),
+            Some((last, _)) if *last >= at => _ = self.out_of_order.insert(at, operation),
             _ => self.queue.push_back((at, Some(operation))),
         }
     }
 
-    /// It has ended, or is given up.
-    #[inline]
+    /// Removes an operation that has ended or is given up.
     pub(super) fn remove(&mut self, at: RequestRef) -> Option<PendingOperation> {
         match self.queue.front() {
             Some((first, _)) if *first == at => {
                 let operation = self.queue.pop_front().and_then(|(_, operation)| operation);
-                self.tidy();
+                self.drop_vacant();
                 operation
             }
-            _ => self.take(at),
+            _ => self.remove_within(at),
         }
     }
 
-    /// One that has not ended.
+    /// A pending operation.
     pub(super) fn get_mut(&mut self, at: RequestRef) -> Option<&mut PendingOperation> {
         let place = self.queue.partition_point(|(other, _)| *other < at);
         match self.queue.get_mut(place).filter(|(other, _)| *other == at) {
             Some((_, Some(operation))) => Some(operation),
-            _ => self.others.get_mut(&at),
+            _ => self.out_of_order.get_mut(&at),
         }
     }
 
-    #[inline(never)]
-    fn take(&mut self, at: RequestRef) -> Option<PendingOperation> {
+    fn remove_within(&mut self, at: RequestRef) -> Option<PendingOperation> {
         let place = self.queue.partition_point(|(other, _)| *other < at);
         let found = self.queue.get_mut(place).filter(|(other, _)| *other == at);
-        let Some(operation) = found.and_then(|(_, operation)| operation.take()) else { return self.others.remove(&at) };
-        self.gone += 1;
-        self.tidy();
+        let Some(operation) = found.and_then(|(_, operation)| operation.take()) else {
+            return self.out_of_order.remove(&at);
+        };
+        self.vacant += 1;
+        self.drop_vacant();
         Some(operation)
     }
 
-    /// No empty places are left at the front, and no more of them than there are others.
-    #[inline]
-    fn tidy(&mut self) {
-        while self.gone > 0 && self.queue.front().is_some_and(|(_, operation)| operation.is_none()) {
+    /// No empty places are left at the front, and no more of them than there are out_of_order.
+    fn drop_vacant(&mut self) {
+        while self.vacant > 0 && self.queue.front().is_some_and(|(_, operation)| operation.is_none()) {
             self.queue.pop_front();
-            self.gone -= 1;
+            self.vacant -= 1;
         }
-        if self.gone > self.queue.len() / 2 {
+        if self.vacant > self.queue.len() / 2 {
             self.queue.retain(|(_, operation)| operation.is_some());
-            self.gone = 0;
+            self.vacant = 0;
         }
     }
 
-    /// Bytes of memory that they take.
-    #[inline]
+    /// Bytes of memory in use.
     pub(super) fn memory(&self) -> usize {
-        (self.queue.capacity() + self.others.capacity()) * size_of::<(RequestRef, Option<PendingOperation>)>()
+        (self.queue.capacity() + self.out_of_order.capacity()) * size_of::<(RequestRef, Option<PendingOperation>)>()
     }
 
-    /// All of them.
+    /// Every pending operation, in no particular order.
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut PendingOperation> {
-        self.queue.iter_mut().filter_map(|(_, operation)| operation.as_mut()).chain(self.others.values_mut())
+        self.queue.iter_mut().filter_map(|(_, operation)| operation.as_mut()).chain(self.out_of_order.values_mut())
     }
 }
 
@@ -94,13 +105,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::policy::Verdict;
-    use crate::record::OwnedValues;
 
     fn operation(flow: u16) -> PendingOperation {
         PendingOperation {
             verdict: Verdict::Permit { flow: Some(flow) },
-            told: false,
+            reported: false,
             overdue: false,
             request_seen: true,
             values: OwnedValues::None,
@@ -125,13 +134,13 @@ mod tests {
                 expected.sort_unstable();
                 prop_assert_eq!(kept, expected);
                 let empty = pending.queue.iter().filter(|(_, operation)| operation.is_none()).count();
-                prop_assert!(empty == pending.gone && 2 * empty <= pending.queue.len().max(1), "{} empty places", empty);
+                prop_assert!(empty == pending.vacant && 2 * empty <= pending.queue.len().max(1), "{} empty places", empty);
             }
         }
     }
 
     #[test]
-    fn what_ends_backwards_leaves_no_more_empty_places_than_there_are_others() {
+    fn operations_that_end_in_reverse_leave_no_more_vacant_entries_than_operations() {
         let mut pending = PendingOperations::default();
         let at = |request| RequestRef { request, item: 0 };
         (0..1000).for_each(|request| pending.insert(at(request), operation(0)));
@@ -139,6 +148,6 @@ mod tests {
             assert!(pending.remove(at(request)).is_some() && pending.remove(at(request)).is_none());
             assert!(pending.queue.len() <= 2 * request as usize);
         }
-        assert!(pending.queue.is_empty() && pending.others.is_empty());
+        assert!(pending.queue.is_empty() && pending.out_of_order.is_empty());
     }
 }

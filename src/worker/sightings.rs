@@ -1,67 +1,61 @@
-//! Which address was seen from which hardware on which VLAN. Whether that is as it should be is decided where all of it is
-//! seen: by the correlator.
+//! Hardware addresses and VLANs of senders, reported to the correlator, which sees all shards and judges them.
 
 use std::net::Ipv4Addr;
 
 use hashbrown::HashSet;
 use lockkeeper_protocols::Stamp;
 
-use super::Worker;
-use super::state::Between;
-use crate::frame::{Body, Frame, IpPair};
+use super::state::{Between, WorkerState};
+use crate::frame::{Body, Frame, IpHeader};
 use crate::policy::{Carrier, Host, is_routable};
 use crate::record::{Endpoint, Event, Fact};
 
-/// What one shard has seen and told: each sender once. Forgotten when there is too much of it.
+/// Senders that one shard has reported. Cleared when there are too many.
 #[derive(Default)]
 pub(super) struct Sightings {
-    told: HashSet<(Host, bool)>,
+    reported: HashSet<(Host, bool)>,
 }
 
 impl Sightings {
-    /// Under another policy, everything is told anew.
-    pub(super) fn tell_again(&mut self) {
-        self.told.clear();
-    }
-
-    /// Whether it is new.
-    fn add(&mut self, sender: Host, claim: bool) -> bool {
-        if self.told.len() >= MOST {
-            self.told.clear();
-        }
-        self.told.insert((sender, claim))
-    }
-}
-
-impl Worker {
-    /// Tells who sent a frame, if that is news and the policy declares anything to compare it with.
-    #[inline(never)]
-    pub(super) fn sight(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
-        let is_watched = self.state.watches_hardware || self.state.watches_vlans && frame.vlan.is_some();
+    /// Reports the sender of a frame where it is new and the policy declares hardware or VLANs.
+    pub(super) fn observe(&mut self, frame: &Frame<'_>, stamp: &Stamp, state: &mut WorkerState) {
+        let is_watched = state.watches_hardware || state.watches_vlans && frame.vlan.is_some();
         if !is_watched || !shows_link(frame) {
             return;
         }
         let Some((between, claim)) = sender(frame) else { return };
         let sender = between.client.host;
-        let Some(shard) = self.shards.get_mut(index) else { return };
-        if sender.ip.is_some_and(is_routable) && shard.sightings.add(sender, claim) {
-            let flow_verdict = self.state.policy.flow_verdict(&between.tuple(), None);
+        if sender.ip.is_some_and(is_routable) && self.add(sender, claim) {
+            let flow_verdict = state.policy.flow_verdict(&between.tuple(), None);
             let sighting = |base| Event::Fact(base, Fact::Sighting { claim });
-            self.state.report_between(&between, flow_verdict, stamp.packet, stamp, sighting);
+            state.report_between(&between, flow_verdict, stamp.packet, stamp, sighting);
         }
+    }
+
+    /// Forgets all senders, so that they are reported under another policy.
+    pub(super) fn forget(&mut self) {
+        self.reported.clear();
+    }
+
+    /// Adds a sender, and returns whether it is new.
+    fn add(&mut self, sender: Host, claim: bool) -> bool {
+        if self.reported.len() >= MOST {
+            self.reported.clear();
+        }
+        self.reported.insert((sender, claim))
     }
 }
 
-/// Whether a frame shows on which link its sender is: in a tunnel, only what has an Ethernet header of its own does.
+/// Whether a frame shows the link of its sender: in a tunnel, only a frame with an Ethernet header of its own does.
 const fn shows_link(frame: &Frame<'_>) -> bool {
     frame.tunnel.is_none() || frame.mac.is_some()
 }
 
-/// Who sent a frame to whom, and whether all it says of the sender's address is that it is the sender's.
+/// Sender and receiver of a frame, and whether the frame is a mere claim of an address (ARP, neighbour advertisement).
 fn sender(frame: &Frame<'_>) -> Option<(Between, bool)> {
     let [source, destination] = [frame.mac.map(|macs| macs.source), frame.mac.map(|macs| macs.destination)];
     let end = |ip, mac, port| Endpoint { host: Host { ip: Some(ip), mac, vlan: frame.vlan }, port };
-    let between = |pair: &IpPair, ports: (u16, u16), carrier| Between {
+    let between = |pair: &IpHeader, ports: (u16, u16), carrier| Between {
         client: end(pair.source, source, ports.0),
         server: end(pair.destination, destination, ports.1),
         carrier,
@@ -93,7 +87,7 @@ fn sender(frame: &Frame<'_>) -> Option<(Between, bool)> {
     })
 }
 
-/// The sender of an ARP message for IPv4 on Ethernet (RFC 826), and the address that it is about.
+/// Sender address, sender hardware and target address of an ARP message for IPv4 on Ethernet (RFC 826).
 fn arp(payload: &[u8]) -> Option<(Ipv4Addr, [u8; 6], Ipv4Addr)> {
     // Hardware 1, protocol 0x0800, 6 and 4 bytes of address, operation; sender's hardware and IP; target's.
     let (&[0, 1, 0x08, 0, 6, 4, _, _, m0, m1, m2, m3, m4, m5, s0, s1, s2, s3, _, _, _, _, _, _, t0, t1, t2, t3], _) =
@@ -106,7 +100,7 @@ fn arp(payload: &[u8]) -> Option<(Ipv4Addr, [u8; 6], Ipv4Addr)> {
 
 const ARP: u16 = 0x0806;
 
-/// Senders that one shard remembers: 36 bytes each.
+/// Senders that one shard remembers, 36 bytes each.
 const MOST: usize = 4096;
 
 #[cfg(test)]
@@ -129,12 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_is_not_told_again_until_there_is_too_much_of_it() {
+    fn a_sender_is_reported_once_until_there_are_too_many() {
         let host = |number: u32| Host { ip: Some(Ipv4Addr::from_bits(number).into()), mac: None, vlan: None };
         let mut sightings = Sightings::default();
         assert!(sightings.add(host(1), false) && !sightings.add(host(1), false));
         assert!(sightings.add(host(1), true), "a claim is something else");
         (0..MOST as u32).for_each(|number| _ = sightings.add(host(1000 + number), false));
-        assert!(sightings.add(host(1), false) && sightings.told.len() <= MOST);
+        assert!(sightings.add(host(1), false) && sightings.reported.len() <= MOST);
     }
 }

@@ -1,4 +1,4 @@
-//! What every conversation of a worker works with: the policy, the counters, the report that is being written.
+//! What the conversations of a worker share: the policy, the counters, the report of the block.
 
 use std::sync::Arc;
 
@@ -6,45 +6,46 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, Values};
 
-use super::conversation::{FlowFacts, Identification, PendingOperation};
-use super::evidence_of;
+use super::flow_facts::{FlowFacts, Identification};
+use super::pending::PendingOperation;
+use crate::capture::Origin;
 use crate::keys::KeyRing;
 use crate::metrics::Counters;
 use crate::policy::{Carrier, Denial, FlowTuple, FlowVerdict, Policy, Verdict};
 use crate::record::{
-    Captures, ConversationText, Doubt, Ending, Endpoint, Event, Fact, Finding, OperationView, OwnedOperation,
+    Captures, ConversationText, Doubt, Ending, Endpoint, Event, Evidence, Fact, Finding, OperationView, OwnedOperation,
     OwnedValues, Report, SortKey, Transaction, ValuesView, What, write_transaction,
 };
 
-/// One worker's state.
+/// The state of one worker that its conversations share.
 pub(super) struct WorkerState {
     pub(super) policy: Arc<Policy>,
-    /// There is a policy to judge by.
+    /// Whether there is a policy to judge by.
     pub(super) judging: bool,
-    /// It declares the hardware addresses of assets, or VLANs of zones.
+    /// Whether the policy declares hardware addresses of assets, and VLANs of zones.
     pub(super) watches_hardware: bool,
     pub(super) watches_vlans: bool,
     pub(super) counters: Counters,
     pub(super) decoder: Limits,
     /// Keys for encrypted channels.
-    pub(super) ring: Arc<KeyRing>,
-    /// Every transaction is written down.
+    pub(super) keys: Arc<KeyRing>,
+    /// Whether every transaction is written.
     pub(super) transactions: bool,
-    /// What operations of different readings are told apart by.
-    pub(super) prints: RandomState,
-    /// Memory that conversations lend from each other.
-    pub(super) spares: Vec<Vec<u8>>,
-    /// The conversation at hand takes more memory than before.
+    /// The seed of the fingerprints by which readings are compared.
+    pub(super) fingerprints: RandomState,
+    /// Buffers that conversations lend to each other.
+    pub(super) spare_buffers: Vec<Vec<u8>>,
+    /// Whether the conversation at hand has taken memory since it was measured.
     pub(super) took_memory: bool,
     captures: Arc<Captures>,
-    /// The rulings that conversations have: those between hosts of the same zones are often alike.
-    rulings: HashSet<Arc<FlowVerdict>>,
+    /// Interned flow verdicts: conversations between hosts of the same zones often have the same.
+    flow_verdicts: HashSet<Arc<FlowVerdict>>,
     pub(super) report: Report,
-    /// Counts what was reported in this block: the last part of [`SortKey`].
+    /// Reports of this block so far: the last part of [`SortKey`].
     sub: u32,
-    /// Where the numbers begin of what is reported now: a packet and its wrappings may belong to different workers.
+    /// Where `sub` begins for what is reported now: a packet and its tunnels may belong to different workers.
     sub_from: u32,
-    /// Nothing is ordered before this packet clock: at the end, what is still open comes after all that was answered.
+    /// No report has an earlier clock: at the end of a capture, pending operations come after all answers.
     floor: i64,
 }
 
@@ -57,13 +58,13 @@ impl WorkerState {
             policy,
             counters: Counters::default(),
             decoder,
-            ring: Arc::default(),
+            keys: Arc::default(),
             transactions,
-            prints: RandomState::default(),
-            spares: Vec::new(),
+            fingerprints: RandomState::default(),
+            spare_buffers: Vec::new(),
             took_memory: false,
             captures,
-            rulings: HashSet::new(),
+            flow_verdicts: HashSet::new(),
             report: Report::default(),
             sub: 0,
             sub_from: 0,
@@ -72,71 +73,71 @@ impl WorkerState {
     }
 
     /// Begins the report of a block in a recycled one.
-    pub(super) fn open(&mut self, mut report: Report) {
+    pub(super) fn begin_report(&mut self, mut report: Report) {
         report.clear();
         self.report = report;
         self.sub = 0;
     }
 
-    /// From here on, everything comes after what was known at `clock`.
-    pub(super) fn last_call(&mut self, clock: i64) {
+    /// Orders all further reports behind `clock`.
+    pub(super) fn begin_last_call(&mut self, clock: i64) {
         self.floor = clock.saturating_add(1);
     }
 
-    /// Ends the report of a block: in order.
-    pub(super) fn close(&mut self) -> Report {
+    /// Ends the report of a block, and returns it sorted.
+    pub(super) fn end_report(&mut self) -> Report {
         let mut report = std::mem::take(&mut self.report);
         report.events.sort_unstable_by_key(|(order, _)| *order);
         report.transactions.sort_unstable_by_key(|(order, _)| *order);
         report
     }
 
-    /// What is reported from now on is about a wrapping with so many others around it, and stands behind what is inside.
+    /// Reports from now on are about the tunnel header at `depth`, and come behind those about its content.
     pub(super) fn begin_wrapping(&mut self, depth: u8) {
         self.sub_from = (u32::from(u8::MAX - depth) + 1) << WRAPPINGS_AT;
     }
 
-    /// What is reported from now on is about packets again.
+    /// Reports from now on are about packets again.
     pub(super) fn end_wrapping(&mut self) {
         self.sub_from = 0;
     }
 
-    /// They were those of another policy.
-    pub(super) fn forget_rulings(&mut self) {
-        self.rulings.clear();
+    /// Forgets the interned verdicts of another policy.
+    pub(super) fn forget_flow_verdicts(&mut self) {
+        self.flow_verdicts.clear();
     }
 
-    /// Takes the verdicts that depend on the conversation alone: [`Policy::flow_verdict`].
+    /// The interned [`Policy::flow_verdict`].
     pub(super) fn flow_verdict(&mut self, tuple: &FlowTuple, identification: Option<&str>) -> Arc<FlowVerdict> {
         let flow_verdict = self.policy.flow_verdict(tuple, identification);
-        if let Some(known) = self.rulings.get(&flow_verdict) {
+        if let Some(known) = self.flow_verdicts.get(&flow_verdict) {
             return Arc::clone(known);
         }
         let flow_verdict = Arc::new(flow_verdict);
-        if self.rulings.len() < SHARED_RULINGS {
-            self.rulings.insert(Arc::clone(&flow_verdict));
+        if self.flow_verdicts.len() < SHARED_FLOW_VERDICTS {
+            self.flow_verdicts.insert(Arc::clone(&flow_verdict));
         }
         flow_verdict
     }
 
-    /// The verdict on a conversation as such.
-    pub(super) fn verdict(&self, flow_verdict: &FlowVerdict, identification: Identification) -> Verdict {
+    /// The verdict on a conversation as such. `time` is that of the packet, nanoseconds since 1970-01-01 UTC.
+    pub(super) fn verdict(&self, flow_verdict: &FlowVerdict, identification: Identification, time: i64) -> Verdict {
         match identification {
-            Identification::Pending => self.policy.judge_flow(flow_verdict, None),
-            Identification::Protocol(name) => self.policy.judge_flow(flow_verdict, Some(name)),
-            Identification::Unrecognised => self.policy.judge_unrecognised(flow_verdict),
+            Identification::Pending => self.policy.judge_flow(flow_verdict, None, time),
+            Identification::Protocol(name) => self.policy.judge_flow(flow_verdict, Some(name), time),
+            Identification::Unrecognised => self.policy.judge_unrecognised(flow_verdict, time),
         }
     }
 
-    /// Reports something about a conversation.
+    /// Reports an event of a conversation.
     pub(super) fn report(&mut self, facts: &mut FlowFacts, event: Event, stamp: &Stamp) {
-        let order = self.next(facts, stamp);
+        let order = self.next_key(facts, stamp);
         self.report.events.push((order, event));
     }
 
-    /// Where the next thing about a conversation stands. Never before the one that was said last: an answer may lie in
-    /// an earlier packet than its request where the tap reordered them.
-    fn next(&mut self, facts: &mut FlowFacts, stamp: &Stamp) -> SortKey {
+    /// The sort key of the next report about a conversation, never before the last one: where the tap reordered packets, an
+    /// answer may lie in an earlier packet than its request.
+    fn next_key(&mut self, facts: &mut FlowFacts, stamp: &Stamp) -> SortKey {
         self.sub += 1;
         facts.latest = facts.latest.max((stamp.clock.max(self.floor), stamp.packet));
         let (clock, packet) = facts.latest;
@@ -144,7 +145,7 @@ impl WorkerState {
     }
 
     /// Reports a finding about a conversation.
-    pub(super) fn find(
+    pub(super) fn report_finding(
         &mut self,
         facts: &mut FlowFacts,
         what: What,
@@ -157,39 +158,39 @@ impl WorkerState {
         }
     }
 
-    /// Reports a fact about a conversation that the correlator makes something of.
-    pub(super) fn fact(&mut self, facts: &mut FlowFacts, fact: Fact, stamp: &Stamp) {
-        // What it comes to is not known yet.
+    /// Reports a fact about a conversation, for the correlator to judge.
+    pub(super) fn report_fact(&mut self, facts: &mut FlowFacts, fact: Fact, stamp: &Stamp) {
+        // The correlator replaces this by what the fact amounts to.
         if let Some(base) = finding(facts, What::NewHost(Side::Client), None, None, stamp) {
             self.report(facts, Event::Fact(base, fact), stamp);
         }
     }
 
-    /// Reports that a conversation as such is not permitted. One of datagrams in which only one end has spoken may be the
-    /// answer to a broadcast, which is known only where all conversations are seen.
-    pub(super) fn deny(&mut self, facts: &mut FlowFacts, denial: Denial, stamp: &Stamp) {
+    /// Reports that a conversation as such is denied. Datagrams of one end alone may answer a broadcast of another
+    /// conversation, which only the correlator can tell.
+    pub(super) fn report_denied_flow(&mut self, facts: &mut FlowFacts, denial: Denial, stamp: &Stamp) {
         match facts.only_speaker() {
-            Some(by) => self.fact(facts, Fact::Unasked { denial, by }, stamp),
-            None => self.find(facts, What::Denied(denial), None, None, stamp),
+            Some(by) => self.report_fact(facts, Fact::Unasked { denial, by }, stamp),
+            None => self.report_finding(facts, What::Denied(denial), None, None, stamp),
         }
     }
 
-    /// Reports that a PDU or segment breaks its specification, where a policy asks for it.
-    pub(super) fn malformed(&mut self, facts: &mut FlowFacts, what: What, stamp: &Stamp) {
+    /// Reports a PDU or segment that breaks its specification, if there is a policy.
+    pub(super) fn report_malformed(&mut self, facts: &mut FlowFacts, what: What, stamp: &Stamp) {
         if self.judging {
-            self.find(facts, what, None, None, stamp);
+            self.report_finding(facts, what, None, None, stamp);
         }
     }
 
-    /// Reports that what a conversation says cannot be known for certain, where it is judged.
-    pub(super) fn doubt(&mut self, facts: &mut FlowFacts, doubt: Doubt, stamp: &Stamp) {
+    /// Reports that the content of a conversation is uncertain, where it is judged.
+    pub(super) fn report_doubt(&mut self, facts: &mut FlowFacts, doubt: Doubt, stamp: &Stamp) {
         if self.judging && facts.compares {
-            self.find(facts, What::Doubtful(doubt), None, None, stamp);
+            self.report_finding(facts, What::Doubtful(doubt), None, None, stamp);
         }
     }
 
-    /// The first sight of a conversation: are its hosts known?
-    pub(super) fn greet(&mut self, facts: &mut FlowFacts, stamp: &Stamp) {
+    /// Reports unknown assets and new hosts at the first verdict on a conversation.
+    pub(super) fn report_unknown_hosts(&mut self, facts: &mut FlowFacts, stamp: &Stamp) {
         let Some(flow_verdict) = &facts.flow_verdict else { return };
         let places = [(Side::Client, flow_verdict.client), (Side::Server, flow_verdict.server)];
         let unknown: [bool; 2] = places.map(|(side, _)| self.policy.unknown_sides(flow_verdict).any(|one| one == side));
@@ -199,15 +200,15 @@ impl WorkerState {
                 continue;
             }
             if unknown {
-                self.find(facts, What::UnknownAsset(side), None, None, stamp);
+                self.report_finding(facts, What::UnknownAsset(side), None, None, stamp);
             } else if place.asset.is_none() {
-                self.find(facts, What::NewHost(side), None, None, stamp);
+                self.report_finding(facts, What::NewHost(side), None, None, stamp);
             }
         }
     }
 
-    /// Reports something about two hosts that is no matter of a conversation which is followed. `conversation` is the
-    /// running number of the first packet that belongs to it.
+    /// Reports an event between two hosts that belongs to no conversation of the table. `conversation` is the running number of
+    /// the first packet that belongs to it.
     pub(super) fn report_between(
         &mut self,
         between: &Between,
@@ -217,10 +218,10 @@ impl WorkerState {
         event: impl FnOnce(Box<Finding>) -> Event,
     ) {
         let finding = Finding {
-            // What it comes to is for the event to say.
+            // The event replaces this.
             what: What::NewHost(Side::Client),
             time: stamp.time,
-            evidence: evidence_of(stamp),
+            proving_packet: evidence_of(stamp),
             conversation,
             at: None,
             client: between.client,
@@ -235,8 +236,8 @@ impl WorkerState {
         self.report.events.push((order, event(Box::new(finding))));
     }
 
-    /// Writes down a finished transaction.
-    pub(super) fn transaction(
+    /// Writes a finished transaction.
+    pub(super) fn report_transaction(
         &mut self,
         facts: &mut FlowFacts,
         (at, pending): (RequestRef, &PendingOperation),
@@ -245,7 +246,7 @@ impl WorkerState {
         requested: &Stamp,
         stamp: &Stamp,
     ) {
-        let order = self.next(facts, stamp);
+        let order = self.next_key(facts, stamp);
         let kept = facts.rare_mut().and_then(|rare| rare.text.take());
         let Some(flow_verdict) = &facts.flow_verdict else { return };
         let ends = (facts.endpoint(Side::Client), facts.endpoint(Side::Server));
@@ -271,7 +272,7 @@ impl WorkerState {
     }
 }
 
-/// Two hosts, and what carries what the client sends.
+/// Two hosts, and what carries traffic from the client to the server.
 pub(super) struct Between {
     pub(super) client: Endpoint,
     pub(super) server: Endpoint,
@@ -285,7 +286,7 @@ impl Between {
     }
 }
 
-/// A finding about a conversation; none before there is a ruling on it.
+/// A finding about a conversation; none before its first verdict.
 fn finding(
     facts: &FlowFacts,
     what: What,
@@ -296,7 +297,7 @@ fn finding(
     Some(Box::new(Finding {
         what,
         time: stamp.time,
-        evidence: evidence_of(stamp),
+        proving_packet: evidence_of(stamp),
         conversation: facts.first.packet,
         at,
         client: *facts.endpoint(Side::Client),
@@ -308,14 +309,20 @@ fn finding(
     }))
 }
 
-/// An operation with the values that it moved: those that were answered, or else those that were asked for.
+/// The packet of a stamp.
+fn evidence_of(stamp: &Stamp) -> Evidence {
+    let Origin { capture, number } = Origin::of(stamp);
+    Evidence { capture, packet: number }
+}
+
+/// An operation with the values that were answered, or else those that were requested.
 fn asked_and_answered<'a>(operation: &Operation<'a>, requested: &'a OwnedValues) -> OperationView<'a> {
     let view = OperationView::from(operation);
     if operation.values == Values::None { OperationView { values: ValuesView::Owned(requested), ..view } } else { view }
 }
 
-/// What one block makes known, at most, is less than this power of two; wrappings have the numbers above it.
+/// Reports of one block are fewer than this power of two; those about tunnels are numbered above it.
 const WRAPPINGS_AT: u32 = 23;
 
-/// Rulings of one worker that conversations share; those beyond have one of their own. 100 bytes each.
-const SHARED_RULINGS: usize = 16_384;
+/// Interned flow verdicts of one worker, at most, 100 bytes each; further ones are not shared.
+const SHARED_FLOW_VERDICTS: usize = 16_384;

@@ -1,25 +1,26 @@
-//! When which conversation has something to do, though nothing arrives for it.
+//! Timers of conversations, by packet time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::flow::Entry;
 
-/// Deadlines of conversations, earliest first. A conversation has at most one that matters: the earliest.
+/// Deadlines of conversations, earliest first. Only the earliest deadline of a conversation is in force (`FlowFacts::armed`);
+/// later ones are ignored when they come up.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     set: BinaryHeap<Reverse<Timer>>,
 }
 
-/// One deadline. Every conversation that waits for something has one, so that its size counts.
+/// One deadline. Every conversation with pending operations has one, so that its size matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(Rust, packed(4))]
 pub(super) struct Timer {
     /// Packet clock, nanoseconds.
     pub(super) due: i64,
-    /// Which of the worker's own shards.
+    /// Index of the shard among the worker's own.
     pub(super) shard: u32,
-    /// Which conversation of it.
+    /// The conversation in that shard.
     pub(super) flow: Entry,
 }
 

@@ -1,21 +1,21 @@
-//! What could not be read of a packet: counted, and told where a host of a zone is concerned.
+//! Packets that could not be decoded, or only in part: counted, and reported where a host of a zone is concerned.
 
 use std::sync::Arc;
 
 use lockkeeper_protocols::Stamp;
 
-use super::conversation::FlowFacts;
+use super::flow_facts::FlowFacts;
 use super::state::{Between, WorkerState};
 use crate::frame::{Body, Frame, Undecoded};
 use crate::policy::{Carrier, Host};
 use crate::record::{Endpoint, Event, Finding, Unread, What};
 
-/// As what a packet is counted that could not be made into a frame.
+/// How a packet is counted that could not be decoded into a frame.
 pub(super) const fn of_refused(reason: Undecoded) -> Unread {
     match reason {
         Undecoded::LinkType => Unread::LinkType,
         Undecoded::Truncated => Unread::Truncated,
-        // Fragments are counted where they are put together.
+        // IP reassembly counts fragments.
         Undecoded::Malformed | Undecoded::Fragment => Unread::Malformed,
         Undecoded::TooDeep => Unread::TooDeep,
         // Only a frame has content.
@@ -23,7 +23,7 @@ pub(super) const fn of_refused(reason: Undecoded) -> Unread {
     }
 }
 
-/// As what a frame is counted of which something could not be read.
+/// How a frame is counted of which a part could not be decoded.
 fn of_frame(reason: Undecoded, body: &Body<'_>) -> Unread {
     match (reason, body) {
         (Undecoded::Content, Body::Link { ether_type, .. }) => Unread::EtherType(*ether_type),
@@ -33,25 +33,22 @@ fn of_frame(reason: Undecoded, body: &Body<'_>) -> Unread {
 }
 
 impl WorkerState {
-    /// Counts a packet that was not read, or not all of it.
-    #[cold]
-    pub(super) fn unread(&mut self, kind: Unread, clock: i64) {
-        self.counters.unread(kind);
-        self.report.unread(clock, kind);
+    /// Counts a packet that was not decoded, or only in part.
+    pub(super) fn count_unread(&mut self, kind: Unread, clock: i64) {
+        self.counters.count_unread(kind);
+        self.report.add_unread(clock, kind);
     }
 
-    /// Counts a frame of which something could not be read, or was not captured.
-    #[cold]
-    pub(super) fn not_all_read(&mut self, frame: &Frame<'_>, clock: i64) {
+    /// Counts a frame of which a part was not captured or not decoded.
+    pub(super) fn count_partly_read(&mut self, frame: &Frame<'_>, clock: i64) {
         self.counters.losses.cut_bytes += u64::from(frame.cut);
         let kind = frame.undecoded.map_or(Unread::Cut, |reason| of_frame(reason, &frame.body));
-        self.unread(kind, clock);
+        self.count_unread(kind, clock);
     }
 
-    /// Tells of a frame without IP that could not be read, as one with more tags than the limit, where one of its hosts
-    /// belongs to a zone.
-    #[cold]
-    pub(super) fn undecoded_link(&mut self, frame: &Frame<'_>, stamp: &Stamp) {
+    /// Reports a frame without IP that could not be decoded, such as one with more tags than the limit, where a host of a zone
+    /// is concerned.
+    pub(super) fn report_undecoded_link(&mut self, frame: &Frame<'_>, stamp: &Stamp) {
         let (Some(macs), Body::Link { ether_type, .. }) = (frame.mac, frame.body) else { return };
         if !self.judging || frame.undecoded != Some(Undecoded::TooDeep) {
             return;
@@ -68,24 +65,23 @@ impl WorkerState {
         }
     }
 
-    /// Tells of a packet between two hosts whose headers could not be read, where one of them belongs to a zone and the
-    /// policy does not deny the conversation as such.
-    #[cold]
-    pub(super) fn undecoded(&mut self, facts: &mut FlowFacts, reason: Undecoded, stamp: &Stamp) {
+    /// Reports a packet between two hosts whose headers could not be decoded, where a host of a zone is concerned and the
+    /// conversation as such is not denied.
+    pub(super) fn report_undecoded(&mut self, facts: &mut FlowFacts, reason: Undecoded, stamp: &Stamp) {
         let name = match reason {
             Undecoded::Malformed => "unreadable_headers",
             Undecoded::Fragment => "unusable_fragment",
             Undecoded::TooDeep => TOO_MANY,
-            // A capture that was cut, and content of another kind, break no rule.
+            // A cut capture and content of another kind break no specification.
             Undecoded::LinkType | Undecoded::Truncated | Undecoded::Content => return,
         };
         let Some(flow_verdict) = facts.flow_verdict.as_ref().map(Arc::clone) else { return };
         let concerns = flow_verdict.client.zone.or(flow_verdict.server.zone).is_some();
         if concerns && !facts.is_denied() {
-            self.malformed(facts, What::Malformed { name, value: None }, stamp);
+            self.report_malformed(facts, What::Malformed { name, value: None }, stamp);
         }
     }
 }
 
-/// The anomaly of a packet with more tags, extension headers or wrappings than the limit.
+/// The anomaly of a packet with more tags, extension headers or tunnels than the limit.
 const TOO_MANY: &str = "too_many_headers";

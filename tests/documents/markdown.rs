@@ -1,9 +1,9 @@
-//! As much of Markdown as the documents use: headings, links, spans and blocks of code.
+//! The part of Markdown that the documents use: headings, links, code spans and code blocks.
 
 use std::fs;
 use std::path::PathBuf;
 
-/// A document, and the lines of it that are prose.
+/// A document and its lines of prose.
 pub(crate) struct Document {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
@@ -38,9 +38,9 @@ impl Document {
         self.prose.iter().filter_map(heading).collect()
     }
 
-    /// Where links and pictures lead, inline ones and those of `src=""` and `href=""`.
+    /// Targets of inline links and pictures, and of `src=""` and `href=""`.
     pub(crate) fn links(&self) -> Vec<String> {
-        // A link may break its line, a span of code may not hide one.
+        // A link may span two lines; text in a code span is not a link.
         let text = without_code(&self.prose.join("\n"));
         let mut links = Vec::new();
         for (begin, end) in [("](", ')'), ("src=\"", '"'), ("href=\"", '"')] {
@@ -52,17 +52,17 @@ impl Document {
         links
     }
 
-    /// What stands between single backquotes.
+    /// The contents of code spans.
     pub(crate) fn code_spans(&self) -> impl Iterator<Item = &str> {
         self.prose.iter().flat_map(|line| line.split('`').skip(1).step_by(2))
     }
 
-    /// The blocks of code in a language.
+    /// The code blocks of a language.
     pub(crate) fn blocks(&self, language: &'static str) -> impl Iterator<Item = String> {
         self.all_blocks().into_iter().filter(move |(of, _)| of == language).map(|(_, code)| code)
     }
 
-    /// Each block of code behind its language, in order.
+    /// Each code block with its language, in order.
     pub(crate) fn all_blocks(&self) -> Vec<(String, String)> {
         self.blocks.clone()
     }
@@ -72,8 +72,8 @@ fn without_code(text: &str) -> String {
     text.split('`').step_by(2).collect::<Vec<_>>().join("`")
 }
 
-/// The anchor that GitHub makes of a heading: lower case, spaces as hyphens, no other punctuation. Headings with the same
-/// anchor get a number there; none of ours do.
+/// The anchor that GitHub derives from a heading: lower case, spaces as hyphens, no other punctuation. Numbers behind equal
+/// anchors are not needed, as headings are unique.
 pub(crate) fn slug(heading: &str) -> String {
     let text = match heading.split_once("](") {
         Some((before, after)) => {

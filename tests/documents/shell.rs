@@ -1,4 +1,4 @@
-//! The commands that documents show, and what they print.
+//! Runs the commands that documents show.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// How a command ended.
+/// Exit status and output of a command.
 pub(crate) struct Printed {
     pub(crate) status: Option<i32>,
     pub(crate) stdout: String,
@@ -15,13 +15,13 @@ pub(crate) struct Printed {
 }
 
 impl Printed {
-    /// What a person at a terminal sees: there, `replay` writes no alerts to standard output.
+    /// Standard output and standard error as a terminal shows them, where `replay` writes no alerts to standard output.
     pub(crate) fn on_a_terminal(self, command: &str) -> String {
         if command.contains(" replay ") { self.stderr } else { self.stdout + &self.stderr }
     }
 }
 
-/// An empty folder with the captures and the rules of the repository in it.
+/// Creates a folder that contains only the captures and the rules of the repository.
 pub(crate) fn plant(root: &Path) -> TempDir {
     let scratch = tempfile::tempdir().expect("a folder");
     for folder in ["pcaps", "rules"] {
@@ -30,7 +30,7 @@ pub(crate) fn plant(root: &Path) -> TempDir {
     scratch
 }
 
-/// Saves a block that begins with the name of its file: `# first.toml`.
+/// Saves a block that begins with a file name: `# first.toml`.
 pub(crate) fn save(folder: &Path, block: &str) {
     let name = block.lines().next().and_then(|line| line.strip_prefix("# "));
     if let Some(name) = name.filter(|name| name.ends_with(".toml") && !name.contains(['/', ' '])) {
@@ -38,7 +38,7 @@ pub(crate) fn save(folder: &Path, block: &str) {
     }
 }
 
-/// Each command of a block with the lines that follow it.
+/// Each command of a block with its output.
 pub(crate) fn commands(block: &str) -> Vec<(String, Vec<String>)> {
     let mut commands: Vec<(String, Vec<String>)> = Vec::new();
     for line in block.lines() {
@@ -52,7 +52,7 @@ pub(crate) fn commands(block: &str) -> Vec<(String, Vec<String>)> {
     commands
 }
 
-/// Runs `lockkeeper ...`, without a shell: words are what stands between spaces.
+/// Runs `lockkeeper ...` without a shell; spaces separate the arguments.
 pub(crate) fn run(folder: &Path, command: &str) -> Printed {
     let mut words = command.split_whitespace();
     assert_eq!(words.next(), Some("lockkeeper"), "only the program itself is run: {command}");
@@ -64,7 +64,7 @@ pub(crate) fn run(folder: &Path, command: &str) -> Printed {
     Printed { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// Whether what was printed is what is shown: line by line, where `...` stands for any number of lines.
+/// Whether the shown lines equal the printed ones; `...` matches any number of lines.
 pub(crate) fn fits(shown: &[String], printed: &str) -> bool {
     let printed: Vec<&str> = printed.trim_matches('\n').lines().map(str::trim_end).collect();
     let shown: Vec<&str> = shown.iter().map(String::as_str).collect();

@@ -1,6 +1,6 @@
 //! A TCP connection over Ethernet, segment by segment, in which the sender may lie.
 
-use crate::support::rewrite::Packet;
+use crate::support::rewrite::{Packet, checksum};
 
 pub(crate) const CLIENT: [u8; 4] = [10, 0, 1, 10];
 pub(crate) const SERVER: [u8; 4] = [10, 0, 2, 10];
@@ -179,7 +179,7 @@ fn header(segment: &Segment, flags: u16, payload: &[u8]) -> Vec<u8> {
     bytes.extend(flags.to_be_bytes());
     bytes.extend([segment.ttl, 6, 0, 0]);
     bytes.extend([source, destination].concat());
-    let sum = !checksum(&bytes) ^ u16::from(segment.bad_ip);
+    let sum = checksum(&bytes, 0) ^ u16::from(segment.bad_ip);
     bytes[10..12].copy_from_slice(&sum.to_be_bytes());
     bytes.extend(payload);
     bytes
@@ -197,18 +197,11 @@ fn tcp(segment: &Segment, [client, server]: [u16; 2]) -> Vec<u8> {
     bytes.extend(&segment.bytes);
     let (from, to) = addresses(segment);
     let pseudo = [&from[..], &to, &[0, 6], &(bytes.len() as u16).to_be_bytes(), &bytes].concat();
-    let sum = !checksum(&pseudo) ^ u16::from(segment.bad_tcp);
+    let sum = checksum(&pseudo, 0) ^ u16::from(segment.bad_tcp);
     bytes[16..18].copy_from_slice(&sum.to_be_bytes());
     bytes
 }
 
 fn addresses(segment: &Segment) -> ([u8; 4], [u8; 4]) {
     if segment.from_client { (CLIENT, SERVER) } else { (SERVER, CLIENT) }
-}
-
-fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
-    let sum: u32 = words.sum();
-    let sum = (sum & 0xFFFF) + (sum >> 16);
-    ((sum & 0xFFFF) + (sum >> 16)) as u16
 }

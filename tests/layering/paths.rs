@@ -1,245 +1,149 @@
-//! The paths that a Rust source file names, found in its text: `crate::policy::Verdict`, each with its line.
-//!
-//! This reads the text and not the syntax tree, so that the test needs no parser of its own: comments, literals and test
-//! code are taken out, then every path that starts with a name is followed, `use` groups included.
+//! The paths that a Rust source file names, such as `crate::policy::Verdict`, each with its line.
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::visit::{self, Visit};
+use syn::{Attribute, File, Item, ItemUse, Macro, MetaList, Path, UseTree};
 
 /// A path in a source file, such as `["crate", "policy", "Verdict"]`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NamedPath {
-    /// Line of its first name, from 1.
+    /// Line number, from 1.
     pub(crate) line: usize,
-    /// Its names in order.
+    /// The names in order.
     pub(crate) names: Vec<String>,
 }
 
 /// Every path of two or more names in `source`, and every name that is imported on its own, outside of test code.
 pub(crate) fn paths(source: &str) -> Vec<NamedPath> {
-    let tokens = without_tests(&tokens(&without_comments_and_literals(source)));
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at < tokens.len() {
-        at = match tokens[at].text.as_str() {
-            "use" => tree(&tokens, at + 1, &[], &mut found),
-            text if is_name(text) && !follows_a_path(&tokens, at) => plain_path(&tokens, at, &mut found),
-            _ => at + 1,
-        };
-    }
-    found
+    let mut found = Found::default();
+    found.visit_file(&file(source));
+    found.0
 }
 
 /// The modules that `source` declares for tests only: `#[cfg(test)] mod testing;`.
 pub(crate) fn test_modules(source: &str) -> Vec<String> {
-    let tokens = tokens(&without_comments_and_literals(source));
-    let marks = (0..tokens.len()).filter(|at| is_test_mark(&tokens[*at..]));
-    let items = marks.map(|at| &tokens[at + TEST_MARK.len()..end_of_item(&tokens, at + TEST_MARK.len())]);
-    let named = items.filter_map(|item| match item {
-        [.., word, name, end] if word.text == "mod" && end.text == ";" => Some(name.text.clone()),
+    let declared = file(source).items.into_iter().filter(|item| is_for_tests(attributes(item)));
+    let named = declared.filter_map(|item| match item {
+        Item::Mod(module) if module.content.is_none() => Some(module.ident.to_string()),
         _ => None,
     });
     named.collect()
 }
 
-#[derive(Clone, Debug)]
-struct Token {
-    line: usize,
-    text: String,
+fn file(source: &str) -> File {
+    syn::parse_file(source).expect("a source file is Rust")
 }
 
-/// The same text with comments, strings and characters blanked out: every newline stays where it was.
-fn without_comments_and_literals(source: &str) -> String {
-    let mut rest = source;
-    let mut clean = String::with_capacity(source.len());
-    while let Some(first) = rest.chars().next() {
-        let skipped = comment_length(rest).or_else(|| literal_length(rest, clean.chars().last()));
-        let length = skipped.unwrap_or(first.len_utf8());
-        let (head, tail) = rest.split_at(length);
-        match skipped {
-            Some(_) => clean.extend(head.chars().map(|c| if c == '\n' { '\n' } else { ' ' })),
-            None => clean.push(first),
-        }
-        rest = tail;
-    }
-    clean
-}
+#[derive(Default)]
+struct Found(Vec<NamedPath>);
 
-fn comment_length(text: &str) -> Option<usize> {
-    if text.starts_with("//") {
-        return Some(text.find('\n').unwrap_or(text.len()));
-    }
-    if !text.starts_with("/*") {
-        return None;
-    }
-    let (mut depth, mut at) = (0, 0);
-    while at < text.len() {
-        let step = match text.get(at..at + 2) {
-            Some("/*") => (depth += 1, 2).1,
-            Some("*/") => (depth -= 1, 2).1,
-            _ => text[at..].chars().next().map_or(1, char::len_utf8),
-        };
-        at += step;
-        if depth == 0 {
-            break;
+impl Found {
+    /// Records a path of at least two names.
+    fn path(&mut self, names: &[&Ident]) {
+        if let [first, _, ..] = names {
+            let line = first.span().start().line;
+            self.0.push(NamedPath { line, names: names.iter().map(ToString::to_string).collect() });
         }
     }
-    Some(at)
-}
 
-/// Length of the string or character that starts here; a lifetime is neither.
-fn literal_length(text: &str, before: Option<char>) -> Option<usize> {
-    let starts_a_token = before.is_none_or(|c| !c.is_alphanumeric() && c != '_');
-    let raw = text.trim_start_matches(['b', 'c']).strip_prefix('r');
-    if let Some(raw) = raw.filter(|_| starts_a_token) {
-        let hashes = raw.len() - raw.trim_start_matches('#').len();
-        if raw[hashes..].starts_with('"') {
-            let end = format!("\"{}", "#".repeat(hashes));
-            let body = text.len() - raw.len() + hashes + 1;
-            return Some(text[body..].find(&end).map_or(text.len(), |found| body + found + end.len()));
-        }
-    }
-    match text.chars().next()? {
-        '"' => Some(quoted_length(text, '"')),
-        '\'' if is_character(text) => Some(quoted_length(text, '\'')),
-        _ => None,
-    }
-}
-
-fn is_character(text: &str) -> bool {
-    let mut chars = text.chars().skip(1);
-    match chars.next() {
-        Some('\\') => true,
-        Some(_) => chars.next() == Some('\''),
-        None => false,
-    }
-}
-
-fn quoted_length(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            c if c == quote => return at + c.len_utf8(),
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-fn tokens(text: &str) -> Vec<Token> {
-    let mut found = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let mut rest = line.trim_start();
-        while !rest.is_empty() {
-            let name = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-            let length = match name {
-                0 if rest.starts_with("::") => 2,
-                0 => rest.chars().next().map_or(1, char::len_utf8),
-                length => length,
-            };
-            found.push(Token { line: index + 1, text: rest[..length].to_owned() });
-            rest = rest[length..].trim_start();
-        }
-    }
-    found
-}
-
-/// Takes out every item under `#[cfg(test)]`: tests may use what they like.
-fn without_tests(tokens: &[Token]) -> Vec<Token> {
-    let mut kept = Vec::with_capacity(tokens.len());
-    let mut at = 0;
-    while at < tokens.len() {
-        if is_test_mark(&tokens[at..]) {
-            at = end_of_item(tokens, at + TEST_MARK.len());
-        } else {
-            kept.push(tokens[at].clone());
-            at += 1;
-        }
-    }
-    kept
-}
-
-const TEST_MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
-
-fn is_test_mark(tokens: &[Token]) -> bool {
-    tokens.iter().map(|token| token.text.as_str()).take(TEST_MARK.len()).eq(TEST_MARK)
-}
-
-/// The position after the `;` or the closing brace that ends the item at `at`.
-fn end_of_item(tokens: &[Token], mut at: usize) -> usize {
-    let mut depth = 0_usize;
-    while at < tokens.len() {
-        let text = tokens[at].text.as_str();
-        at += 1;
-        match text {
-            "{" | "(" | "[" => depth += 1,
-            "}" | ")" | "]" => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth == 0 && matches!(text, "}" | ";") {
-            break;
-        }
-    }
-    at
-}
-
-fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
-}
-
-fn follows_a_path(tokens: &[Token], at: usize) -> bool {
-    at.checked_sub(1).is_some_and(|before| matches!(tokens[before].text.as_str(), "::" | "."))
-}
-
-/// A path in code: `crate::policy::judge(..)`. One name alone is no path.
-fn plain_path(tokens: &[Token], start: usize, found: &mut Vec<NamedPath>) -> usize {
-    let mut names = vec![tokens[start].text.clone()];
-    let mut at = start + 1;
-    while let [colons, name, ..] = &tokens[at..]
-        && colons.text == "::"
-        && is_name(&name.text)
-    {
-        names.push(name.text.clone());
-        at += 2;
-    }
-    if names.len() > 1 {
-        found.push(NamedPath { line: tokens[start].line, names });
-    }
-    at
-}
-
-/// A `use` tree with what stands before it: `crate::{alert::Alert, policy}` is two paths.
-fn tree(tokens: &[Token], mut at: usize, before: &[String], found: &mut Vec<NamedPath>) -> usize {
-    let mut names = before.to_vec();
-    let line = tokens.get(at).map_or(0, |token| token.line);
-    while let Some(token) = tokens.get(at) {
-        match token.text.as_str() {
-            "{" => return group(tokens, at + 1, &names, found),
-            "::" => at += 1,
-            "as" => at += 2,
-            "*" => at += 1,
-            text if is_name(text) => {
-                names.push(text.to_owned());
-                at += 1;
+    /// Records each leaf of a `use` tree with its prefix: `crate::{alert::Alert, policy}` is two paths.
+    fn tree(&mut self, before: &[String], tree: &UseTree) {
+        let named = |name: &Ident| [before, &[name.to_string()]].concat();
+        match tree {
+            UseTree::Path(path) => self.tree(&named(&path.ident), &path.tree),
+            UseTree::Name(name) => self.import(&name.ident, named(&name.ident)),
+            UseTree::Rename(rename) => self.import(&rename.ident, named(&rename.ident)),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.tree(before, tree)),
+            UseTree::Glob(glob) => {
+                let line = glob.star_token.spans[0].start().line;
+                self.0.push(NamedPath { line, names: before.to_vec() });
             }
-            _ => break,
         }
     }
-    if !names.is_empty() {
-        found.push(NamedPath { line, names }); // `use<'a>` in a return type names nothing
+
+    fn import(&mut self, last: &Ident, names: Vec<String>) {
+        self.0.push(NamedPath { line: last.span().start().line, names });
     }
-    at
+
+    /// Records the paths in the arguments of a macro or an attribute, which need not be Rust: names joined by two colons.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let mut names: Vec<Ident> = Vec::new();
+        let mut colons = 0;
+        for token in tokens {
+            match token {
+                TokenTree::Punct(punct) if punct.as_char() == ':' => colons += 1,
+                TokenTree::Ident(ident) if colons == 2 => {
+                    names.push(ident);
+                    colons = 0;
+                }
+                other => {
+                    self.path(&names.iter().collect::<Vec<_>>());
+                    (names, colons) = (Vec::new(), 0);
+                    match other {
+                        TokenTree::Ident(ident) => names.push(ident),
+                        TokenTree::Group(group) => self.tokens(group.stream()),
+                        TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+                    }
+                }
+            }
+        }
+        self.path(&names.iter().collect::<Vec<_>>());
+    }
 }
 
-fn group(tokens: &[Token], mut at: usize, before: &[String], found: &mut Vec<NamedPath>) -> usize {
-    while let Some(token) = tokens.get(at) {
-        match token.text.as_str() {
-            "}" => return at + 1,
-            "," => at += 1,
-            text if is_name(text) || text == "{" || text == "*" => at = tree(tokens, at, before, found),
-            _ => return at + 1,
+impl<'ast> Visit<'ast> for Found {
+    fn visit_item(&mut self, item: &'ast Item) {
+        if !is_for_tests(attributes(item)) {
+            visit::visit_item(self, item);
         }
     }
-    at
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        self.tree(&[], &item.tree);
+    }
+
+    fn visit_path(&mut self, path: &'ast Path) {
+        self.path(&path.segments.iter().map(|segment| &segment.ident).collect::<Vec<_>>());
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, call: &'ast Macro) {
+        self.visit_path(&call.path);
+        self.tokens(call.tokens.clone());
+    }
+
+    fn visit_meta_list(&mut self, list: &'ast MetaList) {
+        self.visit_path(&list.path);
+        self.tokens(list.tokens.clone());
+    }
+}
+
+/// Whether an item is compiled for tests only, which may use any module.
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg") && attribute.parse_args::<Path>().is_ok_and(|path| path.is_ident("test"))
+    })
+}
+
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Const(item) => &item.attrs,
+        Item::Enum(item) => &item.attrs,
+        Item::ExternCrate(item) => &item.attrs,
+        Item::Fn(item) => &item.attrs,
+        Item::ForeignMod(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Macro(item) => &item.attrs,
+        Item::Mod(item) => &item.attrs,
+        Item::Static(item) => &item.attrs,
+        Item::Struct(item) => &item.attrs,
+        Item::Trait(item) => &item.attrs,
+        Item::TraitAlias(item) => &item.attrs,
+        Item::Type(item) => &item.attrs,
+        Item::Union(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
 }
 
 #[cfg(test)]
@@ -252,17 +156,30 @@ mod tests {
 
     #[test]
     fn a_use_group_is_one_path_for_each_leaf() {
-        let source = "use crate::{\n    alert::{Alert, Order as O},\n    policy,\n};\nuse etherparse;";
-        let expected = ["crate::alert::Alert", "crate::alert::Order", "crate::policy", "etherparse"];
+        let source = "use crate::{\n    alert::{Alert, Order as O},\n    policy,\n    worker::*,\n};\nuse etherparse;";
+        let expected = ["crate::alert::Alert", "crate::alert::Order", "crate::policy", "crate::worker", "etherparse"];
         let found = named(source);
         assert_eq!(found.iter().map(|(_, path)| path.as_str()).collect::<Vec<_>>(), expected);
-        assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 2, 3, 5]);
+        assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 2, 3, 4, 6]);
     }
 
     #[test]
     fn a_path_in_code_is_found_with_its_line() {
         let source = "fn f() -> impl Iterator<Item = u8> + use<> {\n    crate::flow::run(1);\n}";
         assert_eq!(named(source), [(2, "crate::flow::run".to_owned())]);
+    }
+
+    #[test]
+    fn a_path_in_a_type_or_a_pattern_is_found() {
+        let source = "fn f(a: Vec<crate::a::B>) {\n    let crate::c::D { e: _ } = a else { return };\n}";
+        assert_eq!(named(source), [(1, "crate::a::B".to_owned()), (2, "crate::c::D".to_owned())]);
+    }
+
+    #[test]
+    fn a_path_in_a_macro_or_an_attribute_is_found() {
+        let source = "#[derive(serde::Serialize, Debug)]\nstruct A;\nfn f() {\n    a::b!(c, [d::e(1)], f: g);\n}";
+        let expected = [(1, "serde::Serialize"), (4, "a::b"), (4, "d::e")];
+        assert_eq!(named(source), expected.map(|(line, path)| (line, path.to_owned())));
     }
 
     #[test]

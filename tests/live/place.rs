@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::network::Hub;
 use super::sensor::Sensor;
+use super::support::require::{MOSQUITTO, missing};
 use super::support::{self, plant};
 
 /// A folder with a configuration, and what the sensor writes there.
@@ -93,7 +94,7 @@ impl Process {
         let path =
             ["/usr/sbin", "/usr/bin"].iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
         let Some(path) = path else {
-            eprintln!("skipped: {program} is not installed");
+            missing(MOSQUITTO, &format!("{program} is not installed"));
             return None;
         };
         let mut command = hub.command(&path);
@@ -126,5 +127,5 @@ pub(crate) fn metric(page: &str, name: &str) -> Option<f64> {
     line.rsplit_once(' ')?.1.parse().ok()
 }
 
-/// Longer than anything that is waited for takes, on a busy machine too.
+/// Longer than any awaited event takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);

@@ -85,5 +85,5 @@ pub(crate) fn wait_for(path: &Path, what: &str, fits: impl Fn(&Value) -> bool) -
     }
 }
 
-/// Longer than anything that is waited for takes, on a busy machine too.
+/// Longer than any awaited event takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(40);

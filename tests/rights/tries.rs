@@ -1,5 +1,5 @@
-//! What a process tries after it has confined itself as a sensor does. It runs alone, as a process of its own, in a
-//! namespace with an interface `span`.
+//! The attempts of a process that has confined itself like a sensor. It runs as a separate process, in a namespace with an
+//! interface `span`.
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice, IoSliceMut};
@@ -18,13 +18,13 @@ use rustix::net::{
 use rustix::pipe::{SpliceFlags, pipe, splice, tee};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// The test that tries it all.
+/// The test that runs the attempts.
 pub(crate) const NAME: &str = "tries::all_of_it";
 
-/// The variable that says where it may make folders.
+/// The environment variable with the folder in which it may create folders.
 pub(crate) const FOLDER: &str = "LOCKKEEPER_TRIES";
 
-/// What comes of each: 0 where it works, else the number of the error.
+/// The result of each attempt: 0 for success, else errno.
 pub(crate) const EXPECTED: &[(&str, i32)] = &[
     (LANDLOCK, 0),
     ("send before", 0),
@@ -66,10 +66,10 @@ pub(crate) const EXPECTED: &[(&str, i32)] = &[
     ("thread", 0),
 ];
 
-/// Whether this kernel has all of it: without it, more works than is expected.
+/// Whether the kernel supports all of Landlock that the sensor uses; otherwise more attempts succeed than expected.
 pub(crate) const LANDLOCK: &str = "to close files, TCP and signals to others";
 
-/// What only Landlock refuses.
+/// Attempts that only Landlock refuses.
 pub(crate) fn is_refused_by_landlock(what: &str, number: i32) -> bool {
     number == EACCES || what == "signal to another process" || what == LANDLOCK
 }
@@ -113,7 +113,7 @@ fn all_of_it() {
     network(port);
 }
 
-/// What was open before.
+/// Descriptors that were open before the confinement.
 struct Open {
     own_file: OwnedFd,
     namespace: OwnedFd,
@@ -146,7 +146,7 @@ fn through(socket: BorrowedFd<'_>, open: &Open) {
     tell("setsockopt", set_socket_broadcast(socket, true));
 }
 
-/// The packet socket under another number, or another file under its number.
+/// The packet socket duplicated, or replaced by another file.
 fn numbers(socket: BorrowedFd<'_>, mut other: OwnedFd, mut open: Open) {
     tell("dup", rustix::io::dup(socket));
     tell("dup2", rustix::io::dup2(socket, &mut open.own_file));
@@ -158,7 +158,7 @@ fn numbers(socket: BorrowedFd<'_>, mut other: OwnedFd, mut open: Open) {
     let place = &mut [IoSliceMut::new(&mut byte)];
     tell("recvmsg", recvmsg(&open.unix, place, &mut nothing, RecvFlags::DONTWAIT));
     tell("namespace", move_into_link_name_space(open.namespace.as_fd(), Some(LinkNameSpaceType::Network)));
-    // It is closed, says the library; it is still there, says the kernel.
+    // The library reports that it is closed; /proc shows that seccomp has kept it open.
     let number = other.as_raw_fd();
     drop(other);
     tell("close", fs::metadata(format!("/proc/self/fd/{number}")));

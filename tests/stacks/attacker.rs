@@ -1,4 +1,4 @@
-//! A TCP client in user space, which keeps to the sequence numbers of a real server and may send whatever it likes.
+//! A TCP client in user space that follows the sequence numbers of a real server and can send any segment.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,25 +10,25 @@ use crate::evasion::wire::{ACK, CLIENT, CLIENT_MAC, Line, RST, SERVER, SYN, Segm
 use crate::site::{CARD, OUTSIDE, Site};
 use crate::support::rewrite::Packet;
 
-/// A connection to a server, and a recording of it at the router.
+/// A connection to a server, recorded at the router.
 pub(crate) struct Attacker {
     card: Capture<Active>,
     tap: Capture<Active>,
-    /// Where both ends are, and what the client sends next.
+    /// The state of both ends, and the packets to send.
     pub line: Line,
-    /// Packets of the line that have been sent, or will not be.
+    /// Packets of the line that were sent or skipped.
     sent: usize,
-    /// When the last of them was sent, as the line counts time.
+    /// Time of the last of them on the line's clock, nanoseconds.
     before: i64,
-    /// The longest pause that it makes.
+    /// The longest pause between packets.
     patience: Duration,
-    /// What the server has said and nobody has asked for yet.
+    /// Received bytes that form no complete message yet.
     heard: Vec<u8>,
-    /// Every whole message of the server.
+    /// Every complete message of the server.
     pub answers: Vec<Vec<u8>>,
 }
 
-/// One segment of the server.
+/// A segment of the server.
 struct Answer {
     sequence: u32,
     flags: u8,
@@ -36,7 +36,7 @@ struct Answer {
 }
 
 impl Attacker {
-    /// A client that has not said anything.
+    /// A client before its handshake.
     pub(crate) fn new(site: &Site, port: u16, client_port: u16, patience: Duration) -> Self {
         let (card, tap) = (site.attacker.inside(|| open(CARD)), site.router.inside(|| open(OUTSIDE)));
         card.direction(Direction::In).expect("one direction");
@@ -63,20 +63,20 @@ impl Attacker {
         self.transmit();
     }
 
-    /// Says something, and waits for the whole answer.
+    /// Sends bytes and waits for a complete response.
     pub(crate) fn ask(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.line.say(true, bytes);
         self.transmit();
         self.answer(PATIENCE).expect("the server answers")
     }
 
-    /// Does what a generator of attacks does.
+    /// Applies an attack of the generator to the line.
     pub(crate) fn play(&mut self, send: impl FnOnce(&mut Line)) {
         send(&mut self.line);
         self.transmit();
     }
 
-    /// The next whole message of the server, unless it takes too long.
+    /// The next complete message of the server; `None` after `patience`.
     pub(crate) fn answer(&mut self, patience: Duration) -> Option<Vec<u8>> {
         let begun = Instant::now();
         loop {
@@ -92,11 +92,11 @@ impl Attacker {
         }
     }
 
-    /// What was recorded since the last time.
+    /// Packets recorded since the last call.
     pub(crate) fn recorded(&mut self) -> Vec<Packet> {
         let mut packets = Vec::new();
         while let Ok(packet) = self.tap.next_packet() {
-            // With nanoseconds, as it was opened.
+            // The recording has nanosecond timestamps.
             let time = packet.header.ts.tv_sec * 1_000_000_000 + packet.header.ts.tv_usec;
             packets.push(Packet { time, link: 1, bytes: packet.data.to_vec() });
         }
@@ -105,7 +105,7 @@ impl Attacker {
         packets
     }
 
-    /// Ends the connection, so that the server is free for the next one; what was recorded until then.
+    /// Ends the connection, so that the server accepts the next one; returns the recorded packets.
     pub(crate) fn end(mut self) -> Vec<Packet> {
         let packets = self.recorded();
         let end = self.line.segment(true, b"");
@@ -114,15 +114,15 @@ impl Attacker {
         packets
     }
 
-    /// Sends what the line has got since the last time, with its pauses. Of what the server would send only that which a
-    /// forger sends in its name: it does not get there.
+    /// Sends the new packets of the line with their pauses. Of the server's packets only those forged in its name are sent; they
+    /// do not reach the server.
     fn transmit(&mut self) {
         for packet in &self.line.packets[self.sent..] {
             let pause = packet.time - self.before;
             thread::sleep(Duration::from_nanos(pause.unsigned_abs()).min(self.patience));
             self.before = packet.time;
             let is_own = packet.bytes[6..12] == CLIENT_MAC;
-            // Behind Ethernet and eight bytes of IPv4: the hops that it may take.
+            // The TTL, behind Ethernet and eight bytes of IPv4.
             if is_own || packet.bytes[22] == 1 {
                 self.card.sendpacket(packet.bytes.as_slice()).expect("sent");
             }
@@ -131,7 +131,7 @@ impl Attacker {
         self.before = self.line.time;
     }
 
-    /// Takes a segment of the server, if there is one, and acknowledges it.
+    /// Receives a segment of the server, if one is queued, and acknowledges it.
     fn listen(&mut self) {
         let Some(answer) = self.next_answer() else { return };
         if answer.bytes.is_empty() {
@@ -169,7 +169,7 @@ fn answer_of(bytes: &[u8], ports: [u16; 2]) -> Option<Answer> {
     Some(Answer { sequence: tcp.sequence_number(), flags, bytes: tcp.payload().to_vec() })
 }
 
-/// How long the message is that begins here, by the protocol of the port.
+/// Length of the message that begins here, by the protocol of the port.
 fn length(port: u16, bytes: &[u8]) -> Option<usize> {
     let number = |at: usize| Some(usize::from(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?)));
     match port {
@@ -181,10 +181,10 @@ fn length(port: u16, bytes: &[u8]) -> Option<usize> {
 
 fn open(card: &str) -> Capture<Active> {
     let socket = Capture::from_device(card).expect("a device").precision(Precision::Nano);
-    // The ring of the kernel has slots of the snap length.
+    // Slots of the kernel's ring have the size of the snap length.
     let socket = socket.promisc(true).immediate_mode(true).snaplen(2048).buffer_size(4 << 20);
     socket.open().expect("an open device").setnonblock().expect("not blocking")
 }
 
-/// Longer than an answer takes on a busy machine.
+/// Longer than a response takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);

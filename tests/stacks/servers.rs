@@ -1,4 +1,4 @@
-//! The servers of the plant, each on the stack that it has there, and a way to ask what they hold which no sensor sees.
+//! The servers of the plant, each on its stack, with a probe that reads their values out of sight of the sensor.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use crate::support::namespace::Namespace;
 use crate::support::root;
 
-/// A stack, and how its server is started.
+/// A stack and the command of its server.
 #[derive(Debug)]
 pub(crate) struct Stack {
     pub name: &'static str,
     pub protocol: &'static str,
     pub port: u16,
-    /// In the folder of the stacks: what runs, and with what.
+    /// Server and interpreter, relative to the folder of the stacks.
     server: &'static [&'static str],
-    /// The Python in which the probe runs.
+    /// The Python interpreter of the probe.
     python: &'static str,
-    /// It waits longer than that for the rest of a request; or as long as the test does.
+    /// The server waits longer than this for the rest of a request, or as long as the test runs.
     pub patience: Duration,
 }
 
@@ -68,7 +68,7 @@ pub(crate) const STACKS: &[Stack] = &[
 ];
 
 impl Stack {
-    /// Whether what its server and its probe run on is among the stacks that are there.
+    /// Whether the stacks of its server and its probe are installed.
     pub(crate) fn is_installed(&self, there: &[&str]) -> bool {
         there.contains(&self.name) && (self.protocol != "modbus" || there.contains(&"pymodbus"))
     }
@@ -76,7 +76,7 @@ impl Stack {
 
 const ADDRESS: &str = "10.0.2.10";
 
-/// A server that runs, and the probe beside it, which speaks to it over the server's own host.
+/// A running server, and its probe, which connects to it within the server's host.
 pub(crate) struct Server {
     server: Child,
     probe: Child,
@@ -86,7 +86,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts both, and waits until they answer. What they say besides goes into a file.
+    /// Starts both and waits until they respond; their log goes into a file.
     pub(crate) fn start(stack: &Stack, host: &Namespace, tools: &Path, log: &Path) -> Self {
         let log = std::fs::File::create(log).expect("a file");
         let certificates = tools.join("certificates");
@@ -111,12 +111,12 @@ impl Server {
         started
     }
 
-    /// Whether anybody has changed anything since the start, or since it was put back.
+    /// Whether a value has changed since the start or since the last restore.
     pub(crate) fn is_changed(&mut self) -> bool {
         self.ask("state") != self.start
     }
 
-    /// Puts everything back.
+    /// Restores all values.
     pub(crate) fn put_back(&mut self) {
         assert_eq!(self.ask("reset"), self.start, "it is not as it was");
     }
@@ -143,14 +143,14 @@ impl Drop for Server {
     }
 }
 
-/// A command on a host; ip(8) becomes it, so that it can be ended.
+/// A command on a host; ip(8) executes it in its own process, so that the process can be ended.
 fn command(host: &Namespace, program: &Path, log: &std::fs::File) -> Command {
     let mut command = host.command(program);
     command.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null()).stderr(log.try_clone().expect("a file"));
     command
 }
 
-/// Until somebody listens.
+/// Waits until the port accepts connections.
 fn wait_for(host: &Namespace, stack: &Stack, server: &mut Child) {
     let begun = Instant::now();
     while host.inside(|| TcpStream::connect((ADDRESS, stack.port))).is_err() {

@@ -1,32 +1,33 @@
-//! Three hosts in a row: an attacker, a router, and a server with a Linux TCP stack. What passes between attacker and router is
-//! what a sensor would see.
+//! Three hosts in a row: an attacker, a router, and a server with a Linux TCP stack. The traffic between attacker and router
+//! is what a sensor would capture.
 
 use std::path::Path;
 
 use crate::evasion::wire::{CLIENT_MAC, SERVER, SERVER_MAC};
 use crate::support::namespace::Namespace;
+use crate::support::require::{VLAN, missing};
 
-/// The hosts. The attacker is nothing but a socket: no kernel answers for it.
+/// The hosts. The attacker is only a raw socket: no kernel responds for it.
 pub(crate) struct Site {
     pub attacker: Namespace,
     pub router: Namespace,
     pub server: Namespace,
 }
 
-/// The attacker's card.
+/// The attacker's interface.
 pub(crate) const CARD: &str = "card";
-/// The router's port towards the attacker, where packets are recorded.
+/// The router's interface towards the attacker, where packets are recorded.
 pub(crate) const OUTSIDE: &str = "outside";
 const INSIDE: &str = "inside";
 const SERVER_CARD: &str = "eth0";
 
 impl Site {
-    /// Builds it; `None`, with the reason on standard error, where no namespaces can be made.
+    /// Builds it; `None` if namespaces are missing and the run allows that.
     pub(crate) fn new(name: &str) -> Option<Self> {
         let new = |host: &str| Namespace::new(&format!("{name}-{host}"));
         let site = Self { attacker: new("attacker")?, router: new("router")?, server: new("server")? };
         for host in [&site.attacker, &site.router, &site.server] {
-            // Nobody speaks of himself; what comes in with another address than was expected is not dropped for that.
+            // Hosts send no packets unprompted; a packet with an unexpected source address is not dropped.
             let quiet = ["all", "default"].map(|which| format!("net.ipv6.conf.{which}.disable_ipv6=1"));
             let lenient = ["all", "default"].map(|which| format!("net.ipv4.conf.{which}.rp_filter=0"));
             quiet.iter().chain(&lenient).for_each(|setting| host.set(setting));
@@ -36,7 +37,7 @@ impl Site {
         Some(site)
     }
 
-    /// Two cables, and checksums as they are on a wire.
+    /// Adds two cables without checksum offload.
     fn connect(&self) {
         let Self { attacker, router, server } = self;
         cable([(attacker, CARD), (router, OUTSIDE)]);
@@ -50,7 +51,7 @@ impl Site {
         }
     }
 
-    /// Addresses and routes.
+    /// Sets addresses and routes.
     fn route(&self) {
         let Self { router, server, .. } = self;
         self.take_vlan();
@@ -66,21 +67,20 @@ impl Site {
         server.ip(&["route", "add", "default", "via", "10.0.2.1"]);
     }
 
-    /// The router takes the packets of VLAN 77 as well. Not every kernel knows VLANs; where it does not, what comes in one
-    /// does not get to the server.
+    /// Lets the router forward VLAN 77 as well. On a kernel without VLANs, tagged packets do not reach the server.
     fn take_vlan(&self) {
         let name = format!("{OUTSIDE}.77");
         let mut ip = self.router.command(Path::new("ip"));
         let made = ip.args(["link", "add", "link", OUTSIDE, "name", &name, "type", "vlan", "id", "77"]).output();
         if !made.is_ok_and(|made| made.status.success()) {
-            return eprintln!("LEFT OUT: what comes in a VLAN; this kernel has none");
+            return missing(VLAN, "ip link add type vlan fails");
         }
         self.router.ip(&["link", "set", &name, "up"]);
         self.router.ip(&["address", "add", "10.0.77.1/24", "dev", &name]);
     }
 }
 
-/// A veth pair between two hosts.
+/// Adds a veth pair between two hosts.
 fn cable([(one, card), (other, port)]: [(&Namespace, &str); 2]) {
     one.ip(&["link", "add", "name", card, "type", "veth", "peer", "name", port, "netns", other.name()]);
 }

@@ -1,4 +1,4 @@
-//! A conversation with a real server: opened, greeted, and polled twice.
+//! A conversation with a real server: opened, set up, and polled twice.
 
 use crate::attacker::Attacker;
 use crate::evasion::speech::{self, Speech, in_session, opcua};
@@ -6,15 +6,15 @@ use crate::servers::Stack;
 use crate::site::Site;
 use lockkeeper_protocols::Side;
 
-/// What was said so far, and what can be said next.
+/// The conversation so far, and the client's next messages.
 pub(crate) struct Talk {
     pub attacker: Attacker,
     pub speech: Speech,
-    /// Of OPC UA.
+    /// Channel and session of OPC UA.
     pub session: Session,
 }
 
-/// A channel, and the authentication token of a session in it, as it is encoded.
+/// A secure channel with the encoded authentication token of a session.
 #[derive(Clone)]
 pub(crate) struct Session {
     pub channel: opcua::Channel,
@@ -23,7 +23,7 @@ pub(crate) struct Session {
 }
 
 impl Talk {
-    /// With data in the SYN, if it is `early`, which a server ignores.
+    /// Opens the connection; with `early`, sends data in the SYN, which the server ignores.
     pub(crate) fn begin(site: &Site, stack: &Stack, client_port: u16, is_early: bool) -> Self {
         let mut attacker = Attacker::new(site, stack.port, client_port, stack.patience);
         let early = if is_early { EARLY } else { b"" };
@@ -42,7 +42,7 @@ impl Talk {
         talk
     }
 
-    /// Says what comes before anything is asked, and reads twice.
+    /// Sets up the protocol and reads twice.
     fn greet(&mut self) {
         let greetings = self.speech.beginning.iter().filter(|(from_client, _)| *from_client).map(|(_, bytes)| bytes);
         for bytes in greetings.chain(self.speech.reads[..2].iter().map(|(read, _)| read)) {
@@ -81,36 +81,36 @@ impl Session {
 
 /// A read of Modbus; to other servers, nothing.
 const EARLY: &[u8] = &[0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 4];
-/// Letters, size, channel, token, sequence number, request.
+/// Header of MSG: type, size, channel, token, sequence number, request id.
 const HEAD: usize = 24;
-/// Of an answer to OPN: letters, size, channel, the security policy, no certificate, no thumbprint, sequence number, request.
+/// Header of an OPN response: type, size, channel, security policy, no certificate, no thumbprint, sequence number, request id.
 const OPENED_HEAD: usize = 12 + 4 + opcua::NONE.len() + 8 + 8;
-/// An anonymous identity: what the server calls it.
+/// Policy id of the server's anonymous identity token.
 pub(crate) const ANONYMOUS: [u8; 13] = *b"\x09\0\0\0anonymous";
 
-/// The body of an answer behind its type (4), time (8), handle (4), status, which has to be good, no diagnostics (1), an empty
-/// table of strings (4) and no additional header (3).
+/// The body of a response with status Good, behind type (4), time (8), handle (4), status (4), no diagnostics (1), an empty
+/// string table (4) and no additional header (3).
 fn body(answer: &[u8], head: usize) -> Vec<u8> {
     let response = &answer[head..];
     assert_eq!(response[16..20], [0; 4], "refused: {answer:02x?}");
     response[28..].to_vec()
 }
 
-/// How long a NodeId is.
+/// Length of an encoded NodeId, bytes.
 fn node_length(bytes: &[u8]) -> usize {
     match bytes[0] {
         0 => 2,
         1 => 4,
         2 => 7,
         4 => 19,
-        // Text or bytes, with their length.
+        // String or ByteString, with a length.
         _ => 7 + u32::from_le_bytes(bytes[3..7].try_into().expect("four bytes")) as usize,
     }
 }
 
 fn create_session() -> Vec<u8> {
     let application = [opcua::string("urn:scada"), opcua::string("urn:scada:product")].concat();
-    // Its name, a LocalizedText of nothing but text; then a client (1) without gateway, profile and addresses.
+    // Name, a LocalizedText with text only; then type client (1) without gateway, profile and discovery URLs.
     let application = [&application[..], &[2], &opcua::string("scada"), &[1, 0, 0, 0], &[0xFF; 12]].concat();
     let minutes = 600_000_f64.to_le_bytes();
     let content = [
@@ -127,7 +127,7 @@ fn create_session() -> Vec<u8> {
     opcua::request(461, 0, &content.concat())
 }
 
-/// ActivateSession with an identity token: its type, as it is encoded, and its content.
+/// ActivateSession with an identity token: its encoded type, and its content.
 pub(crate) fn activate_session(kind: &[u8], token: &[u8]) -> Vec<u8> {
     // No signature, no certificates, no locales; the token in an ExtensionObject with a body of bytes (1); no signature.
     let content = [&[0xFF; 16][..], kind, &[1], &(token.len() as u32).to_le_bytes(), token, &[0xFF; 8]];

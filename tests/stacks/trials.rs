@@ -1,4 +1,4 @@
-//! What is tried: each evasion of the generator, and each request that no specification allows.
+//! The trials: each evasion of the generator, and each request that violates its specification.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use crate::servers::Stack;
 use crate::talk::Talk;
 use crate::twists::{Twist, s7_stop, twists};
 
-/// Something that is sent to a server in a conversation of its own.
+/// Requests that are sent to a server in a new conversation.
 pub(crate) struct Trial {
     pub name: String,
-    /// Nobody lies, and nothing is asked for but what is permitted.
+    /// An honest twin: no decoys, and only permitted requests.
     pub is_honest: bool,
-    /// There is data in the SYN, which a server ignores.
+    /// Sends data in the SYN, which a server ignores.
     pub is_early: bool,
     pub send: Box<dyn Fn(&mut Talk)>,
-    /// What else is tried if the server executes it.
+    /// Further trials if the server executes this one.
     pub then: Option<Box<Self>>,
 }
 
 /// A way to send requests.
 type Way = Rc<dyn Fn(&mut Line, &Requests<'_>)>;
-/// What the server is to execute, and what the sensor is meant to see.
+/// The request that the server shall execute, and the decoy for the sensor.
 type Choice = fn(&Speech) -> [Vec<u8>; 2];
 
-/// Everything that is tried with a stack.
+/// All trials of a stack.
 pub(crate) fn trials(stack: &Stack) -> Vec<Trial> {
     let mut trials = vec![Trial { is_early: true, ..hidden("a decoy in the SYN", Rc::new(honestly), write) }];
     for (name, has_twin, way) in evasions() {
@@ -43,7 +43,7 @@ pub(crate) fn trials(stack: &Stack) -> Vec<Trial> {
     trials
 }
 
-/// Those of the generator, and every way to make a decoy; whether they can be sent without lying.
+/// The attacks of the generator with every decoy, and whether each has an honest twin.
 fn evasions() -> Vec<(String, bool, Way)> {
     let mut evasions: Vec<(String, bool, Way)> =
         ATTACKS.iter().map(|attack| (attack.name.to_owned(), attack.has_twin, Rc::new(attack.send) as Way)).collect();
@@ -61,7 +61,7 @@ fn write(speech: &Speech) -> [Vec<u8>; 2] {
     [speech.write.clone(), speech.decoy.clone()]
 }
 
-/// PLC stop, and a read that is as long.
+/// PLC stop, and a read of equal length.
 fn stop(_: &Speech) -> [Vec<u8>; 2] {
     let read = [&[4, 1][..], &s7_item(10, 0, 4)].concat();
     [s7_stop(), s7_pdu(1, 8, &[], &read, &[0, 4])]
@@ -76,7 +76,7 @@ fn hidden(name: &str, way: Way, choose: Choice) -> Trial {
     Trial { name: name.to_owned(), is_honest: false, is_early: false, send: Box::new(send), then: None }
 }
 
-/// A read, sent in the same way without lying.
+/// A read, sent in the same way without a decoy.
 fn honest(name: &str, way: Way) -> Trial {
     let send = move |talk: &mut Talk| {
         let requests = Requests { real: &talk.speech.read_on, decoy: &talk.speech.read_on, is_honest: true };
@@ -85,7 +85,7 @@ fn honest(name: &str, way: Way) -> Trial {
     Trial { name: format!("{name}: honestly"), is_honest: true, is_early: false, send: Box::new(send), then: None }
 }
 
-/// Says them, and reads once more: what the server still waits for may come with it. If it is executed, the same behind decoys.
+/// Sends the messages and reads once more, which may complete a partial request. If executed, tries them behind decoys.
 fn twisted(twist: Twist) -> Trial {
     let (name, twist) = (twist.name.clone(), Rc::new(twist));
     let again = twist.clone();
@@ -133,7 +133,7 @@ fn one_byte(line: &mut Line, requests: &Requests<'_>, lie: Lie) {
     line.say(true, &requests.real[place + 1..]);
 }
 
-/// A client whose checksums are mostly wrong, so that the sensor may give up believing in them.
+/// A client with mostly wrong checksums, so that the sensor may stop checking them.
 fn without_checksums(line: &mut Line, requests: &Requests<'_>) {
     for _ in 0..40 {
         let decoy = line.segment(true, requests.decoy);
@@ -142,5 +142,5 @@ fn without_checksums(line: &mut Line, requests: &Requests<'_>) {
     honestly(line, requests);
 }
 
-/// Longer than a server needs for an answer, where it gives one.
+/// Longer than a server takes to respond, if it does.
 pub(crate) const SHORTLY: Duration = Duration::from_millis(400);

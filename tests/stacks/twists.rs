@@ -1,16 +1,16 @@
-//! Requests as no specification allows them, which some servers execute all the same.
+//! Requests that violate their specification and that some servers execute nevertheless.
 
 use crate::evasion::speech::{in_session, opcua, s7_item, s7_pdu, text, value_of};
 use crate::talk::{Talk, activate_session};
 use lockkeeper_protocols::Side;
 
-/// Makes messages of a client.
+/// Builds messages of a client.
 type Messages = Box<dyn Fn(&mut Talk) -> Vec<Vec<u8>>>;
 
-/// One of them.
+/// A request that violates its specification.
 pub(crate) struct Twist {
     pub name: String,
-    /// What the client says, one after the other.
+    /// The client's messages in order.
     pub messages: Messages,
 }
 
@@ -19,13 +19,13 @@ impl Twist {
         Self { name: name.to_owned(), messages: Box::new(messages) }
     }
 
-    /// One message that is always the same.
+    /// A twist of one constant message.
     fn fixed(name: &str, bytes: Vec<u8>) -> Self {
         Self::new(name, move |_| vec![bytes.clone()])
     }
 }
 
-/// Those of a protocol.
+/// The twists of a protocol.
 pub(crate) fn twists(protocol: &str) -> Vec<Twist> {
     match protocol {
         "modbus" => modbus(),
@@ -34,7 +34,7 @@ pub(crate) fn twists(protocol: &str) -> Vec<Twist> {
     }
 }
 
-/// Everything that writes, behind every header that lies.
+/// Every write, behind every wrong header.
 fn modbus() -> Vec<Twist> {
     let writes: [(&str, &[u8]); 6] = [
         ("Write Single Coil", &[5, 0, 2, 0xFF, 0]),
@@ -45,7 +45,7 @@ fn modbus() -> Vec<Twist> {
         ("Read/Write Multiple Registers", &[23, 0, 0, 0, 1, 0, 5, 0, 1, 2, 0, 99]),
     ];
     let mut twists: Vec<Twist> = writes.iter().flat_map(|(name, pdu)| lying_headers(name, pdu)).collect();
-    // Transaction 3: Read Holding Registers 0, one of them.
+    // Transaction 3: Read Holding Registers 0, 1 register.
     let read = |length: u16| [&[0, 3, 0, 0][..], &length.to_be_bytes(), &[1, 3, 0, 0, 0, 1]].concat();
     let write = mbap(0, 6, &[6, 0, 5, 0, 99]);
     twists.push(Twist::fixed("a write behind a read in one length", [read(18), write.clone()].concat()));
@@ -72,7 +72,7 @@ fn mbap(protocol: u16, length: u16, pdu: &[u8]) -> Vec<u8> {
     [&[0, 7][..], &protocol.to_be_bytes(), &length.to_be_bytes(), &[1], pdu].concat()
 }
 
-/// A write and a stop behind every header that lies, and writes of more than they name.
+/// A write and a stop behind every wrong header, and writes of more data than they declare.
 fn s7comm() -> Vec<Twist> {
     let write = s7_write(&[s7_item(20, 0, 4)], &[&[0, 4, 0, 32, 9, 9, 9, 9]]);
     let headers = [("write", write), ("stop", s7_stop())].into_iter().flat_map(|(name, request)| {
@@ -85,7 +85,7 @@ fn s7comm() -> Vec<Twist> {
     headers.chain(odd_items()).collect()
 }
 
-/// What is wrong, where in the TPKT, and with which value.
+/// Description, offset in the TPKT, and value of each wrong byte.
 const HEADERS: [(&str, usize, u8); 15] = [
     ("nothing wrong", 0, 3),
     ("TPKT version 0", 0, 0),
@@ -124,7 +124,7 @@ fn odd_items() -> Vec<Twist> {
         item[at] = value;
         s7_write(&[permitted.clone(), item], &[nothing, nines])
     };
-    // Eight bytes of data for the four that are named, from 24 on; those behind them are forbidden.
+    // Eight bytes of data for the four declared ones from 24 on; the others are not permitted.
     let longer: &[u8] = &[0, 4, 0, 64, 0, 0, 0, 0, 9, 9, 9, 9];
     let mut counted = s7_write(&[permitted.clone(), s7_item(20, 0, 4)], &[nothing, nines]);
     let count = 18;
@@ -168,7 +168,7 @@ fn opc_ua() -> Vec<Twist> {
 const LABEL: &str = "Weir.Label";
 const COMMAND: &str = "Weir.Command";
 
-/// What an expanded node id has more than a node id: flag, and what follows.
+/// The parts of an ExpandedNodeId beyond a NodeId: flag and value.
 const EXPANSIONS: [(&str, u8, &[u8]); 3] = [
     ("the flag of a server index", 0x40, &[0; 4]),
     ("the flag of a namespace", 0x80, &opcua::NULL),
@@ -211,8 +211,8 @@ fn odd_nodes() -> Vec<Twist> {
     second.into_iter().chain(behind).collect()
 }
 
-/// A write that no permit covers, changed as a body of a message: type (4), token, time (8), handle (4), diagnostics (4), audit
-/// entry (4), timeout (4), additional header (3), items.
+/// An undeclared write with a changed body: type (4), token, time (8), handle (4), diagnostics (4), audit entry (4), timeout
+/// (4), additional header (3), items.
 fn odd_headers() -> Vec<Twist> {
     let changed = |name: &str, change: fn(&mut Vec<u8>, usize)| {
         Twist::new(name, move |talk| {
@@ -223,7 +223,7 @@ fn odd_headers() -> Vec<Twist> {
     };
     let mut twists: Vec<Twist> = vec![
         changed("the year 2500", |body, time| {
-            // 100 ns since 1601, as in "9999" and beyond: whatever a clock says.
+            // Units of 100 ns since 1601: the year 9999 and beyond.
             body[time..time + 8].copy_from_slice(&283_708_224_000_000_000_u64.to_le_bytes());
         }),
         changed("a time before all", |body, time| body[time..time + 8].copy_from_slice(&0_u64.to_le_bytes())),
@@ -233,7 +233,7 @@ fn odd_headers() -> Vec<Twist> {
         }),
         changed("no timeout", |body, time| body[time + 20..time + 24].fill(0)),
         changed("an additional header with a body", |body, time| {
-            // A type that nobody knows, with four bytes.
+            // An unassigned type with four bytes.
             body.splice(time + 24..time + 27, [1, 0, 0x77, 0x77, 1, 4, 0, 0, 0, 1, 2, 3, 4]);
         }),
     ];
@@ -246,7 +246,7 @@ fn odd_headers() -> Vec<Twist> {
         })
     }));
     twists.push(Twist::new("a value with status, times and picoseconds", |talk| {
-        // DataValue: value, status, source time, server time, both with picoseconds.
+        // DataValue: value, status, source and server timestamp, both with picoseconds.
         let stamps = [&[0; 4][..], &[0; 8], &[1, 0], &[0; 8], &[1, 0]].concat();
         let item =
             [&opcua::node(LABEL)[..], &13_u32.to_le_bytes(), &opcua::NULL, &[0x3F], &text("Mine"), &stamps].concat();
@@ -259,12 +259,12 @@ fn write(items: &[Vec<u8>]) -> Vec<u8> {
     opcua::request(673, 1, &opcua::array(items))
 }
 
-/// A text that was not there before.
+/// A text that differs from the node's value.
 fn label(node: &[u8]) -> Vec<u8> {
     value_of(node, &text("Mine"))
 }
 
-/// A UInt16 (5) of 0, which is there already.
+/// A UInt16 (5) of 0, equal to the node's value.
 fn permitted() -> Vec<u8> {
     value_of(&opcua::node(COMMAND), &[5, 0, 0])
 }

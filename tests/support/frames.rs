@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use etherparse::{IpHeaders, PacketBuilder, PacketBuilderStep};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::rewrite::{Packet, pcap};
-use super::{lines, lockkeeper};
+use super::rewrite::{Packet, checksum, pcap};
+use super::{last_revisions, lines, lockkeeper};
 
 /// Zones scada (10.0.1.0/24), plc (10.0.2.0/24) and office (10.0.9.0/24): reads from scada to plc are permitted.
 pub(crate) const POLICY: &str = r#"
@@ -62,9 +63,8 @@ pub(crate) fn ipv4(source: [u8; 4], destination: [u8; 4], protocol: u8, payload:
         &source,
         &destination,
     ]);
-    let sum = header.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum::<u32>();
-    let sum = (sum & 0xFFFF) + (sum >> 16);
-    header[10..12].copy_from_slice(&(!((sum & 0xFFFF) + (sum >> 16)) as u16).to_be_bytes());
+    let sum = checksum(&header, 0);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
     join(&[&header, payload])
 }
 
@@ -104,7 +104,18 @@ pub(crate) fn segment(
     [sequence, acknowledgement]: [u32; 2],
     payload: &[u8],
 ) -> Vec<u8> {
-    let mut tcp = etherparse::PacketBuilder::ipv4(source, destination, 64).tcp(source_port, port, sequence, 8192);
+    tcp(PacketBuilder::ipv4(source, destination, 64), [source_port, port], flags, [sequence, acknowledgement], payload)
+}
+
+/// A TCP segment in the headers before it; `flags` are of `S`, `A` and `R`.
+pub(crate) fn tcp(
+    before: PacketBuilderStep<IpHeaders>,
+    [source, destination]: [u16; 2],
+    flags: &str,
+    [sequence, acknowledgement]: [u32; 2],
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut tcp = before.tcp(source, destination, sequence, 8192);
     if flags.contains('S') {
         tcp = tcp.syn();
     }
@@ -181,20 +192,9 @@ impl Wire {
         let page = String::from_utf8(stderr).expect("UTF-8");
         let text = std::fs::read_to_string(&stats).unwrap_or_default();
         assert!(!text.is_empty(), "no statistics: {page}");
-        let alerts = last(&String::from_utf8(stdout).expect("UTF-8"));
+        let alerts = last_revisions(lines(&String::from_utf8(stdout).expect("UTF-8")));
         Told { alerts, stats: lines(&text).remove(0), status: status.code(), page }
     }
-}
-
-fn last(text: &str) -> Vec<Value> {
-    let mut last: Vec<Value> = Vec::new();
-    for alert in lines(text) {
-        match last.iter_mut().find(|known| known["id"] == alert["id"]) {
-            Some(known) => *known = alert,
-            None => last.push(alert),
-        }
-    }
-    last
 }
 
 impl Told {

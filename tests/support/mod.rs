@@ -1,8 +1,11 @@
 //! What the black-box tests share: running the program, and writing captures anew.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod conversation;
 pub(crate) mod frames;
+pub(crate) mod golden;
 pub(crate) mod namespace;
+pub(crate) mod require;
 pub(crate) mod rewrite;
 pub(crate) mod tape;
 pub(crate) mod wire;
@@ -59,6 +62,55 @@ pub(crate) fn alerts(capture: &Path) -> String {
 /// JSON lines.
 pub(crate) fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
+}
+
+/// The last revision of each alert of a replay that is not of kind `asset`. The replay writes no transactions, so that it
+/// takes the fast path.
+pub(crate) fn raised(capture: &Path, policy: &Path, options: &[&str]) -> Vec<Value> {
+    let mut more: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--policy", &policy, &"--alerts", &"-"];
+    more.extend(options.iter().map(|option| option as &dyn AsRef<std::ffi::OsStr>));
+    let mut alerts = last_revisions(lines(&replay(capture, &more)));
+    alerts.retain(|alert| alert["kind"] != "asset");
+    alerts
+}
+
+/// The last revision of each alert, in the order of the first.
+pub(crate) fn last_revisions(alerts: Vec<Value>) -> Vec<Value> {
+    let mut last: Vec<Value> = Vec::new();
+    for alert in alerts {
+        match last.iter_mut().find(|known| known["id"] == alert["id"]) {
+            Some(known) => *known = alert,
+            None => last.push(alert),
+        }
+    }
+    last
+}
+
+/// Whether an alert is of severity high or more.
+pub(crate) fn is_loud(alert: &Value) -> bool {
+    alert["severity"] == "high" || alert["severity"] == "critical"
+}
+
+/// A policy with zones `scada` (10.0.1.0/24) and `plc` (10.0.2.0/24), and flows from the first to the second.
+pub(crate) fn policy(flows: &[&str]) -> String {
+    let zones = "schema = \"lockkeeper-policy/1\"\npolicy = { id = \"TEST\", version = \"1\" }\n\
+                 zone.scada.networks = [\"10.0.1.0/24\"]\nzone.plc.networks = [\"10.0.2.0/24\"]\n\
+                 [conduit.C]\nzones = [\"scada\", \"plc\"]\n";
+    let head = "[[conduit.C.flow]]\nfrom = [\"zone:scada\"]\nto = [\"zone:plc\"]\n";
+    let flows = flows.iter().map(|flow| format!("{head}{flow}\n"));
+    zones.to_owned() + &flows.collect::<String>()
+}
+
+/// What Wireshark's command line says about a file: the fields of a packet a line. It must not complain.
+pub(crate) fn tshark(file: &Path, arguments: &[&str]) -> Vec<Vec<String>> {
+    let mut command = Command::new("tshark");
+    let output = command.arg("-r").arg(file).args(["-T", "fields"]).args(arguments).output();
+    let output = output.expect("tshark is installed (.ci/setup tshark)");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let complaints: Vec<&str> = errors.lines().filter(|line| !line.starts_with("Running as user")).collect();
+    assert!(output.status.success() && complaints.is_empty(), "{errors}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
 /// What alerts say whatever the time and the numbers of the packets: the last revision of each, in their order. A request

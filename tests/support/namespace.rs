@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Once;
 use std::thread;
 
+use super::require::{NAMESPACES, missing};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// A network namespace, removed at the end of the test.
@@ -15,18 +16,18 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// A new one; `None`, with the reason on standard error, where none can be made. The names of one process differ.
+    /// A new one; `None` where none can be made and that is allowed. The names of one process differ.
     pub(crate) fn new(name: &str) -> Option<Self> {
         static CLEANED: Once = Once::new();
         if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: network namespaces need root");
+            missing(NAMESPACES, "the user is not root");
             return None;
         }
         CLEANED.call_once(remove_ruins);
         let name = format!("{PREFIX}{}-{name}", std::process::id());
         let made = Command::new("ip").args(["netns", "add", &name]).output();
         if !made.as_ref().is_ok_and(|made| made.status.success()) {
-            eprintln!("SKIPPED: no network namespace can be made here: {made:?}");
+            missing(NAMESPACES, &format!("ip netns add: {made:?}"));
             return None;
         }
         Some(Self { name })

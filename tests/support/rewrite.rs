@@ -144,14 +144,20 @@ fn seal(bytes: &mut [u8], place: &Place) {
     set_checksum(&mut bytes[place.tcp..], 16, pseudo_header);
 }
 
-/// Puts the internet checksum (RFC 1071) of bytes and of what was summed up before at its place among them.
+/// Puts the checksum of bytes and of what was summed up before at its place among them.
 fn set_checksum(bytes: &mut [u8], at: usize, before: u32) {
     bytes[at..at + 2].fill(0);
+    let sum = checksum(bytes, before);
+    bytes[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// The internet checksum (RFC 1071) of bytes and of what was summed up before.
+pub(crate) fn checksum(bytes: &[u8], before: u32) -> u16 {
     let mut sum = before + words(bytes);
     while sum > 0xFFFF {
         sum = (sum & 0xFFFF) + (sum >> 16);
     }
-    bytes[at..at + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    !(sum as u16)
 }
 
 fn words(bytes: &[u8]) -> u32 {

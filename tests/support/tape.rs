@@ -6,6 +6,7 @@ use etherparse::PacketBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::frames::tcp;
 use super::rewrite::{Packet, pcap};
 use super::{lines, lockkeeper};
 
@@ -38,15 +39,7 @@ impl Tape {
         payload: &[u8],
     ) {
         let ip = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(source, destination, 64);
-        let mut tcp = ip.tcp(source_port, port, sequence, 8192);
-        if flags.contains('S') {
-            tcp = tcp.syn();
-        }
-        if flags.contains('A') {
-            tcp = tcp.ack(acknowledgement);
-        }
-        let mut bytes = Vec::new();
-        tcp.write(&mut bytes, payload).expect("room in memory");
+        let bytes = tcp(ip, [source_port, port], flags, [sequence, acknowledgement], payload);
         self.0.push(Packet { time, link: 1, bytes });
     }
 

@@ -1,6 +1,5 @@
 //! Frames on a link, made one by one: who sends what to whom, from which hardware, on which VLAN.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -9,8 +8,9 @@ use etherparse::{IpHeaders, IpNumber, PacketBuilder, PacketBuilderStep};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::frames::tcp;
 use super::rewrite::{Packet, pcap};
-use super::{lines, lockkeeper};
+use super::{last_revisions, lines, lockkeeper};
 
 /// One end of what is sent: hardware address, IP address, VLAN.
 #[derive(Clone, Copy, Debug)]
@@ -92,15 +92,7 @@ impl Wire {
 
     /// A TCP segment; `flags` are of `S` and `A`.
     pub(crate) fn tcp(&mut self, from: (Station, u16), to: (Station, u16), flags: &str, at: [u32; 2], payload: &[u8]) {
-        let mut segment = network(from.0, to.0).tcp(from.1, to.1, at[0], 8192);
-        if flags.contains('S') {
-            segment = segment.syn();
-        }
-        if flags.contains('A') {
-            segment = segment.ack(at[1]);
-        }
-        let mut bytes = Vec::new();
-        segment.write(&mut bytes, payload).expect("room in memory");
+        let bytes = tcp(network(from.0, to.0), [from.1, to.1], flags, at, payload);
         self.raw(tagged(&bytes, from.0.vlan));
     }
 
@@ -180,12 +172,9 @@ impl Wire {
         assert!(output.status.code() != Some(2), "{errors}");
         let read = |name| lines(&std::fs::read_to_string(place(name)).unwrap_or_default());
         let page = String::from_utf8_lossy(&output.stdout).into_owned() + &errors;
-        Outcome {
-            alerts: last(read("alerts")),
-            transactions: read("transactions"),
-            stats: read("stats").remove(0),
-            page,
-        }
+        let mut alerts = last_revisions(read("alerts"));
+        alerts.retain(|alert| alert["kind"] != "asset");
+        Outcome { alerts, transactions: read("transactions"), stats: read("stats").remove(0), page }
     }
 
     /// Writes a capture; it is gone with the folder.
@@ -207,6 +196,20 @@ impl Outcome {
         told
     }
 
+    /// Occurrences of a rule.
+    pub(crate) fn count(&self, rule: &str) -> u64 {
+        self.alerts.iter().filter(|alert| alert["rule"] == rule).filter_map(|alert| alert["count"].as_u64()).sum()
+    }
+
+    /// Function, outcome and verdict of each transaction, in order.
+    pub(crate) fn story(&self) -> Vec<String> {
+        let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+        let of = |one: &Value| {
+            [&one["operation"]["function"], &one["outcome"]["status"], &one["verdict"]].map(text).join(" ")
+        };
+        self.transactions.iter().map(of).collect()
+    }
+
     /// The messages of a rule.
     pub(crate) fn messages(&self, rule: &str) -> Vec<String> {
         let of = self.alerts.iter().filter(|alert| alert["rule"] == rule);
@@ -218,14 +221,6 @@ impl Outcome {
         let of = self.transactions.iter().filter(|one| one["operation"]["class"] == class);
         of.map(|one| one["verdict"].as_str().unwrap_or_default().to_owned()).collect()
     }
-}
-
-fn last(alerts: Vec<Value>) -> Vec<Value> {
-    let mut last = BTreeMap::new();
-    for alert in alerts.into_iter().filter(|alert| alert["kind"] != "asset") {
-        last.insert(alert["id"].to_string(), alert);
-    }
-    last.into_values().collect()
 }
 
 fn network(from: Station, to: Station) -> PacketBuilderStep<IpHeaders> {

@@ -1,5 +1,5 @@
-//! Aliases of nodes: the node ids that RegisterNodes returns (OPC 10000-4, 5.9.5). A server may return any node ids, which then
-//! stand for the registered nodes in the session that registered them.
+//! Aliases of nodes: the node ids that RegisterNodes returns (OPC 10000-4, 5.9.5). A server may return any node ids, which
+//! then stand for the registered nodes in the session that registered them.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -13,13 +13,14 @@ use super::owned_node::OwnedNode;
 use super::service::{BatchSummary, Item, Method, Subject};
 use crate::operation::{Class, MethodTarget, Namespaces, Node, NodeTarget};
 
-/// The node behind an alias; none if its registration is not in the capture.
+/// The node behind an alias; `None` if its registration is not in the capture.
 type Registered = Option<Arc<OwnedNode>>;
 
 /// The aliases of one connection, boxed so that a connection without any costs one pointer.
 #[derive(Debug, Default)]
 pub(super) struct Aliases(Option<Box<Table>>);
 
+/// The aliases of a connection that has any.
 #[derive(Debug, Default)]
 struct Table {
     known: BTreeMap<Key, Registered>,
@@ -27,9 +28,9 @@ struct Table {
     bytes: usize,
     /// Registrations without an answer so far.
     pending: Vec<Registration>,
-    /// Sessions that have aliases which are not known.
+    /// Sessions with unknown aliases.
     unknown: Vec<u64>,
-    /// Namespaces of the aliases, and of the nodes behind them; none if a set cannot hold one of them.
+    /// Namespaces of the aliases and of the nodes behind them; `None` if a set cannot hold one of them.
     namespaces: Option<(Namespaces, Namespaces)>,
 }
 
@@ -52,17 +53,18 @@ struct Key {
 
 /// The order of the table. A trait, so that a borrowed node can be looked up without a copy of it.
 trait TableKey {
-    fn parts(&self) -> (u64, Node<'_>);
+    /// The session and the alias, by which the table is sorted.
+    fn session_and_alias(&self) -> (u64, Node<'_>);
 }
 
 impl TableKey for Key {
-    fn parts(&self) -> (u64, Node<'_>) {
+    fn session_and_alias(&self) -> (u64, Node<'_>) {
         (self.session, self.alias.node())
     }
 }
 
 impl TableKey for (u64, Node<'_>) {
-    fn parts(&self) -> (u64, Node<'_>) {
+    fn session_and_alias(&self) -> (u64, Node<'_>) {
         *self
     }
 }
@@ -75,7 +77,7 @@ impl<'a> Borrow<dyn TableKey + 'a> for Key {
 
 impl Ord for dyn TableKey + '_ {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.parts().cmp(&other.parts())
+        self.session_and_alias().cmp(&other.session_and_alias())
     }
 }
 
@@ -87,7 +89,7 @@ impl PartialOrd for dyn TableKey + '_ {
 
 impl PartialEq for dyn TableKey + '_ {
     fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
+        self.session_and_alias() == other.session_and_alias()
     }
 }
 
@@ -95,7 +97,7 @@ impl Eq for dyn TableKey + '_ {}
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.parts().cmp(&other.parts())
+        self.session_and_alias().cmp(&other.session_and_alias())
     }
 }
 
@@ -107,7 +109,7 @@ impl PartialOrd for Key {
 
 /// The session and the time for which an alias is looked up.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lookup {
+pub(super) struct AliasLookup {
     /// The session, by [`Token::key`](super::service::Token::key).
     pub(super) session: u64,
     /// Registrations sent before this are overdue, on the scale of [`Stamp::clock`](crate::Stamp).
@@ -115,18 +117,18 @@ pub(super) struct Lookup {
 }
 
 impl Aliases {
-    /// Whether no alias is known or expected.
+    /// Whether no alias is known, unknown or pending.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Bytes of memory that they take.
+    /// Memory taken by the aliases, bytes.
     pub(super) fn memory(&self) -> usize {
         self.0.as_ref().map_or(0, |table| table.bytes)
     }
 
-    /// Forgets what they stand for; that there are some is remembered.
+    /// Forgets the nodes behind all aliases, which are unknown from then on.
     pub(super) fn forget(&mut self) {
         if self.memory() > 0 {
             self.0 = None;
@@ -134,8 +136,8 @@ impl Aliases {
         }
     }
 
-    /// Notes a RegisterNodes request, whose answer will name the aliases.
-    pub(super) fn expect(&mut self, request: u32, session: u64, clock: i64) {
+    /// Records a RegisterNodes request, whose answer will name the aliases.
+    pub(super) fn begin_registration(&mut self, request: u32, session: u64, clock: i64) {
         let table = self.0.get_or_insert_default();
         if table.pending.len() >= MAX_PENDING {
             let oldest = table.pending.remove(0);
@@ -144,15 +146,15 @@ impl Aliases {
         table.pending.push(Registration { request, session, clock });
     }
 
-    /// Notes the answer to a registration: its aliases were [inserted](Self::insert) or are [unknown](Self::mark_unknown).
-    pub(super) fn answered(&mut self, request: u32) {
+    /// Removes a pending registration: its aliases were [inserted](Self::insert) or are [unknown](Self::mark_unknown).
+    pub(super) fn complete_registration(&mut self, request: u32) {
         if let Some(table) = &mut self.0 {
             table.pending.retain(|registration| registration.request != request);
         }
         self.tidy();
     }
 
-    /// Adds an alias. `node` is none if the registration is not in the capture. Returns whether there was room.
+    /// Adds an alias. `node` is `None` if the registration is not in the capture. Returns whether there was room.
     pub(super) fn insert(&mut self, session: u64, alias: &Node<'_>, node: Option<&Node<'_>>) -> bool {
         if Some(alias) == node {
             self.remove(session, alias);
@@ -172,7 +174,7 @@ impl Aliases {
         true
     }
 
-    /// Notes that a session has aliases that are not known.
+    /// Records that a session has unknown aliases.
     pub(super) fn mark_unknown(&mut self, session: u64) {
         self.0.get_or_insert_default().mark_unknown(session);
     }
@@ -204,14 +206,14 @@ impl Aliases {
 
     /// The nodes behind the aliases that an operation uses, if it uses any.
     #[inline]
-    pub(super) fn resolve(&self, lookup: Lookup, subject: &Subject<'_>) -> Option<Resolved> {
+    pub(super) fn resolve(&self, lookup: AliasLookup, subject: &Subject<'_>) -> Option<Resolved> {
         self.0.as_deref().and_then(|table| table.resolve(lookup, subject))
     }
 
-    /// A survey whose namespaces include those of every node that its aliases may stand for; none if each operation has to be
-    /// looked at.
+    /// The summary with the namespaces of every node that its aliases may stand for; `None` if each operation must be
+    /// resolved.
     #[inline]
-    pub(super) fn resolve_summary(&self, lookup: Lookup, summary: BatchSummary) -> Option<BatchSummary> {
+    pub(super) fn resolve_summary(&self, lookup: AliasLookup, summary: BatchSummary) -> Option<BatchSummary> {
         match self.0.as_deref() {
             None => Some(summary),
             Some(table) => table.resolve_summary(lookup, summary),
@@ -220,7 +222,7 @@ impl Aliases {
 }
 
 impl Table {
-    /// Notes that a session has an alias that is not known. Returns `false`, as an insertion that failed.
+    /// Records that a session has an unknown alias. Returns `false`, as an insertion that failed.
     fn mark_unknown(&mut self, session: u64) -> bool {
         let session = if self.unknown.len() < MAX_UNKNOWN { session } else { ANY_SESSION };
         if !self.unknown.contains(&session) {
@@ -243,6 +245,7 @@ impl Table {
         first.filter(|(key, _)| key.session == session).map(|(key, _)| key.alias.clone())
     }
 
+    /// Extends the namespaces with those of a new alias. `node`: the node behind it, if known.
     fn add_namespaces(&mut self, alias: u16, node: Option<&OwnedNode>) {
         let before = if self.known.is_empty() { Some((Namespaces::NONE, Namespaces::NONE)) } else { self.namespaces };
         let node = node.map(OwnedNode::namespace).filter(|namespace| *namespace < Namespaces::END);
@@ -254,31 +257,31 @@ impl Table {
         };
     }
 
-    /// Whether a session may have aliases that are not known.
-    fn has_unknown(&self, lookup: Lookup) -> bool {
+    /// Whether a session may have unknown aliases.
+    fn has_unknown(&self, lookup: AliasLookup) -> bool {
         let is_overdue =
             |pending: &Registration| pending.session == lookup.session && pending.clock < lookup.overdue_before;
         let is_unknown = |session: &u64| [lookup.session, ANY_SESSION].contains(session);
         self.unknown.iter().any(is_unknown) || self.pending.iter().any(is_overdue)
     }
 
-    fn resolve(&self, lookup: Lookup, subject: &Subject<'_>) -> Option<Resolved> {
+    fn resolve(&self, lookup: AliasLookup, subject: &Subject<'_>) -> Option<Resolved> {
         let has_unknown = self.has_unknown(lookup);
-        let look = |node: &Node<'_>| {
+        let find = |node: &Node<'_>| {
             let of = |session| self.known.get(&(session, *node) as &dyn TableKey);
-            // No server gives out aliases in the standard's own namespace.
+            // No server returns aliases in the standard's own namespace.
             let unknown = (has_unknown && node.namespace != 0).then_some(None);
             of(lookup.session).or_else(|| of(ANY_SESSION)).cloned().or(unknown)
         };
         let (object, method) = match subject {
-            Subject::Node(target) => (look(&target.node), None),
-            Subject::Method(target) => (look(&target.object), look(&target.method)),
+            Subject::Node(target) => (find(&target.node), None),
+            Subject::Method(target) => (find(&target.object), find(&target.method)),
             _ => (None, None),
         };
         (object.is_some() || method.is_some()).then_some(Resolved { object, method })
     }
 
-    fn resolve_summary(&self, lookup: Lookup, summary: BatchSummary) -> Option<BatchSummary> {
+    fn resolve_summary(&self, lookup: AliasLookup, summary: BatchSummary) -> Option<BatchSummary> {
         if self.has_unknown(lookup) {
             return None;
         }
@@ -295,14 +298,15 @@ impl Table {
 /// The nodes behind the aliases of one operation.
 #[derive(Clone, Debug)]
 pub(super) struct Resolved {
-    /// The node, or the object of a method; none if it is not an alias.
+    /// The node, or the object of a method; `None` if it is not an alias.
     object: Option<Registered>,
+    /// The method; `None` if it is not an alias.
     method: Option<Registered>,
 }
 
 impl Resolved {
-    /// The same operation on the registered nodes.
-    pub(super) fn apply<'s>(&'s self, item: &Item<'s>) -> Item<'s> {
+    /// The item with its aliases replaced by the registered nodes; unread if one of them is unknown.
+    pub(super) fn apply_to<'s>(&'s self, item: &Item<'s>) -> Item<'s> {
         if matches!(self.object, Some(None)) || matches!(self.method, Some(None)) {
             return Item { subject: Subject::Unread("registered_node"), ..*item };
         }
@@ -324,17 +328,18 @@ impl Resolved {
     }
 }
 
+/// Approximate size of an entry, bytes.
 fn size_of_entry(alias: &OwnedNode, node: &Registered) -> usize {
     ENTRY + alias.size() + node.as_ref().map_or(0, |node| node.size())
 }
 
-/// Stands for every session, where it is not known which one registered the nodes.
+/// Stands for every session, if the one that registered the nodes is unknown.
 pub(super) const ANY_SESSION: u64 = 0;
-/// Bytes that the aliases of one connection may take: some 16,000 of them.
+/// Limit on the memory of the aliases of one connection, bytes: some 16,000 aliases.
 const MAX_BYTES: usize = 2 * 1024 * 1024;
 /// Approximate size of an entry beside its nodes, bytes.
 const ENTRY: usize = 48;
-/// Registrations that may be pending.
+/// Limit on pending registrations.
 const MAX_PENDING: usize = 64;
-/// Sessions with unknown aliases that are told apart. Beyond it, every session counts as one.
+/// Limit on sessions with unknown aliases. Beyond it, [`ANY_SESSION`] stands for the rest.
 const MAX_UNKNOWN: usize = 32;

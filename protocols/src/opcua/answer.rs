@@ -1,14 +1,14 @@
-//! Answers: how every operation of a request ended, and what it says about the flow.
+//! Answers: the outcome of each operation of a request, and what they reveal about the flow.
 
 use super::Context;
 use super::aliases::ANY_SESSION;
 use super::binary::Encoded;
-use super::exchange::{Exchange, ReceivedMessage, refused};
-use super::pending_request::{self, Kept, PendingRequest, Replayed, Request, What};
-use super::results::Results;
+use super::exchange::{Exchange, ReceivedMessage, refusal};
+use super::pending_request::{self, PendingRequest, ReplayedItem, RequestKind, Retention, ServiceRequest};
+use super::results::ResultCursor;
 use super::service::{
-    Answer, Answers, BatchSummary, Endings, Found, Item, Message, Notification, Published, ResponseHeader, Service,
-    Subject, endpoints, find_servers, notifications,
+    BatchSummary, Item, ItemResult, ItemResults, Message, Notification, PossibleItem, Published, ResponseHeader,
+    ResultCounts, Service, Subject, read_endpoints, read_servers, visit_notifications,
 };
 use super::{inventory, session};
 use crate::dissector::{AnomalyKind, Outcome, RequestRef};
@@ -18,24 +18,26 @@ use crate::pending::Waiting;
 use crate::reader::Reader;
 
 impl Exchange {
+    /// Decodes an answer and concludes its request.
     pub(super) fn on_response(&mut self, received: &ReceivedMessage<'_>, context: &mut Context<'_>) {
         let Message { service, mut content, .. } = received.message;
         let header = match ResponseHeader::read(&mut content) {
             Ok(header) => header,
-            Err(fault) => return fault.report(received.is_cut, context),
+            Err(fault) => return fault.report(received.is_truncated, context),
         };
         let is_fault = header.result.is_bad() || service == Service::ServiceFault;
-        let refusal = is_fault.then(|| refused(header.result));
-        let counted = if is_fault { None } else { self.counted(received, header.time, content, context) };
-        let result = counted.unwrap_or_else(|| self.any_response(received, header.time, refusal, content, context));
+        let refusal = is_fault.then(|| refusal(header.result));
+        let counted = if is_fault { None } else { self.try_count_results(received, header.time, content, context) };
+        let result = counted.unwrap_or_else(|| self.correlate(received, header.time, refusal, content, context));
         if let Err(fault) = result {
-            fault.report(received.is_cut, context);
+            fault.report(received.is_truncated, context);
         }
     }
 
-    /// The answer to the only request that waits, if there is nothing to tell but how many of its operations ended how.
+    /// Counts the results of an answer, if its request is the only pending one and only its operations are counted. Returns
+    /// `None` otherwise; nothing has changed then.
     #[inline]
-    fn counted(
+    fn try_count_results(
         &mut self,
         received: &ReceivedMessage<'_>,
         time: i64,
@@ -43,7 +45,9 @@ impl Exchange {
         context: &mut Context<'_>,
     ) -> Option<Result<(), Fault>> {
         let only = self.pending.only()?;
-        let What::Service(Request { service, kept: Kept::Counted(count), .. }) = only.what else { return None };
+        let RequestKind::Service(ServiceRequest { service, retained: Retention::Count(count), .. }) = only.kind else {
+            return None;
+        };
         let is_meant =
             service == received.message.service && (only.channel, only.id) == (received.channel, Some(received.id));
         let result = is_meant.then(|| count_results(service, count, content, context))?;
@@ -54,8 +58,8 @@ impl Exchange {
         Some(result)
     }
 
-    /// Any answer. `refusal`: it refuses the request as a whole.
-    fn any_response(
+    /// Pairs an answer with its request and concludes it. `refusal`: the outcome if the request as a whole was refused.
+    fn correlate(
         &mut self,
         received: &ReceivedMessage<'_>,
         time: i64,
@@ -64,62 +68,63 @@ impl Exchange {
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
         let service = received.message.service;
-        let asked =
-            self.asked_by(received).or_else(|| self.only_request(received, refusal.is_some(), content, context));
-        if asked.is_none() {
+        let pending = self
+            .remove_request(received)
+            .or_else(|| self.remove_only_request(received, refusal.is_some(), content, context));
+        if pending.is_none() {
             let value = Some(service.response_code());
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", value);
         } else if service.is_change() {
             self.recent_answers.insert(received.answer_key(time));
         }
-        match (asked, refusal) {
-            (Some(asked), Some(refusal)) => {
-                self.aliases.answered(asked.number);
-                asked.conclude(refusal, context.stamp, context.sink);
-                release(asked, context);
+        match (pending, refusal) {
+            (Some(pending), Some(refusal)) => {
+                self.aliases.complete_registration(pending.number);
+                pending.conclude(refusal, context.stamp, context.sink);
+                release_memory(pending, context);
                 Ok(())
             }
             (None, Some(_)) => Ok(()),
-            (Some(asked), None) => {
-                let result = self.answered(&asked, service, content, context);
-                release(asked, context);
+            (Some(pending), None) => {
+                let result = self.conclude_request(&pending, service, content, context);
+                release_memory(pending, context);
                 result
             }
             (None, None) => {
                 if service.is_change() && !self.recent_answers.contains(received.answer_key(time)) {
-                    self.report_unseen(service, content, context);
+                    self.report_unseen_request(service, content, context);
                     self.recent_answers.insert(received.answer_key(time));
                 }
-                self.learn(service, None, content, context)
+                self.report_content(service, None, content, context)
             }
         }
     }
 
-    /// The request that an answer belongs to.
+    /// Removes and returns the pending request with the channel, id and service of an answer.
     #[inline]
-    fn asked_by(&mut self, received: &ReceivedMessage<'_>) -> Option<PendingRequest> {
+    fn remove_request(&mut self, received: &ReceivedMessage<'_>) -> Option<PendingRequest> {
         let service = received.message.service;
-        let is_asked_by = |asked: &PendingRequest| {
-            asked.channel == received.channel
-                && asked.id == Some(received.id)
-                && (asked.service() == Some(service) || service == Service::ServiceFault)
+        let matches = |pending: &PendingRequest| {
+            pending.channel == received.channel
+                && pending.id == Some(received.id)
+                && (pending.service() == Some(service) || service == Service::ServiceFault)
         };
         let found = match service {
             Service::Publish => None,
-            _ => self.pending.take(is_asked_by, |_| true),
+            _ => self.pending.take(matches, |_| true),
         };
         match (found, service) {
-            (Some((asked, _)), _) => Some(asked),
+            (Some((pending, _)), _) => Some(pending),
             (None, Service::Publish | Service::ServiceFault) => {
-                self.publishes.take(is_asked_by, |_| true).map(|(asked, _)| asked)
+                self.publishes.take(matches, |_| true).map(|(pending, _)| pending)
             }
             (None, _) => None,
         }
     }
 
-    /// The only pending request, if an answer with another number fits it by service and number of results. Not where bytes
-    /// are missing or the answer is overdue: it may belong to another request.
-    fn only_request(
+    /// Removes and returns the only pending request, if an answer with another id fits its service and number of
+    /// operations. Not after lost bytes or for an overdue answer: it may belong to another request.
+    fn remove_only_request(
         &mut self,
         received: &ReceivedMessage<'_>,
         is_refused: bool,
@@ -127,7 +132,7 @@ impl Exchange {
         context: &mut Context<'_>,
     ) -> Option<PendingRequest> {
         let (service, only) = (received.message.service, self.pending.only()?);
-        let What::Service(request) = &only.what else { return None };
+        let RequestKind::Service(request) = &only.kind else { return None };
         let age = context.stamp.clock.saturating_sub(only.requested.clock);
         let is_meant =
             !self.is_lossy && age <= self.timeout && only.channel == received.channel && request.service == service;
@@ -135,139 +140,143 @@ impl Exchange {
             return None;
         }
         context.anomaly(AnomalyKind::Unmatched, "answer_with_other_number", Some(received.id));
-        self.pending.take(|_| true, |_| true).map(|(asked, _)| asked)
+        self.pending.take(|_| true, |_| true).map(|(pending, _)| pending)
     }
 
-    /// Tells how each operation of a request ended.
-    fn answered(
+    /// Reports the outcome of each operation of a request.
+    fn conclude_request(
         &mut self,
-        asked: &PendingRequest,
+        pending: &PendingRequest,
         service: Service,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
-        let What::Service(request) = &asked.what else {
-            asked.conclude(Outcome::Accepted, context.stamp, context.sink);
+        let RequestKind::Service(request) = &pending.kind else {
+            pending.conclude(Outcome::Accepted, context.stamp, context.sink);
             return Ok(());
         };
-        if let Kept::Counted(count) = request.kept {
+        if let Retention::Count(count) = request.retained {
             return count_results(request.service, count, content, context);
         }
         if service == Service::Publish && !request.is_awaited {
-            // It has no parts and no results of its own.
+            // Publish has neither items nor results.
             context.sink.ended(Outcome::Accepted, 1);
-            return self.reported(service, Some((asked, request)), content, context);
+            return self.report_notifications(service, Some((pending, request)), content, context);
         }
-        let (result, differing) = match Answers::read(service, content) {
-            Ok(answers) => self.results(asked, request, answers, context),
+        let (result, differing) = match ItemResults::read(service, content) {
+            Ok(results) => self.conclude_items(pending, request, results, context),
             Err(fault) => {
-                asked.conclude(Outcome::Accepted, context.stamp, context.sink);
+                pending.conclude(Outcome::Accepted, context.stamp, context.sink);
                 (Err(fault), 1)
             }
         };
         if service == Service::RegisterNodes {
-            self.registered(asked.number, request, result.is_ok() && differing == 0);
+            self.finish_registration(pending.number, request, result.is_ok() && differing == 0);
         }
-        result.and(self.learn(service, Some((asked, request)), content, context))
+        result.and(self.report_content(service, Some((pending, request)), content, context))
     }
 
-    /// Concludes each operation of a request with its result. Returns also how many results are missing or too many.
-    fn results(
+    /// Concludes each operation of a request with its result. Returns also the number of missing or surplus results.
+    fn conclude_items(
         &mut self,
-        asked: &PendingRequest,
-        request: &Request,
-        answers: Answers<'_>,
+        pending: &PendingRequest,
+        request: &ServiceRequest,
+        results: ItemResults<'_>,
         context: &mut Context<'_>,
     ) -> (Result<(), Fault>, u32) {
-        let mut results = Results::new(answers);
+        let mut results = ResultCursor::new(results);
         let subscription = request.subscription();
         let mut is_certain = true;
-        request.each(|replayed| {
-            let Found { result, is_rest, is_ambiguous, .. } = *replayed.found;
-            is_certain &= !is_ambiguous && !is_rest;
-            let answer = if is_rest { results.rest(result) } else { results.at(result) };
-            let (outcome, values) = ending(answer);
+        request.visit_items(|replayed| {
+            let PossibleItem { result_index, is_remainder, is_ambiguous, .. } = *replayed.found;
+            is_certain &= !is_ambiguous && !is_remainder;
+            let result = if is_remainder { results.best_from(result_index) } else { results.seek(result_index) };
+            let (outcome, values) = outcome_of(result);
             if request.is_awaited {
                 let operation = request.operation(replayed, values);
-                asked.conclude_one(replayed.number, &operation, outcome, (context.stamp, &mut *context.sink));
+                pending.conclude_one(replayed.number, &operation, outcome, (context.stamp, &mut *context.sink));
             } else {
                 context.sink.ended(outcome, 1);
             }
-            if let Some(answer) = answer
-                && !answer.status.is_bad()
+            if let Some(result) = result
+                && !result.status.is_bad()
             {
-                self.settled(request, subscription, replayed, &answer, context);
+                self.apply_item_result(request, subscription, replayed, &result, context);
             }
         });
-        let differing = results.missing + results.extra();
-        (results.end(is_certain && !matches!(request.kept, Kept::Concluded), context), differing)
+        let differing = results.missing + results.count_remaining();
+        (results.finish(is_certain && !matches!(request.retained, Retention::Nothing), context), differing)
     }
 
-    /// What an operation that was done means for later ones.
+    /// Records what an accepted operation changes for later messages.
     #[inline]
-    fn settled(
+    fn apply_item_result(
         &mut self,
-        request: &Request,
+        request: &ServiceRequest,
         subscription: u32,
-        replayed: &Replayed<'_, '_>,
-        answer: &Answer<'_>,
+        replayed: &ReplayedItem<'_, '_>,
+        result: &ItemResult<'_>,
         context: &mut Context<'_>,
     ) {
         let item = replayed.item;
         match (request.service, item.subject) {
-            (Service::Read, Subject::Node(target)) => inventory::identify(&target.node, answer.values, context),
+            (Service::Read, Subject::Node(target)) => {
+                inventory::report_server_node(&target.node, result.values, context)
+            }
             (Service::CreateMonitoredItems, subject) => {
                 context.sink.takes_memory();
-                if !self.subscriptions.enter(subscription, answer.number, item.handle, &subject) {
+                if !self.subscriptions.insert_item(subscription, result.number, item.handle, &subject) {
                     context.anomaly(AnomalyKind::Limit, "monitored_items", None);
                 }
             }
             (Service::ModifyMonitoredItems, Subject::MonitoredItem { subscription, item: number }) => {
-                self.subscriptions.rename(subscription, number, item.handle);
+                self.subscriptions.change_handle(subscription, number, item.handle);
             }
             (Service::DeleteMonitoredItems, Subject::MonitoredItem { subscription, item: number }) => {
-                self.subscriptions.leave(subscription, number);
+                self.subscriptions.remove_item(subscription, number);
             }
-            (Service::DeleteSubscriptions, Subject::Subscription(number)) => self.subscriptions.delete(number),
+            (Service::DeleteSubscriptions, Subject::Subscription(number)) => {
+                self.subscriptions.remove_subscription(number)
+            }
             (Service::RegisterNodes | Service::UnregisterNodes | Service::CloseSession, _) => {
-                self.update_aliases(request, replayed, answer, context);
+                self.update_aliases(request, replayed, result, context);
             }
             _ => {}
         }
     }
 
-    /// What an answer says beyond the results of its request, which need not have been seen.
-    fn learn(
+    /// Reports what an answer reveals beyond the results of its request. `pending`: the request, if it was captured.
+    fn report_content(
         &mut self,
         service: Service,
-        asked: Option<(&PendingRequest, &Request)>,
+        pending: Option<(&PendingRequest, &ServiceRequest)>,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
         match service {
-            Service::GetEndpoints => session::offered(endpoints(content)?, context),
-            Service::CreateSession => session::created(content, context),
-            Service::FindServers => session::found(find_servers(content)?, context),
-            Service::Publish | Service::Republish => self.reported(service, asked, content, context),
-            Service::RegisterNodes if asked.is_none() => self.insert_unseen(content, context),
+            Service::GetEndpoints => session::report_endpoints(read_endpoints(content)?, context),
+            Service::CreateSession => session::report_create_response(content, context),
+            Service::FindServers => session::report_servers(read_servers(content)?, context),
+            Service::Publish | Service::Republish => self.report_notifications(service, pending, content, context),
+            Service::RegisterNodes if pending.is_none() => self.insert_unseen_aliases(content, context),
             _ => Ok(()),
         }
     }
 
-    /// What a subscription reports: an operation for each notification, behind the request that fetched them.
-    fn reported(
+    /// Reports the notifications of a subscription: one operation each, numbered after the request that fetched them.
+    fn report_notifications(
         &mut self,
         service: Service,
-        asked: Option<(&PendingRequest, &Request)>,
+        pending: Option<(&PendingRequest, &ServiceRequest)>,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
-        let (number, mut next) = match asked {
-            Some((asked, _)) => (asked.number, 1),
-            None => (self.number(), 0_u32),
+        let (number, mut next) = match pending {
+            Some((pending, _)) => (pending.number, 1),
+            None => (self.allocate_number(), 0_u32),
         };
-        let named = asked.map_or(0, |(_, request)| request.subscription());
-        let summary = if service == Service::Publish { self.subscriptions.summary(content) } else { None };
+        let named = pending.map_or(0, |(_, request)| request.subscription());
+        let summary = if service == Service::Publish { self.subscriptions.summarise_report(content) } else { None };
         let subscriptions = &self.subscriptions;
         if let Some(BatchSummary { class, count, namespaces }) = summary
             && context.sink.pass(class, namespaces, count)
@@ -280,28 +289,33 @@ impl Exchange {
             next = next.saturating_add(1);
             RequestRef { request: number, item }
         };
-        let result = notifications(service, content, |published: &Published, notification| {
+        let result = visit_notifications(service, content, |published: &Published, notification| {
             let subscription = published.subscription.unwrap_or(named);
             let (subject, values) = match *notification {
                 Notification::Data { handle, values, .. } | Notification::Event { handle, values } => {
-                    (subscriptions.subject(subscription, handle), values)
+                    (subscriptions.subject_of(subscription, handle), values)
                 }
                 Notification::Status(_) => (Subject::Subscription(subscription), Values::None),
             };
-            report(service, place(), (subject, values), context);
+            report_notification(service, place(), (subject, values), context);
         });
         if result.is_err() {
-            report(service, place(), (Subject::Unread("notification"), Values::None), context);
+            report_notification(service, place(), (Subject::Unread("notification"), Values::None), context);
         }
         result.map(|_| ())
     }
 }
 
-/// Announces one notification of a subscription.
+/// Reports one notification of a subscription and its outcome.
 #[inline]
-fn report(service: Service, at: RequestRef, (subject, values): (Subject<'_>, Values<'_>), context: &mut Context<'_>) {
-    let item = Item { subject, ..pending_request::whole(Service::Publish) };
-    let operation = pending_request::operation(service, service.code(), &item, values);
+fn report_notification(
+    service: Service,
+    at: RequestRef,
+    (subject, values): (Subject<'_>, Values<'_>),
+    context: &mut Context<'_>,
+) {
+    let item = Item { subject, ..pending_request::service_item(Service::Publish) };
+    let operation = pending_request::item_operation(service, service.code(), &item, values);
     if context.sink.operation(at, &operation, context.stamp) {
         context.sink.outcome(at, &operation, Outcome::Accepted, context.stamp, context.stamp);
     } else {
@@ -314,9 +328,9 @@ impl Exchange {
     /// Updates the aliases with one result of RegisterNodes, UnregisterNodes or CloseSession.
     fn update_aliases(
         &mut self,
-        request: &Request,
-        replayed: &Replayed<'_, '_>,
-        answer: &Answer<'_>,
+        request: &ServiceRequest,
+        replayed: &ReplayedItem<'_, '_>,
+        result: &ItemResult<'_>,
         context: &mut Context<'_>,
     ) {
         let Some(session) = request.session() else { return };
@@ -325,7 +339,7 @@ impl Exchange {
             (Service::UnregisterNodes, Subject::Node(alias), _) => self.aliases.remove(session, &alias.node),
             (Service::RegisterNodes, _, subject) => {
                 let node = if let Subject::Node(target) = subject { Some(target.node) } else { None };
-                let Some(alias) = node_of(answer) else { return };
+                let Some(alias) = node_in(result) else { return };
                 context.sink.takes_memory();
                 if !self.aliases.insert(session, &alias, node.as_ref()) {
                     context.anomaly(AnomalyKind::Limit, "registered_nodes", None);
@@ -335,19 +349,19 @@ impl Exchange {
         }
     }
 
-    /// RegisterNodes was answered. `is_whole`: the answer has an alias for each node, and no other.
-    fn registered(&mut self, number: u32, request: &Request, is_whole: bool) {
-        if !is_whole && let Some(session) = request.session() {
+    /// Completes a registration. `is_complete`: the answer has exactly one alias for each node.
+    fn finish_registration(&mut self, number: u32, request: &ServiceRequest, is_complete: bool) {
+        if !is_complete && let Some(session) = request.session() {
             self.aliases.mark_unknown(session);
         }
-        self.aliases.answered(number);
+        self.aliases.complete_registration(number);
     }
 
-    /// Inserts the aliases of a RegisterNodes response without its request: the nodes behind them are not known.
-    fn insert_unseen(&mut self, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+    /// Adds the aliases of a RegisterNodes response whose request was not captured: the nodes behind them are unknown.
+    fn insert_unseen_aliases(&mut self, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         context.sink.takes_memory();
-        for answer in Answers::read(Service::RegisterNodes, content)? {
-            if let Some(alias) = node_of(&answer?)
+        for result in ItemResults::read(Service::RegisterNodes, content)? {
+            if let Some(alias) = node_in(&result?)
                 && !self.aliases.insert(ANY_SESSION, &alias, None)
             {
                 context.anomaly(AnomalyKind::Limit, "registered_nodes", None);
@@ -358,78 +372,79 @@ impl Exchange {
 }
 
 /// The node that a result names.
-fn node_of<'a>(answer: &Answer<'a>) -> Option<Node<'a>> {
-    let Values::Typed { bytes, .. } = answer.values else { return None };
+fn node_in<'a>(result: &ItemResult<'a>) -> Option<Node<'a>> {
+    let Values::Typed { bytes, .. } = result.values else { return None };
     Node::read(&mut Reader::new(bytes)).ok()
 }
 
 /// Answers to requests that are not in the capture.
 impl Exchange {
     /// Reports what the server carried out: one operation for each good result.
-    fn report_unseen(&mut self, service: Service, content: Reader<'_>, context: &mut Context<'_>) {
-        let Ok(answers) = Answers::read(service, content) else { return };
+    fn report_unseen_request(&mut self, service: Service, content: Reader<'_>, context: &mut Context<'_>) {
+        let Ok(results) = ItemResults::read(service, content) else { return };
         let most = if service.has_results() { usize::MAX } else { 1 };
-        let number = self.number();
-        let done = answers.take(most).map_while(Result::ok).filter(|answer| !answer.status.is_bad());
-        for (place, answer) in (0..).zip(done) {
-            let node = if service == Service::AddNodes { node_of(&answer) } else { None };
+        let number = self.allocate_number();
+        let done = results.take(most).map_while(Result::ok).filter(|result| !result.status.is_bad());
+        for (place, result) in (0..).zip(done) {
+            let node = if service == Service::AddNodes { node_in(&result) } else { None };
             let target = node.map(|node| NodeTarget { node, attribute: None, range: &[] });
             let target = target.as_ref().map_or(Target::Unread { part: "target" }, Target::Node);
-            let values = if service == Service::Call { answer.values } else { Values::None };
-            let operation = pending_request::plain(pending_request::function(service), target, values);
+            let values = if service == Service::Call { result.values } else { Values::None };
+            let operation =
+                pending_request::function_operation(pending_request::service_function(service), target, values);
             context.sink.request_unseen(RequestRef { request: number, item: place }, &operation, context.stamp);
         }
     }
 }
 
-/// The memory of a request that was answered is needed no more.
-fn release(asked: PendingRequest, context: &mut Context<'_>) {
-    if let What::Service(request) = asked.what {
+/// Returns the memory of a concluded request to the sink.
+fn release_memory(pending: PendingRequest, context: &mut Context<'_>) {
+    if let RequestKind::Service(request) = pending.kind {
         context.sink.give_back(request.into_bytes());
     }
 }
 
-/// Counts the results of a request of which nothing else is kept.
+/// Reports the outcomes of a request of which only the number of operations is kept.
 fn count_results(service: Service, count: u32, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
-    if let Some(Endings { good, bad, why }) = Endings::of(service, content, count) {
+    if let Some(ResultCounts { good, bad, last_bad }) = ResultCounts::of(service, content, count) {
         context.sink.ended(Outcome::Accepted, good);
         if bad > 0 {
-            context.sink.ended(refused(why), bad);
+            context.sink.ended(refusal(last_bad), bad);
         }
         return Ok(());
     }
-    let answers = match Answers::read(service, content) {
-        Ok(answers) => answers,
+    let results = match ItemResults::read(service, content) {
+        Ok(results) => results,
         Err(fault) => {
             context.sink.ended(Outcome::Accepted, count);
             return Err(fault);
         }
     };
-    let mut results = Results::new(answers);
+    let mut results = ResultCursor::new(results);
     for place in 0..count {
-        let (outcome, _) = ending(results.at(place));
+        let (outcome, _) = outcome_of(results.seek(place));
         context.sink.ended(outcome, 1);
     }
-    results.end(true, context)
+    results.finish(true, context)
 }
 
 /// Whether an answer has as many results as its request has operations.
-fn has_as_many_results(request: &Request, content: Reader<'_>) -> bool {
-    let Ok(answers) = Answers::read(request.service, content) else { return false };
+fn has_as_many_results(request: &ServiceRequest, content: Reader<'_>) -> bool {
+    let Ok(results) = ItemResults::read(request.service, content) else { return false };
     let mut count = 0;
-    match request.kept {
-        Kept::Counted(counted) => count = counted,
-        _ => request.each(|_| count += 1),
+    match request.retained {
+        Retention::Count(counted) => count = counted,
+        _ => request.visit_items(|_| count += 1),
     }
-    !request.service.has_results() || answers.left() == count as usize
+    !request.service.has_results() || results.left() == count as usize
 }
 
-/// How an operation ended, and with which values. One without a result ended as the request did, which was accepted.
+/// The outcome and values of a result. An operation without one was accepted, as its request was.
 #[inline]
-fn ending(answer: Option<Answer<'_>>) -> (Outcome, Values<'_>) {
-    match answer {
+fn outcome_of(result: Option<ItemResult<'_>>) -> (Outcome, Values<'_>) {
+    match result {
         None => (Outcome::Accepted, Values::None),
-        Some(answer) if answer.status.is_bad() => (refused(answer.status), Values::None),
-        Some(answer) => (Outcome::Accepted, answer.values),
+        Some(result) if result.status.is_bad() => (refusal(result.status), Values::None),
+        Some(result) => (Outcome::Accepted, result.values),
     }
 }

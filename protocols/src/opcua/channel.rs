@@ -1,7 +1,7 @@
-//! Secure channels: what is known about the protection of their messages, and the numbers that order their chunks.
+//! Secure channels: how their messages are protected, and the sequence numbers of their chunks.
 //!
-//! What a channel's messages look like follows from how it was opened. Where that was not seen, or where the opening is
-//! encrypted (RSA policies encrypt the mode as well), each message speaks for itself: see `proof`.
+//! The opening of a channel determines the shape of its messages. If it was not captured, or is encrypted (RSA policies
+//! encrypt the mode as well), each message is examined by itself: see `cleartext`.
 
 use alloc::vec::Vec;
 
@@ -12,27 +12,27 @@ use crate::security::Mode;
 /// How the messages of a channel are protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protection {
-    /// Not at all, or signed: the body is readable, a signature of known length follows it.
+    /// Not at all, or signed: the body is readable and followed by a signature of known length.
     Readable,
-    /// The opening of the channel was not seen or not readable, and its messages have not told enough yet.
+    /// Not known yet: the opening was not captured or not readable, and too few messages were examined.
     Unknown,
     /// Encrypted.
-    Sealed,
+    Encrypted,
 }
 
 /// One secure channel.
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) id: u32,
-    /// The two latest tokens, newest first: after a renewal, both are in use for a while (OPC 10000-4, 5.5.2).
+    /// The two latest token ids, newest first: after a renewal, both are valid for a while (OPC 10000-4, 5.5.2).
     tokens: [u32; 2],
-    /// Its security policy; none while it is not known.
+    /// Its security policy; `None` while unknown.
     pub(super) suite: Option<Suite>,
     pub(super) protection: Protection,
-    /// Bytes of the signature behind each body, once that is known.
+    /// Length of the signature behind each body, bytes; `None` while unknown.
     pub(super) signature: Option<u8>,
-    /// The protection that messages in a row showed while it was not known, and how many did.
-    shown: (Protection, u8),
+    /// The protection observed while it is unknown, and the number of messages in a row that agree on it.
+    observed: (Protection, u8),
     /// Sequence number of the latest chunk of each side.
     sequence: [Option<u32>; 2],
 }
@@ -46,17 +46,17 @@ impl Channel {
             suite,
             protection: Protection::Unknown,
             signature,
-            shown: (Protection::Unknown, 0),
+            observed: (Protection::Unknown, 0),
             sequence: [None; 2],
         }
     }
 
-    /// It was opened with this policy, and this mode if it is known; a renewal keeps the mode.
-    pub(super) fn opened(&mut self, suite: Suite, mode: Option<Mode>, is_renewal: bool) {
+    /// Applies the opening or renewal of the channel. `mode` is `None` if unknown; a renewal keeps the mode.
+    pub(super) fn apply_opening(&mut self, suite: Suite, mode: Option<Mode>, is_renewal: bool) {
         self.signature = suite.known().map(|policy| policy.signature);
         self.protection = match mode {
             _ if suite.is_none() => Protection::Readable,
-            Some(Mode::SignAndEncrypt) => Protection::Sealed,
+            Some(Mode::SignAndEncrypt) => Protection::Encrypted,
             Some(Mode::None | Mode::Sign) => Protection::Readable,
             None if is_renewal => self.protection,
             None => Protection::Unknown,
@@ -64,89 +64,90 @@ impl Channel {
         self.suite = Some(suite);
     }
 
-    /// Its mode, if that is known.
+    /// Its security mode; `None` while unknown.
     pub(super) fn mode(&self) -> Option<Mode> {
         let suite = self.suite.as_ref()?;
         match self.protection {
             Protection::Unknown => None,
-            Protection::Sealed => Some(Mode::SignAndEncrypt),
+            Protection::Encrypted => Some(Mode::SignAndEncrypt),
             Protection::Readable if suite.is_none() => Some(Mode::None),
             Protection::Readable => Some(Mode::Sign),
         }
     }
 
-    /// Whether a token is one of those in use.
+    /// Whether this token is valid on the channel.
     #[inline]
-    pub(super) fn knows_token(&self, token: u32) -> bool {
+    pub(super) fn uses_token(&self, token: u32) -> bool {
         self.tokens.contains(&token)
     }
 
-    /// A token was issued, or is used without that having been seen.
-    pub(super) fn learn_token(&mut self, token: u32) {
+    /// Adds a token that was issued, or that is in use although its issue was not captured.
+    pub(super) fn add_token(&mut self, token: u32) {
         if self.tokens[0] != token {
             self.tokens = [token, self.tokens[0]];
         }
     }
 
-    /// A message whose protection was not known showed what it is. Several in a row settle it.
-    pub(super) fn shows(&mut self, protection: Protection) -> bool {
-        let (before, count) = self.shown;
-        self.shown = (protection, if before == protection { count.saturating_add(1) } else { 1 });
-        let settled = self.shown.1 >= SETTLED;
+    /// Records the protection of one message while that of the channel is unknown. Returns whether it is settled now:
+    /// several messages in a row agreed.
+    pub(super) fn observe_protection(&mut self, protection: Protection) -> bool {
+        let (before, count) = self.observed;
+        self.observed = (protection, if before == protection { count.saturating_add(1) } else { 1 });
+        let settled = self.observed.1 >= SETTLING_MESSAGES;
         if settled {
             self.protection = protection;
         }
         settled
     }
 
-    /// Takes the sequence number of a side's next chunk: whether it follows the one before, if there was one.
+    /// Records the sequence number of a side's next chunk. Returns whether it follows the previous one; `None` if there was
+    /// none.
     #[inline]
-    pub(super) fn follows(&mut self, from: Side, number: u32) -> Option<bool> {
+    pub(super) fn advance_sequence(&mut self, from: Side, number: u32) -> Option<bool> {
         let [client, server] = &mut self.sequence;
         let before = if from == Side::Client { client } else { server }.replace(number)?;
         Some(number == before.wrapping_add(1) || (before > LAST_BEFORE_WRAP && number < FIRST_AFTER_WRAP))
     }
 
-    /// A chunk came whose number cannot be read.
+    /// Forgets the previous sequence number of a side: that of its latest chunk is unreadable.
     pub(super) fn forget_sequence(&mut self, from: Side) {
         let [client, server] = &mut self.sequence;
         *if from == Side::Client { client } else { server } = None;
     }
 }
 
-/// The channels of one connection. There is one, as a rule: it lies with the rest of what is known of the connection.
+/// The channels of one connection: nearly always one, kept inline.
 #[derive(Debug, Default)]
 pub(super) struct Channels {
     oldest: Option<Channel>,
-    /// Those that were opened after it.
+    /// Channels opened after it.
     others: Vec<Channel>,
 }
 
 impl Channels {
-    /// The channel of that number.
+    /// The channel with this id.
     #[inline]
     pub(super) fn get(&mut self, id: u32) -> Option<&mut Channel> {
         let Self { oldest, others } = self;
         oldest.iter_mut().chain(others).find(|channel| channel.id == id)
     }
 
-    /// The channel of that number, if it uses this token and its messages are known to be readable; and how many bytes of
-    /// signature follow each.
+    /// The channel with this id and the length of its signatures in bytes, if it uses this token and its messages are
+    /// readable.
     #[inline]
-    pub(super) fn readable(&mut self, id: u32, token: u32) -> Option<(&mut Channel, usize)> {
+    pub(super) fn get_readable(&mut self, id: u32, token: u32) -> Option<(&mut Channel, usize)> {
         let channel = self.get(id).filter(|channel| channel.protection == Protection::Readable)?;
-        let signature = channel.signature.filter(|_| channel.knows_token(token))?;
+        let signature = channel.signature.filter(|_| channel.uses_token(token))?;
         Some((channel, signature.into()))
     }
 
-    /// Whether a channel of that number uses this token.
-    pub(super) fn has(&self, id: u32, token: u32) -> bool {
-        self.oldest.iter().chain(&self.others).any(|channel| channel.id == id && channel.knows_token(token))
+    /// Whether a channel with this id uses this token.
+    pub(super) fn has_token(&self, id: u32, token: u32) -> bool {
+        self.oldest.iter().chain(&self.others).any(|channel| channel.id == id && channel.uses_token(token))
     }
 
-    /// The channel of that number, made if there is none. When there are too many, the oldest is forgotten: the second
-    /// value says so.
-    pub(super) fn enter(&mut self, id: u32) -> (Option<&mut Channel>, bool) {
+    /// The channel with this id, added if there is none, and whether the oldest channel was removed to make room.
+    pub(super) fn get_or_insert(&mut self, id: u32) -> (Option<&mut Channel>, bool) {
         let mut is_full = false;
         if self.get(id).is_none() {
             is_full = self.others.len() >= MAX_CHANNELS - 1;
@@ -162,11 +163,11 @@ impl Channels {
     }
 }
 
-/// Messages in a row that settle how a channel is protected.
-const SETTLED: u8 = 3;
-/// Sequence numbers may begin anew behind this one (OPC 10000-6, 6.7.2.4) ...
+/// Messages in a row that settle the protection of a channel.
+const SETTLING_MESSAGES: u8 = 3;
+/// Sequence numbers may wrap after this one (OPC 10000-6, 6.7.2.4) ...
 const LAST_BEFORE_WRAP: u32 = 4_294_966_271;
-/// ... with one below this.
+/// ... to one below this.
 const FIRST_AFTER_WRAP: u32 = 1024;
-/// Channels of one connection that are remembered. The standard has one at a time.
+/// Channels of one connection that are kept. The standard has one at a time.
 const MAX_CHANNELS: usize = 8;

@@ -1,333 +1,356 @@
-//! MSG: from the chunks of a secure channel to whole bodies (OPC 10000-6, 6.7.2).
+//! MSG and CLO: from the chunks of a secure channel to whole bodies (OPC 10000-6, 6.7.2).
 //!
-//! A clear message in one chunk, the common case, is decoded where it lies. Everything else is put together first.
+//! A cleartext message in one chunk, the common case, is decoded in place. Chunks of larger messages are assembled first.
 
-use super::assembly::{Key, Partial};
+use super::assembly::{MessageKey, PartialMessage};
 use super::channel::Protection;
-use super::chunk::{Chunk, Kind, Part};
-use super::exchange::Came;
+use super::chunk::{self, Chunk, Kind, Part};
+use super::exchange::Arrival;
 use super::security_policy::Suite;
-use super::{Context, OpcUa, connection, proof};
+use super::{Context, OpcUa, cleartext, connection};
 use crate::dissector::{AnomalyKind, Side};
 use crate::keys::Sealed;
 use crate::memory;
 use crate::reader::Reader;
 use crate::security::{Mode, Security};
 
-/// A chunk on a channel, security header taken off.
+/// A chunk on a secure channel, split from its security header.
 #[derive(Clone, Copy, Debug)]
-struct Piece<'f> {
+struct SecuredChunk<'f> {
     channel: u32,
     token: u32,
     part: Part,
-    /// It is a CLO.
-    closes: bool,
-    /// What follows the security header: encrypted, or the sequence header and the body, then the signature.
+    /// It is a CLO, which ends its channel.
+    is_close: bool,
+    /// What follows the security header: encrypted, or else the sequence header, the body and the signature.
     text: &'f [u8],
     frame: &'f [u8],
-    /// Bytes of the chunk: more than there are of one that is longer than is kept.
+    /// Size of the chunk, bytes: of an oversized chunk, more than `frame` holds.
     size: usize,
 }
 
-impl<'f> Piece<'f> {
+impl<'f> SecuredChunk<'f> {
+    /// Splits the security header off a chunk; `None` if it is too short.
     fn split(chunk: &Chunk<'f>) -> Option<Self> {
-        let (&[a, b, c, d, e, f, g, h], text) = chunk.rest.split_first_chunk::<SECURITY_HEADER>()?;
-        let (channel, token) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
-        let closes = chunk.kind == Kind::Close;
-        Some(Self { channel, token, part: chunk.part, closes, text, frame: chunk.frame, size: chunk.frame.len() })
+        let (channel, token, text) = chunk::split_numbers(chunk.rest)?;
+        let is_close = chunk.kind == Kind::Close;
+        Some(Self { channel, token, part: chunk.part, is_close, text, frame: chunk.frame, size: chunk.frame.len() })
     }
 }
 
 impl OpcUa {
-    /// One chunk of a message, or CLO: a message in one chunk that ends its channel.
+    /// Decodes one chunk of a message, or a CLO.
     #[inline]
     pub(super) fn on_message(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) {
-        let Some(piece) = Piece::split(chunk) else { return };
-        if !self.channels.has(piece.channel, piece.token) {
-            self.meet(&piece, context);
+        let Some(secured) = SecuredChunk::split(chunk) else { return };
+        if !self.channels.has_token(secured.channel, secured.token) {
+            self.add_unseen_channel(&secured, context);
         }
-        let Some(channel) = self.channels.get(piece.channel) else { return };
+        let Some(channel) = self.channels.get(secured.channel) else { return };
         match (channel.protection, channel.signature) {
-            (Protection::Readable, Some(signature)) => match piece.text.len().checked_sub(signature.into()) {
-                Some(length) => self.clear(&piece, piece.text.get(..length).unwrap_or_default(), context),
-                None => context.malformed("message_size", piece.frame.len() as u32),
+            (Protection::Readable, Some(signature)) => match secured.text.len().checked_sub(signature.into()) {
+                Some(length) => self.on_cleartext(&secured, secured.text.get(..length).unwrap_or_default(), context),
+                None => context.malformed("message_size", secured.frame.len() as u32),
             },
-            _ => self.unusual(&piece, context),
+            _ => self.on_unproven(&secured, context),
         }
     }
 
-    /// The beginning of a chunk of `size` bytes, of which no more is kept.
-    pub(super) fn on_beginning(&mut self, chunk: &Chunk<'_>, size: usize, context: &mut Context<'_>) {
-        let Some(piece) = Piece::split(chunk).map(|piece| Piece { size, ..piece }) else { return };
-        let protection = self.channels.get(piece.channel).map(|channel| channel.protection);
+    /// Decodes the beginning of an oversized chunk of `size` bytes. The rest of it is skipped.
+    pub(super) fn on_oversized_start(&mut self, chunk: &Chunk<'_>, size: usize, context: &mut Context<'_>) {
+        let Some(secured) = SecuredChunk::split(chunk).map(|secured| SecuredChunk { size, ..secured }) else { return };
+        let protection = self.channels.get(secured.channel).map(|channel| channel.protection);
         let is_readable = match protection {
             Some(Protection::Readable) => true,
-            Some(Protection::Unknown) => self.is_clear(&piece, piece.text, context.from),
-            Some(Protection::Sealed) | None => false,
+            Some(Protection::Unknown) => self.is_cleartext(&secured, secured.text, context.from),
+            Some(Protection::Encrypted) | None => false,
         };
         if !is_readable {
-            return self.sealed(&piece, context);
+            return self.on_encrypted(&secured, context);
         }
-        let Some((&[a, b, c, d, e, f, g, h], body)) = piece.text.split_first_chunk::<SEQUENCE_HEADER>() else { return };
-        self.order(piece.channel, u32::from_le_bytes([a, b, c, d]), context);
-        let request = u32::from_le_bytes([e, f, g, h]);
-        let key = Key { from: context.from, channel: piece.channel, request: Some(request) };
-        if !self.assemblies.has(key) {
-            self.begins(key, context);
+        let Some((sequence, request, body)) = chunk::split_numbers(secured.text) else { return };
+        self.check_sequence(secured.channel, sequence, context);
+        let key = MessageKey { from: context.from, channel: secured.channel, request: Some(request) };
+        if !self.assemblies.contains(key) {
+            self.begin_message(key, context);
         }
-        self.add(key, body, size, false, context);
-        self.assemblies.cut(key);
-        match piece.part {
+        self.append_chunk(key, body, size, false, context);
+        self.assemblies.truncate(key);
+        match secured.part {
             Part::More => {}
-            Part::Last => self.last(key, &[], context),
-            Part::Abort => self.abort(key, body, context),
+            Part::Last => self.finish_message(key, &[], context),
+            Part::Abort => self.on_abort(key, body, context),
         }
     }
 
-    /// A channel, or a token of one, whose issue was not seen: the capture began later, or the answer that issued it was
-    /// encrypted.
-    fn meet(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) {
-        let (channel, is_full) = self.channels.enter(piece.channel);
+    /// Adds a channel or token whose issue was not captured: the capture began later, or the answer with it was encrypted.
+    fn add_unseen_channel(&mut self, secured: &SecuredChunk<'_>, context: &mut Context<'_>) {
+        let (channel, is_full) = self.channels.get_or_insert(secured.channel);
         if let Some(channel) = channel {
-            channel.learn_token(piece.token);
+            channel.add_token(secured.token);
         }
         if is_full {
             context.anomaly(AnomalyKind::Limit, "channels", None);
         }
     }
 
-    /// What follows the security header, clear and without signature.
+    /// Decodes what follows the security header, cleartext and without its signature.
     #[inline]
-    fn clear(&mut self, piece: &Piece<'_>, text: &[u8], context: &mut Context<'_>) {
-        let Some((&[a, b, c, d, e, f, g, h], body)) = text.split_first_chunk::<SEQUENCE_HEADER>() else {
-            return context.malformed("message_size", piece.frame.len() as u32);
+    fn on_cleartext(&mut self, secured: &SecuredChunk<'_>, text: &[u8], context: &mut Context<'_>) {
+        let Some((sequence, request, body)) = chunk::split_numbers(text) else {
+            return context.malformed("message_size", secured.frame.len() as u32);
         };
-        self.order(piece.channel, u32::from_le_bytes([a, b, c, d]), context);
-        let request = u32::from_le_bytes([e, f, g, h]);
-        let is_torn = self.torn.get(context.from.index()) != Some(&false);
-        if piece.part == Part::Last && !is_torn && self.assemblies.is_empty() {
-            self.exchange.receive(piece.channel, request, body, Came::Whole, context);
+        self.check_sequence(secured.channel, sequence, context);
+        let is_headless = self.expects_tail.get(context.from.index()) != Some(&false);
+        if secured.part == Part::Last && !is_headless && self.assemblies.is_empty() {
+            self.exchange.on_body(secured.channel, request, body, Arrival::Complete, context);
         } else {
-            self.part(piece, request, body, is_torn, context);
+            self.on_part(secured, request, body, is_headless, context);
         }
     }
 
-    /// Holds the sequence number of a chunk against the one before. A number that is missing where bytes are missing is
-    /// a lost chunk: the messages that it may have belonged to are given up, and nothing else.
+    /// Compares the sequence number of a chunk with that of the previous one. After lost bytes, a missing number means a
+    /// lost chunk: incomplete messages of this side and channel are given up. Without lost bytes it is malformed.
     #[inline]
-    pub(super) fn order(&mut self, channel: u32, number: u32, context: &mut Context<'_>) {
+    pub(super) fn check_sequence(&mut self, channel: u32, number: u32, context: &mut Context<'_>) {
         let side = context.from.index();
         let Some(known) = self.channels.get(channel) else { return };
-        let follows = known.follows(context.from, number);
-        let is_holed = self.holed.get(side) != Some(&false);
-        match (follows, is_holed) {
+        let follows = known.advance_sequence(context.from, number);
+        let has_gap = self.has_gap.get(side) != Some(&false);
+        match (follows, has_gap) {
             (Some(true) | None, false) => {}
             (Some(false), false) => context.malformed("sequence_number", number),
-            (_, true) => self.hole(follows == Some(true), channel, context),
+            (_, true) => self.end_gap(follows == Some(true), channel, context),
         }
     }
 
-    fn hole(&mut self, is_whole: bool, channel: u32, context: &mut Context<'_>) {
+    /// Ends a gap at the first chunk behind it. `is_complete`: no chunk is missing in the gap.
+    fn end_gap(&mut self, is_complete: bool, channel: u32, context: &mut Context<'_>) {
         let side = context.from.index();
-        if let Some(holed) = self.holed.get_mut(side) {
-            *holed = false;
+        if let Some(has_gap) = self.has_gap.get_mut(side) {
+            *has_gap = false;
         }
-        if !is_whole {
-            context.sink.lost(self.assemblies.tear(context.from, channel));
-            if let Some(torn) = self.torn.get_mut(side) {
-                *torn = true;
+        if !is_complete {
+            context.sink.lost(self.assemblies.mark_headless(context.from, channel));
+            if let Some(expects_tail) = self.expects_tail.get_mut(side) {
+                *expects_tail = true;
             }
         }
     }
 
-    /// A chunk of a message that has several, or the first one behind a hole, which may be the end of a message.
-    fn part(&mut self, piece: &Piece<'_>, request: u32, body: &[u8], is_torn: bool, context: &mut Context<'_>) {
-        let key = Key { from: context.from, channel: piece.channel, request: Some(request) };
-        let is_known = self.assemblies.has(key);
-        let is_tail = !is_known && is_torn && !proof::is_clear(body);
-        if is_torn
-            && (!is_tail || piece.part != Part::More)
+    /// Decodes a chunk of a message of several, or the first chunk behind a gap, which may be the tail of a message.
+    fn on_part(
+        &mut self,
+        secured: &SecuredChunk<'_>,
+        request: u32,
+        body: &[u8],
+        is_headless: bool,
+        context: &mut Context<'_>,
+    ) {
+        let key = MessageKey { from: context.from, channel: secured.channel, request: Some(request) };
+        let is_known = self.assemblies.contains(key);
+        let is_tail = !is_known && is_headless && !cleartext::is_cleartext(body);
+        if is_headless
+            && (!is_tail || secured.part != Part::More)
             && !is_known
-            && let Some(torn) = self.torn.get_mut(context.from.index())
+            && let Some(expects_tail) = self.expects_tail.get_mut(context.from.index())
         {
-            *torn = false;
+            *expects_tail = false;
         }
         if !is_known && !is_tail {
-            self.begins(key, context);
+            self.begin_message(key, context);
         }
-        match piece.part {
-            Part::More => self.add(key, body, piece.frame.len(), is_tail, context),
+        match secured.part {
+            Part::More => self.append_chunk(key, body, secured.frame.len(), is_tail, context),
             Part::Last if is_tail => context.sink.lost(body.len()),
-            Part::Last => self.last(key, body, context),
-            Part::Abort => self.abort(key, body, context),
+            Part::Last => self.finish_message(key, body, context),
+            Part::Abort => self.on_abort(key, body, context),
         }
     }
 
-    /// A message begins before another one of its sender has ended. No client does so: most servers join its chunks with
-    /// those of the other, or forget the other, and what they execute then is none of both.
-    fn begins(&mut self, key: Key, context: &mut Context<'_>) {
-        self.assemblies.forget_torn(key.from);
-        if key.from == Side::Client && self.assemblies.has_beside(key) {
+    /// Begins a message. If the client has another one incomplete, its server may join the chunks of both or drop the other
+    /// message, so that an unread operation is reported: no proper client interleaves chunks.
+    fn begin_message(&mut self, key: MessageKey, context: &mut Context<'_>) {
+        self.assemblies.remove_headless(key.from);
+        if key.from == Side::Client && self.assemblies.has_other_message(key) {
             context.anomaly(AnomalyKind::Malformed, "chunks_interleaved", key.request);
-            self.exchange.unread(&[], "chunks", context);
+            self.exchange.announce_unread(&[], "chunks", context);
         }
     }
 
-    fn add(&mut self, key: Key, body: &[u8], size: usize, is_torn: bool, context: &mut Context<'_>) {
-        if let Some(oldest) = self.assemblies.make_room(key) {
-            self.give_up(oldest, context);
+    /// Keeps a chunk until the rest of its message arrives. `is_headless`: the beginning of the message is missing.
+    fn append_chunk(
+        &mut self,
+        key: MessageKey,
+        body: &[u8],
+        size: usize,
+        is_headless: bool,
+        context: &mut Context<'_>,
+    ) {
+        if let Some(oldest) = self.assemblies.evict_if_full(key) {
+            self.evict(oldest, context);
         }
         context.sink.takes_memory();
-        // Of how many chunks a message consists its first does not tell.
+        // The first chunk does not include the number of chunks.
         let memory = || memory::lent(body.len(), 2 * body.len(), context.sink);
-        let reached = self.assemblies.add(key, (body, size), is_torn, memory);
-        if let Some(reached) = reached {
-            context.sink.lost(reached.lost);
-            if let Some(name) = reached.name {
+        let rejected = self.assemblies.append(key, (body, size), is_headless, memory);
+        if let Some(rejected) = rejected {
+            context.sink.lost(rejected.lost);
+            if let Some(name) = rejected.limit {
                 context.anomaly(AnomalyKind::Limit, name, None);
             }
         }
     }
 
-    /// A message for which there is no room any more. Its server may still get the rest.
-    fn give_up(&mut self, oldest: Partial, context: &mut Context<'_>) {
+    /// Gives up a message for lack of room. Its server may still receive the rest.
+    fn evict(&mut self, oldest: PartialMessage, context: &mut Context<'_>) {
         context.anomaly(AnomalyKind::Limit, "messages_in_chunks", None);
-        self.lose(oldest, context);
+        self.abandon(oldest, context);
     }
 
-    /// The rest of a message is not waited for.
-    pub(super) fn lose(&mut self, oldest: Partial, context: &mut Context<'_>) {
+    /// Gives up an incomplete message: a request is reported as unread.
+    pub(super) fn abandon(&mut self, oldest: PartialMessage, context: &mut Context<'_>) {
         context.sink.lost(oldest.bytes.len());
-        if oldest.key.from == Side::Client && oldest.key.request.is_some() && !oldest.is_torn {
-            self.exchange.unread(&oldest.bytes, "message", context);
+        if oldest.key.from == Side::Client && oldest.key.request.is_some() && !oldest.is_headless {
+            self.exchange.announce_unread(&oldest.bytes, "message", context);
         }
         context.sink.give_back(oldest.bytes);
     }
 
-    /// The last chunk of a message.
-    fn last(&mut self, key: Key, body: &[u8], context: &mut Context<'_>) {
-        let Some(mut partial) = self.assemblies.take(key) else {
-            return self.exchange.receive(key.channel, key.request.unwrap_or_default(), body, Came::Whole, context);
+    /// Completes a message with the body of its last chunk.
+    fn finish_message(&mut self, key: MessageKey, body: &[u8], context: &mut Context<'_>) {
+        let Some(mut partial) = self.assemblies.remove(key) else {
+            return self.exchange.on_body(
+                key.channel,
+                key.request.unwrap_or_default(),
+                body,
+                Arrival::Complete,
+                context,
+            );
         };
-        if partial.is_torn {
+        if partial.is_headless {
             return context.sink.lost(body.len());
         }
-        if partial.is_cut {
+        if partial.is_truncated {
             context.sink.lost(body.len());
         } else {
             partial.bytes.extend_from_slice(body);
         }
-        let came = if partial.is_cut { Came::Cut } else { Came::Whole };
-        self.exchange.receive(key.channel, key.request.unwrap_or_default(), &partial.bytes, came, context);
+        let arrival = if partial.is_truncated { Arrival::Truncated } else { Arrival::Complete };
+        self.exchange.on_body(key.channel, key.request.unwrap_or_default(), &partial.bytes, arrival, context);
         context.sink.give_back(partial.bytes);
     }
 
-    /// The sender gives a message up (OPC 10000-6, 6.7.3): a status and a reason stand in place of the body.
-    fn abort(&mut self, key: Key, body: &[u8], context: &mut Context<'_>) {
-        if let Some(partial) = self.assemblies.take(key) {
+    /// The sender aborts a message (OPC 10000-6, 6.7.3): a status and a reason stand in place of the body.
+    fn on_abort(&mut self, key: MessageKey, body: &[u8], context: &mut Context<'_>) {
+        if let Some(partial) = self.assemblies.remove(key) {
             context.sink.give_back(partial.bytes);
         }
-        match connection::error(&mut Reader::new(body)) {
-            Ok((status, _reason)) => self.exchange.aborted(key, status, context),
+        match connection::read_error(&mut Reader::new(body)) {
+            Ok((status, _reason)) => self.exchange.on_abort(key, status, context),
             Err(fault) => fault.report(false, context),
         }
     }
 }
 
-/// Chunks of channels that are not known to be clear.
+/// Chunks of channels that are not known to be readable.
 impl OpcUa {
-    fn unusual(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) {
-        let Some(channel) = self.channels.get(piece.channel) else { return };
+    /// Decodes a chunk whose channel is encrypted, of unknown protection, or of unknown signature length.
+    fn on_unproven(&mut self, secured: &SecuredChunk<'_>, context: &mut Context<'_>) {
+        let Some(channel) = self.channels.get(secured.channel) else { return };
         let is_secured = channel.suite.as_ref().is_some_and(|suite| !suite.is_none());
         match channel.protection {
-            Protection::Readable => self.unsigned(piece, context),
-            Protection::Sealed if is_secured => {
-                if !self.unlock(piece, context) {
-                    self.sealed(piece, context);
+            Protection::Readable => self.on_signed(secured, context),
+            Protection::Encrypted if is_secured => {
+                if !self.decrypt(secured, context) {
+                    self.on_encrypted(secured, context);
                 }
             }
-            protection => self.doubtful(piece, is_secured || protection == Protection::Sealed, context),
+            protection => {
+                self.on_unknown_protection(secured, is_secured || protection == Protection::Encrypted, context)
+            }
         }
     }
 
-    /// Whether what follows a security header is clear: it goes on with a message, or begins one as only a clear one does.
-    fn is_clear(&self, piece: &Piece<'_>, text: &[u8], from: Side) -> bool {
-        let Some((&[.., a, b, c, d], body)) = text.split_first_chunk::<SEQUENCE_HEADER>() else { return false };
-        let key = Key { from, channel: piece.channel, request: Some(u32::from_le_bytes([a, b, c, d])) };
-        self.assemblies.has(key) || proof::is_clear(body)
+    /// Whether what follows a security header is cleartext: it continues a cleartext message, or begins as only a cleartext
+    /// body does.
+    fn is_cleartext(&self, secured: &SecuredChunk<'_>, text: &[u8], from: Side) -> bool {
+        let Some((_, request, body)) = chunk::split_numbers(text) else { return false };
+        let key = MessageKey { from, channel: secured.channel, request: Some(request) };
+        self.assemblies.contains(key) || cleartext::is_cleartext(body)
     }
 
-    /// Decrypts a chunk if there is a key for it. Another connection may have had the same channel and token: what does
-    /// not make sense was decrypted with its key.
-    fn unlock(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) -> bool {
+    /// Decrypts and decodes a chunk if there is a key for it; returns whether it did. Another connection may have used the
+    /// same channel and token, so that a result that is not cleartext was decrypted with the wrong key.
+    fn decrypt(&mut self, secured: &SecuredChunk<'_>, context: &mut Context<'_>) -> bool {
         let Some(keys) = &self.keys else { return false };
-        let (header, _) = piece.frame.split_at(piece.frame.len() - piece.text.len());
-        let suite = self.channels.get(piece.channel).and_then(|channel| channel.suite.as_ref()?.known());
+        let (header, _) = secured.frame.split_at(secured.frame.len() - secured.text.len());
+        let suite = self.channels.get(secured.channel).and_then(|channel| channel.suite.as_ref()?.known());
         let sealed = Sealed {
             suite: suite.map(|policy| policy.name),
-            channel: piece.channel,
-            token: piece.token,
+            channel: secured.channel,
+            token: secured.token,
             from: context.from,
             header,
-            text: piece.text,
+            text: secured.text,
         };
-        let mut clear = core::mem::take(&mut self.unsealed);
+        let mut clear = core::mem::take(&mut self.decrypted);
         clear.clear();
-        let is_open = keys.open(&sealed, &mut clear) && self.is_clear(piece, &clear, context.from);
-        if is_open {
-            self.clear(piece, &clear, context);
+        let is_decrypted = keys.open(&sealed, &mut clear) && self.is_cleartext(secured, &clear, context.from);
+        if is_decrypted {
+            self.on_cleartext(secured, &clear, context);
         }
-        self.unsealed = clear;
-        is_open
+        self.decrypted = clear;
+        is_decrypted
     }
 
-    /// A chunk whose protection is not known: the message itself tells, if it is a clear one. Several in a row settle it.
-    /// `is_suspect`: everything but the message says that it is encrypted.
-    fn doubtful(&mut self, piece: &Piece<'_>, is_suspect: bool, context: &mut Context<'_>) {
+    /// Decodes a chunk of unknown protection by its own shape. Several in a row settle the protection of the channel.
+    /// `is_suspect`: everything but the chunk itself suggests that it is encrypted.
+    fn on_unknown_protection(&mut self, secured: &SecuredChunk<'_>, is_suspect: bool, context: &mut Context<'_>) {
         let from = context.from;
-        if self.is_clear(piece, piece.text, from) {
-            self.shown(piece.channel, Protection::Readable, context);
-            return self.unsigned(piece, context);
+        if self.is_cleartext(secured, secured.text, from) {
+            self.observe_protection(secured.channel, Protection::Readable, context);
+            return self.on_signed(secured, context);
         }
-        let is_open = self.unlock(piece, context);
-        let goes_on = self.assemblies.has(Key { from, channel: piece.channel, request: None });
-        let is_evidence = piece.part == Part::Last && !goes_on;
-        let is_settled = is_evidence && self.shown(piece.channel, Protection::Sealed, context);
-        if is_open {
+        let is_decrypted = self.decrypt(secured, context);
+        let is_continued = self.assemblies.contains(MessageKey { from, channel: secured.channel, request: None });
+        let is_evidence = secured.part == Part::Last && !is_continued;
+        let is_settled = is_evidence && self.observe_protection(secured.channel, Protection::Encrypted, context);
+        if is_decrypted {
             return;
         }
-        if is_suspect || is_settled || piece.closes {
-            self.sealed(piece, context);
+        if is_suspect || is_settled || secured.is_close {
+            self.on_encrypted(secured, context);
         } else {
-            // Encrypted, or the end of a clear message whose beginning was not seen.
-            context.sink.lost(piece.text.len());
+            // Encrypted, or the tail of a cleartext message whose beginning was not captured.
+            context.sink.lost(secured.text.len());
         }
     }
 
-    /// A clear chunk. The length of its signature is not known where the opening of the channel was not seen, until a
-    /// message tells where it ends. One without a signature is not protected at all.
-    fn unsigned(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) {
-        let Some(channel) = self.channels.get(piece.channel) else { return };
-        if channel.signature.is_none() && piece.part == Part::Last {
-            channel.signature = piece.text.get(SEQUENCE_HEADER..).and_then(proof::signature);
+    /// Decodes a cleartext chunk with its signature. If the opening of the channel was not captured, the length of the
+    /// signature is unknown until a message defines its own end; without a signature, the channel has no security.
+    fn on_signed(&mut self, secured: &SecuredChunk<'_>, context: &mut Context<'_>) {
+        let Some(channel) = self.channels.get(secured.channel) else { return };
+        if channel.signature.is_none() && secured.part == Part::Last {
+            channel.signature = secured.text.get(SEQUENCE_HEADER..).and_then(cleartext::signature_length);
             if channel.signature == Some(0) && channel.suite.is_none() {
-                channel.opened(Suite::of(&[]), Some(Mode::None), true);
+                channel.apply_opening(Suite::of(&[]), Some(Mode::None), true);
                 let fact = Security::Channel { mode: Some(Mode::None), policy: "None" };
                 context.sink.security(&fact, context.stamp);
             }
         }
-        let length = piece.text.len().saturating_sub(channel.signature.unwrap_or(0).into());
-        self.clear(piece, piece.text.get(..length).unwrap_or_default(), context);
+        let length = secured.text.len().saturating_sub(channel.signature.unwrap_or(0).into());
+        self.on_cleartext(secured, secured.text.get(..length).unwrap_or_default(), context);
     }
 
-    /// A message showed how its channel is protected. Says whether that is settled now.
-    fn shown(&mut self, id: u32, protection: Protection, context: &mut Context<'_>) -> bool {
+    /// Records how a message is protected. Returns whether the protection of its channel is settled now.
+    fn observe_protection(&mut self, id: u32, protection: Protection, context: &mut Context<'_>) -> bool {
         let Some(channel) = self.channels.get(id) else { return false };
         let before = channel.protection;
         if before == protection {
             return true;
         }
-        let settled = channel.shows(protection);
+        let settled = channel.observe_protection(protection);
         if settled && let Some(suite) = &channel.suite {
             let fact = Security::Channel { mode: channel.mode(), policy: suite.name() };
             context.sink.security(&fact, context.stamp);
@@ -335,28 +358,26 @@ impl OpcUa {
         settled
     }
 
-    /// An encrypted chunk. How long its message is shows, and no more.
-    fn sealed(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) {
-        if let Some(holed) = self.holed.get_mut(context.from.index())
-            && core::mem::take(holed)
+    /// Decodes an encrypted chunk: only the length of its message is known.
+    fn on_encrypted(&mut self, secured: &SecuredChunk<'_>, context: &mut Context<'_>) {
+        if let Some(has_gap) = self.has_gap.get_mut(context.from.index())
+            && core::mem::take(has_gap)
         {
-            self.assemblies.tear(context.from, piece.channel);
+            self.assemblies.mark_headless(context.from, secured.channel);
         }
-        let key = Key { from: context.from, channel: piece.channel, request: None };
-        let size = piece.size;
-        match piece.part {
-            _ if piece.closes => self.exchange.closed(context),
-            Part::More => self.add(key, &[], size, false, context),
+        let key = MessageKey { from: context.from, channel: secured.channel, request: None };
+        let size = secured.size;
+        match secured.part {
+            _ if secured.is_close => self.exchange.report_encrypted_close(context),
+            Part::More => self.append_chunk(key, &[], size, false, context),
             Part::Last => {
-                let before = self.assemblies.take(key).map_or(0, |partial| partial.size);
-                self.exchange.opaque(before.saturating_add(size), context);
+                let before = self.assemblies.remove(key).map_or(0, |partial| partial.size);
+                self.exchange.report_encrypted(before.saturating_add(size), context);
             }
-            Part::Abort => drop(self.assemblies.take(key)),
+            Part::Abort => drop(self.assemblies.remove(key)),
         }
     }
 }
 
-/// Channel and token.
-const SECURITY_HEADER: usize = 8;
-/// Sequence number and request id.
+/// Size of sequence number and request id, bytes.
 const SEQUENCE_HEADER: usize = 8;

@@ -3,40 +3,42 @@
 //! ```text
 //!  chunk --> message --> assembly --> exchange --> service --> Sink
 //!  where     channel,    messages     which        what is     operations,
-//!  it ends   clear or    in chunks    answer to    asked and   outcomes
-//!            sealed                   which        answered
+//!  it ends   security    of several   answer to    requested,  outcomes
+//!                        chunks       which        answered
 //! ```
 //!
-//! * `chunk`: framing; `connection`: Hello, Acknowledge, Error, ReverseHello; `probe`: the opening of a flow;
-//! * `opening`: OPN, which opens a secure channel; `security_policy`: what its policy says about the messages that follow;
-//!   `channel`: what is known of each; `proof`: whether a message is clear, where its channel does not tell;
-//! * `message`, `assembly`: from chunks to whole bodies, whatever is missing or encrypted;
-//! * `exchange`, `request`, `asked`, `answer`, `results`: requests, joined with their answers; `session`: who is behind them;
-//!   `aliases`: the node ids that stand for registered nodes; `subscription`: which node a notification speaks of;
-//!   `inventory`: what a server says that it is;
-//! * [`binary`]: the encoding; [`service`]: what a body asks or answers.
+//! * `chunk`: framing; `connection`: the connection messages (Hello, Acknowledge, Error, ReverseHello), and
+//!   `connection_setup`: their effect; `probe`: whether a flow begins with OPC UA;
+//! * `open_message`: OPN, which opens a secure channel, and `channel_opening`: its effect; `security_policy`: how a policy
+//!   shapes the messages that follow; `channel`: the state of each channel; `cleartext`: recognises cleartext on channels
+//!   of unknown protection;
+//! * `message`, `assembly`: from chunks to whole bodies, despite lost and encrypted chunks;
+//! * `exchange`, `request`, `pending_request`, `answer`, `results`: pair requests with their answers; `session`:
+//!   applications and users; `aliases`, `owned_node`: node ids that stand for registered nodes; `subscription`: the node
+//!   that a notification reports on; `inventory`: the identity of a server;
+//! * [`binary`]: the encoding; [`service`]: the contents of a body; `techniques`: ATT&CK techniques of operations.
 //!
-//! A message that is encrypted is an operation of class `opaque`, unless [`Keys`] open it.
+//! An encrypted message is one operation of class `opaque`, unless [`Keys`] decrypt it.
 
 mod aliases;
 mod answer;
 mod assembly;
 pub mod binary;
 mod channel;
+mod channel_opening;
 mod chunk;
+mod cleartext;
 mod connection;
+mod connection_setup;
 mod exchange;
-mod greeting;
 mod inventory;
 mod message;
-mod opening;
+mod open_message;
 mod owned_node;
 mod pending_request;
 mod probe;
-mod proof;
 mod request;
 mod results;
-mod secure;
 mod security_policy;
 pub mod service;
 mod session;
@@ -50,8 +52,8 @@ use alloc::vec::Vec;
 
 use self::assembly::Assemblies;
 use self::channel::Channels;
-use self::chunk::{Chunk, Kind, Part, Whole};
-use self::exchange::{Came, Exchange};
+use self::chunk::{Chunk, Kind, Part, SingleChunkMessage};
+use self::exchange::{Arrival, Exchange};
 use crate::context::Context;
 use crate::dissector::{
     AnomalyKind, Boundary, Dissector, FrameLen, Limits, PduGroup, Probe, Protocol, Side, Sink, Stamp, Transport,
@@ -71,9 +73,9 @@ pub static OPCUA: Protocol = Protocol {
     probe: |_, bytes| probe::probe(bytes),
     open: |_, limits| Box::new(OpcUa::new(limits)),
     pdu_groups: &[
-        PduGroup { name: "message_types", key: |key| Kind::name_of(key).to_string() },
-        PduGroup { name: "service_ids", key: exchange::service_id },
-        PduGroup { name: "security_policies", key: security_policy::name_of },
+        PduGroup { name: "message_types", key: |key| Kind::letters_of_key(key).to_string() },
+        PduGroup { name: "service_ids", key: exchange::name_of_key },
+        PduGroup { name: "security_policies", key: security_policy::name_of_key },
     ],
     functions: service::FUNCTIONS,
     techniques: techniques::of,
@@ -86,19 +88,19 @@ const SECURITY_POLICIES: usize = 2;
 /// The decoder of one flow.
 struct OpcUa {
     channels: Channels,
-    /// Longest chunk that each side may send, bytes, as agreed on.
-    longest: [u32; 2],
-    /// Whether something that a side sent is missing since its latest chunk.
-    holed: [bool; 2],
-    /// Whether the next chunk of a side may belong to a message whose beginning is missing.
-    torn: [bool; 2],
-    /// Bytes that a side still sends of a chunk whose beginning was decoded, and which is too long to be kept.
-    skipped: [u32; 2],
+    /// Longest chunk that each side may send, bytes, as negotiated.
+    max_chunk: [u32; 2],
+    /// Whether bytes of a side were lost since its latest chunk.
+    has_gap: [bool; 2],
+    /// Whether the next chunk of a side may continue a message whose beginning was lost.
+    expects_tail: [bool; 2],
+    /// Bytes still to come of a side's oversized chunk whose beginning was decoded.
+    to_skip: [u32; 2],
     assemblies: Assemblies,
     exchange: Exchange,
     keys: Option<Arc<dyn Keys>>,
-    /// Memory for what they open.
-    unsealed: Vec<u8>,
+    /// Buffer for decrypted chunks.
+    decrypted: Vec<u8>,
 }
 
 impl OpcUa {
@@ -107,72 +109,74 @@ impl OpcUa {
             channels: Channels::default(),
             assemblies: Assemblies::new(limits),
             exchange: Exchange::new(limits),
-            longest: [u32::MAX; 2],
-            holed: [false; 2],
-            torn: [false; 2],
-            skipped: [0; 2],
+            max_chunk: [u32::MAX; 2],
+            has_gap: [false; 2],
+            expects_tail: [false; 2],
+            to_skip: [0; 2],
             keys: None,
-            unsealed: Vec::new(),
+            decrypted: Vec::new(),
         }
     }
 
-    /// Decodes what nearly everything is: a message in one chunk, all of it there, clear or signed, on a channel of which
-    /// nothing is missing. The same as [`OpcUa::chunk`], with one look at its headers (a third of the instructions). Says
-    /// how long it is; it is none of these if that is not said, and nothing was done with it.
+    /// Decodes a message in a single, complete, readable chunk on a channel without gaps, as nearly all are: the result is
+    /// that of [`OpcUa::decode_chunk`] at a third of the instructions. Returns its length in bytes, or `None` if `bytes` do
+    /// not begin with such a message; nothing has changed then.
     #[inline]
-    fn usual(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
-        let whole = Whole::read(bytes)?;
-        let (holed, torn, longest) = match context.from {
-            Side::Client => (self.holed[0], self.torn[0], self.longest[0]),
-            Side::Server => (self.holed[1], self.torn[1], self.longest[1]),
+    fn decode_single_chunk(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
+        let whole = SingleChunkMessage::read(bytes)?;
+        let (has_gap, expects_tail, max_chunk) = match context.from {
+            Side::Client => (self.has_gap[0], self.expects_tail[0], self.max_chunk[0]),
+            Side::Server => (self.has_gap[1], self.expects_tail[1], self.max_chunk[1]),
         };
-        if holed || torn || !self.assemblies.is_empty() || whole.size > longest as usize {
+        if has_gap || expects_tail || !self.assemblies.is_empty() || whole.size > max_chunk as usize {
             return None;
         }
-        let (channel, signature) = self.channels.readable(whole.channel, whole.token)?;
+        let (channel, signature) = self.channels.get_readable(whole.channel, whole.token)?;
         let body = whole.text.get(..whole.text.len().checked_sub(signature)?)?;
-        if channel.follows(context.from, whole.sequence) == Some(false) {
+        if channel.advance_sequence(context.from, whole.sequence) == Some(false) {
             context.malformed("sequence_number", whole.sequence);
         }
-        self.exchange.receive(whole.channel, whole.request, body, Came::InOneChunk, context);
+        self.exchange.on_body(whole.channel, whole.request, body, Arrival::SingleChunk, context);
         Some(whole.size)
     }
 
-    /// Decodes the chunk that `bytes` begin with, and says how long it is, if all of it is there.
-    fn chunk(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
+    /// Decodes the chunk at the beginning of `bytes`. Returns its length in bytes, or `None` if it is incomplete or
+    /// invalid.
+    fn decode_chunk(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
         let FrameLen::Bytes(length) = self.frame_len(context.from, bytes) else { return None };
         if length > chunk::MAX_CHUNK {
-            return self.oversized(bytes, length, context);
+            return self.decode_oversized(bytes, length, context);
         }
         let frame = bytes.get(..length)?;
         self.decode_frame(context.from, frame, context.stamp, context.sink);
         Some(length)
     }
 
-    /// A chunk that is longer than is kept: its beginning is decoded once there is as much of it as of the longest that is.
-    fn oversized(&mut self, bytes: &[u8], length: usize, context: &mut Context<'_>) -> Option<usize> {
+    /// Decodes the beginning of a chunk that is too long to keep, once [`chunk::MAX_CHUNK`] bytes of it are there. Returns
+    /// the number of bytes consumed.
+    fn decode_oversized(&mut self, bytes: &[u8], length: usize, context: &mut Context<'_>) -> Option<usize> {
         let beginning = bytes.get(..chunk::MAX_CHUNK)?;
         let chunk = Chunk::split(beginning)?;
         context.sink.pdu(MESSAGE_TYPES, chunk.kind as u32);
         context.anomaly(AnomalyKind::Limit, "chunk_size", u32::try_from(length).ok());
-        self.on_beginning(&chunk, length, context);
-        if let Some(skipped) = self.skipped.get_mut(context.from.index()) {
-            *skipped = u32::try_from(length - beginning.len()).unwrap_or(u32::MAX);
+        self.on_oversized_start(&chunk, length, context);
+        if let Some(to_skip) = self.to_skip.get_mut(context.from.index()) {
+            *to_skip = u32::try_from(length - beginning.len()).unwrap_or(u32::MAX);
         }
         let rest = bytes.get(beginning.len()..).unwrap_or_default();
-        Some(beginning.len() + self.skip(rest, context))
+        Some(beginning.len() + self.skip_oversized(rest, context))
     }
 
-    /// Passes over what is left of such a chunk.
-    fn skip(&mut self, bytes: &[u8], context: &mut Context<'_>) -> usize {
-        let Some(skipped) = self.skipped.get_mut(context.from.index()) else { return 0 };
-        let count = bytes.len().min(*skipped as usize);
-        *skipped -= count as u32;
+    /// Skips bytes of an oversized chunk. Returns their number.
+    fn skip_oversized(&mut self, bytes: &[u8], context: &mut Context<'_>) -> usize {
+        let Some(to_skip) = self.to_skip.get_mut(context.from.index()) else { return 0 };
+        let count = bytes.len().min(*to_skip as usize);
+        *to_skip -= count as u32;
         context.sink.lost(count);
         count
     }
 
-    /// Everything but messages: rare.
+    /// Decodes a connection message or OPN.
     fn on_other(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) {
         if chunk.part != Part::Last {
             context.anomaly(AnomalyKind::Malformed, "message_part", None);
@@ -196,13 +200,13 @@ impl Dissector for OpcUa {
     fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
         match chunk::frame_len(bytes) {
             FrameLen::Invalid(name) => {
-                chunk::oversized(bytes, |channel, token| self.channels.has(channel, token), name)
+                chunk::oversized_len(bytes, |channel, token| self.channels.has_token(channel, token), name)
             }
             known => known,
         }
     }
 
-    /// The header is all that it depends on.
+    /// The length depends on the header alone.
     fn is_length_final(&self) -> bool {
         true
     }
@@ -211,15 +215,14 @@ impl Dissector for OpcUa {
         chunk::may_start(bytes)
     }
 
-    /// A chunk on a channel and with a token that are in use is no chance: 96 bits say so. Nor is a message that begins a
-    /// connection or a channel, whose every length agrees: answers would come before it if it had to wait for the next.
-    /// Others need one beside them.
+    /// A chunk with a known channel and token cannot match by accident: 96 bits agree. Nor can a message that begins a
+    /// connection or a channel and whose every length agrees; waiting for the next frame would put the answers before it.
+    /// Other frames need a second one beside them.
     fn boundary(&self, _: Side, frame: &[u8]) -> Boundary {
         let Some(chunk) = Chunk::split(frame) else { return Boundary::Likely };
         let is_certain = match chunk.kind {
-            Kind::Message => chunk.rest.split_first_chunk().is_some_and(|(&[a, b, c, d, e, f, g, h], _)| {
-                self.channels.has(u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
-            }),
+            Kind::Message => chunk::split_numbers(chunk.rest)
+                .is_some_and(|(channel, token, _)| self.channels.has_token(channel, token)),
             Kind::Close => false,
             _ => matches!(probe::probe(frame), Probe::Yes { .. } | Probe::Wait { .. }),
         };
@@ -230,7 +233,7 @@ impl Dissector for OpcUa {
         let context = &mut Context { from, stamp, sink };
         let Some(chunk) = Chunk::split(frame) else { return };
         context.sink.pdu(MESSAGE_TYPES, chunk.kind as u32);
-        if self.longest.get(from.index()).is_some_and(|longest| frame.len() > *longest as usize) {
+        if self.max_chunk.get(from.index()).is_some_and(|max_chunk| frame.len() > *max_chunk as usize) {
             context.malformed("chunk_longer_than_agreed", frame.len() as u32);
         }
         match chunk.kind {
@@ -241,35 +244,39 @@ impl Dissector for OpcUa {
 
     fn decode_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         let context = &mut Context { from, stamp, sink };
-        let mut used = if self.skipped == [0; 2] { 0 } else { self.skip(bytes, context) };
+        let mut used = if self.to_skip == [0; 2] { 0 } else { self.skip_oversized(bytes, context) };
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            let Some(size) = self.usual(rest, context).or_else(|| self.chunk(rest, context)) else { break };
+            let Some(size) = self.decode_single_chunk(rest, context).or_else(|| self.decode_chunk(rest, context))
+            else {
+                break;
+            };
             used += size;
         }
         used
     }
 
     fn interrupt(&mut self, from: Side, _: &mut dyn Sink) {
-        if let (Some(holed), Some(skipped)) = (self.holed.get_mut(from.index()), self.skipped.get_mut(from.index())) {
-            (*holed, *skipped) = (true, 0);
+        if let (Some(has_gap), Some(to_skip)) = (self.has_gap.get_mut(from.index()), self.to_skip.get_mut(from.index()))
+        {
+            (*has_gap, *to_skip) = (true, 0);
         }
         self.exchange.is_lossy = true;
     }
 
     fn buffered(&self) -> usize {
-        self.assemblies.len()
+        self.assemblies.kept_bytes()
     }
 
     fn give_up(&mut self, from: Side, stamp: &Stamp, sink: &mut dyn Sink) -> bool {
         let context = &mut Context { from, stamp, sink };
         let mut is_kept = false;
-        while let Some(oldest) = self.assemblies.take_oldest(from) {
-            self.lose(oldest, context);
+        while let Some(oldest) = self.assemblies.remove_oldest(from) {
+            self.abandon(oldest, context);
             is_kept = true;
         }
-        // The rest of them comes without a beginning.
-        if is_kept && let Some(torn) = self.torn.get_mut(from.index()) {
-            *torn = true;
+        // The chunks still to come of these messages have no beginning.
+        if is_kept && let Some(expects_tail) = self.expects_tail.get_mut(from.index()) {
+            *expects_tail = true;
         }
         is_kept
     }

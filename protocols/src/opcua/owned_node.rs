@@ -1,16 +1,17 @@
-//! Nodes that are remembered.
+//! Node ids that outlive their message.
 
 use alloc::boxed::Box;
 
 use crate::operation::{Node, NodeId};
 
-/// The id of a node, kept.
+/// An owned node id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OwnedNode {
     namespace: u16,
     id: Id,
 }
 
+/// As [`NodeId`], owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Id {
     Numeric(u32),
@@ -20,7 +21,7 @@ enum Id {
 }
 
 impl OwnedNode {
-    /// None for ids that nobody uses: they are too long to be kept.
+    /// A copy of the id; `None` if it is too long to keep. Real ids are shorter.
     pub(super) fn of(node: &Node<'_>) -> Option<Self> {
         let short = |bytes: &[u8]| (bytes.len() <= MAX_ID).then(|| bytes.into());
         let id = match node.id {
@@ -32,7 +33,7 @@ impl OwnedNode {
         Some(Self { namespace: node.namespace, id })
     }
 
-    /// Bytes of memory beside its own that it takes.
+    /// Heap memory that it takes, bytes.
     pub(super) fn heap(&self) -> usize {
         match &self.id {
             Id::Text(bytes) | Id::Opaque(bytes) => bytes.len(),
@@ -40,13 +41,13 @@ impl OwnedNode {
         }
     }
 
-    /// Index of the namespace that it lies in.
+    /// Namespace index.
     #[inline]
     pub(super) fn namespace(&self) -> u16 {
         self.namespace
     }
 
-    /// The node itself.
+    /// The id, borrowed.
     #[inline]
     pub(super) fn node(&self) -> Node<'_> {
         let id = match &self.id {
@@ -58,15 +59,11 @@ impl OwnedNode {
         Node { namespace: self.namespace, id }
     }
 
-    /// Bytes that it takes, roughly.
+    /// Approximate memory that it takes, bytes.
     pub(super) fn size(&self) -> usize {
-        let text = match &self.id {
-            Id::Numeric(_) | Id::Guid(_) => 0,
-            Id::Text(bytes) | Id::Opaque(bytes) => bytes.len(),
-        };
-        size_of::<Self>() + text
+        size_of::<Self>() + self.heap()
     }
 }
 
-/// Longest id of a node that is kept, bytes.
+/// Longest id that is kept, bytes.
 const MAX_ID: usize = 512;

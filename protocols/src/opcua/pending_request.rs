@@ -1,7 +1,7 @@
-//! Requests that wait for their answer, as small as they can be kept.
+//! Pending requests, stored as compactly as possible.
 //!
-//! Of a request of a service, the bytes behind its header are kept: its parts are found in them again beside the results
-//! in the answer. They are fewer than anything that could be made of them, and nothing is made of what nobody asks for.
+//! Of a service request, the bytes behind its header are kept: the items are read from them again beside the results in the
+//! answer. They are smaller than any decoded form, and are not kept at all if only the number of outcomes matters.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -9,198 +9,199 @@ use alloc::vec::Vec;
 use super::aliases::Resolved;
 use super::binary::Unanimous;
 use super::security_policy::Suite;
-use super::service::{Found, Item, Service, Subject, items, operations};
+use super::service::{Item, PossibleItem, Service, Subject, visit_items, visit_operations};
 use crate::dissector::{Function, Outcome, RequestRef, Sink, Stamp};
 use crate::operation::{Class, Operation, Target, Values};
 use crate::pending::Waiting;
 use crate::reader::Reader;
 use crate::security::{Mode, UserKind};
 
-/// The client opens a connection. It has no number.
+/// The client opens a connection. It has no function code.
 pub(super) const HELLO: Function = Function { name: "hello", code: 0, class: Class::Session };
-/// The server has opened the TCP connection.
+/// A server that request the TCP connection asks for a Hello.
 pub(super) const REVERSE_HELLO: Function = Function { name: "reverse_hello", code: 0, class: Class::Session };
-/// The server ends a connection that was open.
+/// The server ends an open connection.
 pub(super) const ERROR: Function = Function { name: "error", code: 0, class: Class::Session };
-/// The sender gives a message in chunks up.
+/// A side aborts a message of several chunks.
 pub(super) const ABORT: Function = Function { name: "abort", code: 0, class: Class::Session };
-/// Something that a client says and that cannot be read.
+/// An encrypted message of a client.
 pub(super) const ENCRYPTED_REQUEST: Function = Function { name: "encrypted_request", code: 0, class: Class::Opaque };
-/// The same of a server.
+/// An encrypted message of a server.
 pub(super) const ENCRYPTED_RESPONSE: Function = Function { name: "encrypted_response", code: 0, class: Class::Opaque };
 
-/// A request whose service cannot be read.
+/// A request whose service is unreadable.
 pub(super) const UNREAD_REQUEST: Function = Function { name: "unread_request", code: 0, class: Class::Unknown };
 
-/// What is not a service.
+/// Functions that are not services.
 pub(super) const TRANSPORT: [Function; 7] =
     [HELLO, REVERSE_HELLO, ERROR, ABORT, ENCRYPTED_REQUEST, ENCRYPTED_RESPONSE, UNREAD_REQUEST];
 
-/// A request without an answer so far.
+/// A request that has no answer yet.
 #[derive(Debug)]
 pub(super) struct PendingRequest {
     pub(super) requested: Stamp,
     /// Number of the request in its flow.
     pub(super) number: u32,
-    /// Number of its channel; 0 for none.
+    /// Channel id; 0 for none.
     pub(super) channel: u32,
-    /// Number of the request in its sequence header, where that can be read: the answer has the same.
+    /// Request id in its sequence header, if readable: the answer has the same.
     pub(super) id: Option<u32>,
-    pub(super) what: What,
+    pub(super) kind: RequestKind,
 }
 
-/// What is asked for.
+/// What a pending request asks for.
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum RequestKind {
     /// A connection, to the endpoint of this URL.
     Hello(Box<[u8]>),
     /// A secure channel, or a new token for one.
-    Open(Box<Opened>),
-    /// ActivateSession. Its secrets are not kept.
+    Open(Box<ChannelRequest>),
+    /// ActivateSession. No secrets are kept.
     Login(Box<[Login]>),
     /// Any other service.
-    Service(Request),
+    Service(ServiceRequest),
 }
 
-/// What is known of the opening of a channel.
+/// A request to open or renew a channel.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct ChannelRequest {
     pub(super) suite: Suite,
     pub(super) mode: Option<Mode>,
     pub(super) is_renewal: bool,
-    /// Sequence number of the request, where it can be read.
+    /// Its sequence number, if readable.
     pub(super) sequence: Option<u32>,
 }
 
 /// One operation of ActivateSession.
 #[derive(Debug)]
 pub(super) struct Login {
-    /// Kind and name of the user; none if they cannot be read.
+    /// Kind and name of the user; `None` if unreadable.
     pub(super) user: Option<(UserKind, Box<[u8]>)>,
     pub(super) is_ambiguous: bool,
 }
 
 /// A request of a service.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct ServiceRequest {
     pub(super) service: Service,
-    /// Somebody waits for the outcome of one of its operations.
+    /// The sink awaits the outcome of at least one of its operations.
     pub(super) is_awaited: bool,
-    /// The number of its encoding.
+    /// The function code: the number of its encoding.
     pub(super) code: u32,
-    pub(super) kept: Kept,
+    pub(super) retained: Retention,
 }
 
-/// What is kept of a request until its answer.
+/// What is kept of a request until its answer arrives.
 #[derive(Debug)]
-pub(super) enum Kept {
-    /// The number of its operations, of which only outcomes are counted.
-    Counted(u32),
-    /// What follows its header, which all servers read alike.
+pub(super) enum Retention {
+    /// The number of its operations, whose outcomes are only counted.
+    Count(u32),
+    /// The bytes behind its header, which all servers read alike.
     Content(Vec<u8>),
-    /// All of it, and what the announcement of its operations depended on.
-    Whole(Box<Whole>),
-    /// Nothing: its operations are concluded, and its answer need only be recognised.
-    Concluded,
+    /// All of it, and the state that the announcement of its operations depended on.
+    Whole(Box<WholeRequest>),
+    /// Nothing: its operations are concluded, and its answer is only recognised.
+    Nothing,
 }
 
-/// A whole request, and what the announcement of its operations depended on.
+/// A whole request, and the state that the announcement of its operations depended on.
 #[derive(Debug)]
-pub(super) struct Whole {
-    /// From its type on.
+pub(super) struct WholeRequest {
+    /// Its bytes, from its type on.
     pub(super) body: Vec<u8>,
-    /// Only its beginning is there.
-    pub(super) is_cut: bool,
-    /// The session that it belongs to, by [`Token::key`](super::service::Token::key).
+    /// Only its beginning was kept.
+    pub(super) is_truncated: bool,
+    /// Its session, by [`Token::key`](super::service::Token::key).
     pub(super) session: u64,
-    /// The subscription that it names, if it names one.
+    /// The subscription that it names; meaningless for a service that names none.
     pub(super) subscription: u32,
     /// The nodes behind aliases, sorted by the number of the operation.
     pub(super) resolved: Vec<(u32, Resolved)>,
 }
 
 /// One announced operation of a kept request.
-pub(super) struct Replayed<'i, 'a> {
+pub(super) struct ReplayedItem<'i, 'a> {
     /// Position of the operation in the request.
     pub(super) number: u32,
-    /// The operation, on the nodes behind aliases.
+    /// The item, with aliases resolved.
     pub(super) item: &'i Item<'a>,
-    /// The same as it stands in the request, and where its result stands.
-    pub(super) found: &'i Found<'i, 'a>,
+    /// The item as it stands in the request, and the place of its result.
+    pub(super) found: &'i PossibleItem<'i, 'a>,
 }
 
-impl Request {
-    /// Visits its operations in the order of their announcement.
-    pub(super) fn each(&self, mut visit: impl FnMut(&Replayed<'_, '_>)) {
+impl ServiceRequest {
+    /// Visits its items in the order of their announcement.
+    pub(super) fn visit_items(&self, mut visit: impl FnMut(&ReplayedItem<'_, '_>)) {
         let mut number = 0;
         // Faults were reported when the request was announced.
-        let _ = match &self.kept {
-            Kept::Counted(_) | Kept::Concluded => Ok(()),
-            Kept::Content(content) => items(self.service, Reader::new(content), Unanimous, |item| {
-                visit(&Replayed { number, item, found: &Found::certain(item, number) });
+        let _ = match &self.retained {
+            Retention::Count(_) | Retention::Nothing => Ok(()),
+            Retention::Content(content) => visit_items(self.service, Reader::new(content), Unanimous, |item| {
+                visit(&ReplayedItem { number, item, found: &PossibleItem::unanimous(item, number) });
                 number += 1;
             }),
-            Kept::Whole(whole) => operations(&whole.body, whole.is_cut, |found| {
+            Retention::Whole(whole) => visit_operations(&whole.body, whole.is_truncated, |found| {
                 whole.resolve(number, found, &mut visit);
                 number += 1;
             }),
         };
     }
 
-    /// One of its operations in the neutral form.
+    /// One of its items as an operation.
     #[inline]
-    pub(super) fn operation<'v>(&self, replayed: &'v Replayed<'_, '_>, values: Values<'v>) -> Operation<'v> {
+    pub(super) fn operation<'v>(&self, replayed: &'v ReplayedItem<'_, '_>, values: Values<'v>) -> Operation<'v> {
         let ambiguous = replayed.found.is_ambiguous;
-        Operation { ambiguous, ..operation(self.service, self.code, replayed.item, values) }
+        Operation { ambiguous, ..item_operation(self.service, self.code, replayed.item, values) }
     }
 
-    /// The session that it belongs to, where that matters.
+    /// Its session, if that matters for its answer.
     pub(super) fn session(&self) -> Option<u64> {
-        if let Kept::Whole(whole) = &self.kept { Some(whole.session) } else { None }
+        if let Retention::Whole(whole) = &self.retained { Some(whole.session) } else { None }
     }
 
-    /// The subscription that it names, if it names one.
+    /// The subscription that it names; meaningless for a service that names none.
     pub(super) fn subscription(&self) -> u32 {
-        match &self.kept {
-            Kept::Content(content) => first_number(content),
-            Kept::Whole(whole) => whole.subscription,
-            Kept::Counted(_) | Kept::Concluded => 0,
+        match &self.retained {
+            Retention::Content(content) => leading_number(content),
+            Retention::Whole(whole) => whole.subscription,
+            Retention::Count(_) | Retention::Nothing => 0,
         }
     }
 
-    /// Its bytes, as far as they are kept.
+    /// The bytes that are kept.
     pub(super) fn bytes(&self) -> &[u8] {
-        match &self.kept {
-            Kept::Content(bytes) => bytes,
-            Kept::Whole(whole) => &whole.body,
-            Kept::Counted(_) | Kept::Concluded => &[],
+        match &self.retained {
+            Retention::Content(bytes) => bytes,
+            Retention::Whole(whole) => &whole.body,
+            Retention::Count(_) | Retention::Nothing => &[],
         }
     }
 
-    /// The memory for them, which is needed no more.
+    /// The memory of the bytes that are kept.
     pub(super) fn into_bytes(self) -> Vec<u8> {
-        match self.kept {
-            Kept::Content(bytes) => bytes,
-            Kept::Whole(whole) => whole.body,
-            Kept::Counted(_) | Kept::Concluded => Vec::new(),
+        match self.retained {
+            Retention::Content(bytes) => bytes,
+            Retention::Whole(whole) => whole.body,
+            Retention::Count(_) | Retention::Nothing => Vec::new(),
         }
     }
 }
 
-impl Whole {
-    /// Visits an operation on the nodes behind its aliases.
-    fn resolve(&self, number: u32, found: &Found<'_, '_>, visit: &mut impl FnMut(&Replayed<'_, '_>)) {
+impl WholeRequest {
+    /// Visits an item with its aliases resolved.
+    fn resolve(&self, number: u32, found: &PossibleItem<'_, '_>, visit: &mut impl FnMut(&ReplayedItem<'_, '_>)) {
         let place = self.resolved.binary_search_by_key(&number, |(number, _)| *number).ok();
         match place.and_then(|place| self.resolved.get(place)) {
-            Some((_, resolved)) => visit(&Replayed { number, item: &resolved.apply(found.item), found }),
-            None => visit(&Replayed { number, item: found.item, found }),
+            Some((_, resolved)) => visit(&ReplayedItem { number, item: &resolved.apply_to(found.item), found }),
+            None => visit(&ReplayedItem { number, item: found.item, found }),
         }
     }
 }
 
-/// One part of a request in the neutral form. What changes passwords and keys travels with them: they are never told.
+/// An item of a request as an operation. Items of class `security` carry passwords and keys, so that their values are
+/// dropped.
 #[inline]
-pub(super) fn operation<'v>(service: Service, code: u32, item: &'v Item<'_>, values: Values<'v>) -> Operation<'v> {
+pub(super) fn item_operation<'v>(service: Service, code: u32, item: &'v Item<'_>, values: Values<'v>) -> Operation<'v> {
     let values = if item.class == Class::Security { Values::None } else { values };
     Operation {
         class: item.class,
@@ -212,25 +213,25 @@ pub(super) fn operation<'v>(service: Service, code: u32, item: &'v Item<'_>, val
     }
 }
 
-/// A function that has no parts.
-pub(super) fn plain<'v>(function: Function, target: Target<'v>, values: Values<'v>) -> Operation<'v> {
+/// An operation of a function without items.
+pub(super) fn function_operation<'v>(function: Function, target: Target<'v>, values: Values<'v>) -> Operation<'v> {
     Operation { class: function.class, function: function.name, code: function.code, ambiguous: false, target, values }
 }
 
 impl PendingRequest {
-    /// Visits its operations as they were announced, each with its position; none of those that are only counted.
-    fn each(&self, mut visit: impl FnMut(u32, &Operation<'_>)) {
-        match &self.what {
-            What::Hello(url) => visit(0, &plain(HELLO, Target::Endpoint { url }, Values::None)),
-            What::Open(opened) => visit(0, &opened.operation()),
-            What::Login(logins) => (0..).zip(logins).for_each(|(place, login)| visit(place, &login.operation())),
-            What::Service(request) => {
-                request.each(|replayed| visit(replayed.number, &request.operation(replayed, Values::None)));
+    /// Visits its operations as they were announced, each with its position. Those that are only counted are not visited.
+    fn visit_items(&self, mut visit: impl FnMut(u32, &Operation<'_>)) {
+        match &self.kind {
+            RequestKind::Hello(url) => visit(0, &function_operation(HELLO, Target::Endpoint { url }, Values::None)),
+            RequestKind::Open(request) => visit(0, &request.operation()),
+            RequestKind::Login(logins) => (0..).zip(logins).for_each(|(place, login)| visit(place, &login.operation())),
+            RequestKind::Service(request) => {
+                request.visit_items(|replayed| visit(replayed.number, &request.operation(replayed, Values::None)));
             }
         }
     }
 
-    /// Tells the outcome of one of its operations.
+    /// Reports the outcome of one of its operations.
     #[inline]
     pub(super) fn conclude_one(
         &self,
@@ -242,28 +243,29 @@ impl PendingRequest {
         sink.outcome(RequestRef { request: self.number, item }, operation, outcome, &self.requested, stamp);
     }
 
-    /// The service that it asks for, if it is one.
+    /// The service that it asks for; `None` for a Hello.
     #[inline]
     pub(super) fn service(&self) -> Option<Service> {
-        match &self.what {
-            What::Hello(_) => None,
-            What::Open(_) => Some(Service::OpenSecureChannel),
-            What::Login(_) => Some(Service::ActivateSession),
-            What::Service(request) => Some(request.service),
+        match &self.kind {
+            RequestKind::Hello(_) => None,
+            RequestKind::Open(_) => Some(Service::OpenSecureChannel),
+            RequestKind::Login(_) => Some(Service::ActivateSession),
+            RequestKind::Service(request) => Some(request.service),
         }
     }
 }
 
-impl Opened {
+impl ChannelRequest {
+    /// The request as an operation.
     pub(super) fn operation(&self) -> Operation<'_> {
         let target = Target::Channel { mode: self.mode, policy: self.suite.name() };
-        plain(function(Service::OpenSecureChannel), target, Values::None)
+        function_operation(service_function(Service::OpenSecureChannel), target, Values::None)
     }
 }
 
 impl Login {
-    /// One item of the request.
-    pub(super) fn of(found: &Found<'_, '_>) -> Self {
+    /// The login of one item of ActivateSession.
+    pub(super) fn of(found: &PossibleItem<'_, '_>) -> Self {
         let user = match found.item.subject {
             Subject::User { kind, name } => Some((kind, short_name(name))),
             _ => None,
@@ -271,29 +273,30 @@ impl Login {
         Self { user, is_ambiguous: found.is_ambiguous }
     }
 
+    /// The login as an operation.
     pub(super) fn operation(&self) -> Operation<'_> {
         let target = match &self.user {
             Some((kind, name)) => Target::User { kind: *kind, name },
             None => Target::Unread { part: "item" },
         };
         let ambiguous = self.is_ambiguous;
-        Operation { ambiguous, ..plain(function(Service::ActivateSession), target, Values::None) }
+        Operation { ambiguous, ..function_operation(service_function(Service::ActivateSession), target, Values::None) }
     }
 }
 
-/// The name of a user, as far as it is kept.
+/// A copy of a user name, cut to [`MAX_NAME`].
 pub(super) fn short_name(name: &[u8]) -> Box<[u8]> {
     name.get(..MAX_NAME).unwrap_or(name).into()
 }
 
-/// A service as a function.
-pub(super) fn function(service: Service) -> Function {
+/// The function of a service.
+pub(super) fn service_function(service: Service) -> Function {
     Function { name: service.name(), code: service.code(), class: service.class() }
 }
 
 impl Waiting for PendingRequest {
     fn heap(&self) -> usize {
-        if let What::Service(request) = &self.what { request.bytes().len() } else { 0 }
+        if let RequestKind::Service(request) = &self.kind { request.bytes().len() } else { 0 }
     }
 
     #[inline]
@@ -302,9 +305,11 @@ impl Waiting for PendingRequest {
     }
 
     fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
-        match self.what {
-            What::Service(Request { kept: Kept::Counted(count), .. }) => sink.ended(outcome, count),
-            _ => self.each(|item, operation| self.conclude_one(item, operation, outcome, (stamp, &mut *sink))),
+        match self.kind {
+            RequestKind::Service(ServiceRequest { retained: Retention::Count(count), .. }) => {
+                sink.ended(outcome, count)
+            }
+            _ => self.visit_items(|item, operation| self.conclude_one(item, operation, outcome, (stamp, &mut *sink))),
         }
     }
 
@@ -313,16 +318,16 @@ impl Waiting for PendingRequest {
     }
 }
 
-/// The subscription of a request that names one: it comes first behind the header.
-pub(super) fn first_number(content: &[u8]) -> u32 {
+/// The number behind the header of a request: the subscription, for services that name one.
+pub(super) fn leading_number(content: &[u8]) -> u32 {
     content.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
-/// Bytes of a user's name that are kept.
+/// Longest user name that is kept, bytes.
 const MAX_NAME: usize = 256;
 
-/// An operation that names nothing.
-pub(super) fn whole<'a>(service: Service) -> Item<'a> {
+/// An item of a service that names no target.
+pub(super) fn service_item<'a>(service: Service) -> Item<'a> {
     Item { class: service.class(), subject: Subject::None, values: Values::None, handle: 0, deviation: None }
 }
 
@@ -331,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_waiting_request_stays_small() {
+    fn a_pending_request_takes_at_most_88_bytes() {
         assert!(size_of::<PendingRequest>() <= 88, "{}", size_of::<PendingRequest>());
     }
 }

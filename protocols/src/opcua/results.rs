@@ -1,47 +1,48 @@
-//! The results in an answer, and which answers were seen lately.
+//! The results in an answer, and the latest answers.
 
 use alloc::boxed::Box;
 
 use super::Context;
-use super::service::{Answer, Answers, Service};
+use super::service::{ItemResult, ItemResults, Service};
 use crate::fault::Fault;
 use crate::operation::Values;
 
-/// Random access to the results of an answer.
-pub(super) struct Results<'a> {
-    all: Answers<'a>,
-    /// The results from `next` on.
-    rest: Answers<'a>,
+/// Random access to the results in an answer.
+pub(super) struct ResultCursor<'a> {
+    all: ItemResults<'a>,
+    /// The results from index `next` on.
+    rest: ItemResults<'a>,
     next: u32,
-    /// The fault that ended them early.
+    /// The fault that ended them early, if any.
     result: Result<(), Fault>,
-    /// Operations without a result.
+    /// Results that were asked for and are missing.
     pub(super) missing: u32,
 }
 
-impl<'a> Results<'a> {
-    pub(super) fn new(answers: Answers<'a>) -> Self {
-        Self { all: answers, rest: answers, next: 0, result: Ok(()), missing: 0 }
+impl<'a> ResultCursor<'a> {
+    pub(super) fn new(results: ItemResults<'a>) -> Self {
+        Self { all: results, rest: results, next: 0, result: Ok(()), missing: 0 }
     }
 
-    /// The result at a place, if there is one. Nearly always called in order.
+    /// The result at an index, if there is one. Nearly all calls are in order.
     #[inline]
-    pub(super) fn at(&mut self, place: u32) -> Option<Answer<'a>> {
+    pub(super) fn seek(&mut self, place: u32) -> Option<ItemResult<'a>> {
         if place < self.next {
             (self.rest, self.next) = (self.all, 0);
         }
         while self.next < place {
-            self.next()?;
+            self.read_next()?;
         }
-        self.next()
+        self.read_next()
     }
 
+    /// The next result; `None` behind the last or after a fault.
     #[inline]
-    fn next(&mut self) -> Option<Answer<'a>> {
-        let answer = self.rest.next();
-        self.next += u32::from(answer.is_some());
-        match answer {
-            Some(Ok(answer)) => Some(answer),
+    fn read_next(&mut self) -> Option<ItemResult<'a>> {
+        let result = self.rest.next();
+        self.next += u32::from(result.is_some());
+        match result {
+            Some(Ok(result)) => Some(result),
             Some(Err(fault)) => {
                 self.result = Err(fault);
                 None
@@ -53,23 +54,23 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// One of the results from a place on: a good one if there is one.
-    pub(super) fn rest(&mut self, place: u32) -> Option<Answer<'a>> {
-        let mut found = self.at(place)?;
+    /// One of the results from an index on: a good one, if there is one. Its values are dropped.
+    pub(super) fn best_from(&mut self, place: u32) -> Option<ItemResult<'a>> {
+        let mut found = self.seek(place)?;
         while self.rest.left() > 0 && found.status.is_bad() {
-            found = self.next()?;
+            found = self.read_next()?;
         }
-        Some(Answer { values: Values::None, ..found })
+        Some(ItemResult { values: Values::None, ..found })
     }
 
-    /// Results behind those that were asked for.
-    pub(super) fn extra(&self) -> u32 {
+    /// The number of results behind those that were asked for.
+    pub(super) fn count_remaining(&self) -> u32 {
         self.rest.left() as u32
     }
 
-    /// Reports a number of results that differs from that of the operations. An answer without any is seen in the field, and
-    /// is none: its header holds for the whole request.
-    pub(super) fn end(self, is_certain: bool, context: &mut Context<'_>) -> Result<(), Fault> {
+    /// Reports a number of results that differs from the number of operations, and returns the fault that ended them early.
+    /// Some servers send no results at all: the header holds for the whole request then.
+    pub(super) fn finish(self, is_certain: bool, context: &mut Context<'_>) -> Result<(), Fault> {
         let Self { rest, next, result, missing, .. } = self;
         if result.is_ok() && is_certain {
             match rest.left() as u32 {
@@ -82,14 +83,14 @@ impl<'a> Results<'a> {
     }
 }
 
-/// What identifies an answer.
+/// Identifies an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AnswerKey {
     pub(super) channel: u32,
-    /// Number of the request in the sequence header.
+    /// Request id in the sequence header.
     pub(super) id: u32,
     pub(super) service: Service,
-    /// The server's clock.
+    /// The time in its header, by the server's clock, nanoseconds since 1970.
     pub(super) time: i64,
 }
 
@@ -98,6 +99,7 @@ pub(super) struct AnswerKey {
 #[derive(Debug, Default)]
 pub(super) struct RecentAnswers(Option<Box<Ring>>);
 
+/// The latest answers; the next one replaces that at `next`.
 #[derive(Debug, Default)]
 struct Ring {
     answers: [Option<AnswerKey>; RECENT],
@@ -105,6 +107,7 @@ struct Ring {
 }
 
 impl RecentAnswers {
+    /// Adds an answer in place of the oldest.
     pub(super) fn insert(&mut self, key: AnswerKey) {
         let Ring { answers, next } = &mut **self.0.get_or_insert_default();
         if let Some(place) = answers.get_mut(*next) {
@@ -113,10 +116,11 @@ impl RecentAnswers {
         *next = (*next + 1) % RECENT;
     }
 
+    /// Whether this answer is among the latest.
     pub(super) fn contains(&self, key: AnswerKey) -> bool {
         self.0.as_ref().is_some_and(|ring| ring.answers.contains(&Some(key)))
     }
 }
 
-/// Answers that are remembered.
+/// Answers that are kept.
 const RECENT: usize = 8;

@@ -1,20 +1,20 @@
-//! Security policies: what their names say about the shape of the messages that they protect (OPC 10000-7, 6.1).
+//! Security policies: how each shapes the messages that it protects (OPC 10000-7, 6.1).
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
-/// A security policy, and how it shapes a symmetric message.
+/// A security policy of the standard, and the shape of its symmetric messages.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SecurityPolicy {
-    /// The part of the URI behind [`BASE`].
+    /// The part of its URI behind [`BASE`].
     pub(super) name: &'static str,
-    /// Bytes of the signature, or of the tag of an AEAD cipher, at the end of each chunk.
+    /// Length of the signature, or of the tag of an AEAD cipher, at the end of each chunk, bytes.
     pub(super) signature: u8,
-    /// Encrypted parts are a multiple of this, bytes.
+    /// Block size of the cipher, bytes: encrypted parts are a multiple of it.
     pub(super) block: u8,
 }
 
-/// A policy by its URI: one of the standard, or another whose shape nobody knows.
+/// The security policy of a channel: one of the standard, or another URI whose message shape is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Suite {
     Known(&'static SecurityPolicy),
@@ -22,16 +22,16 @@ pub(super) enum Suite {
 }
 
 impl Suite {
-    /// The policy that a URI names. A null or empty one means that there is none.
+    /// The policy that a URI names; [`NONE`] for a null or empty one.
     pub(super) fn of(uri: &[u8]) -> Self {
-        match uri.strip_prefix(BASE).and_then(find) {
+        match uri.strip_prefix(BASE).and_then(find_standard) {
             Some(policy) => Self::Known(policy),
             None if uri.is_empty() => Self::Known(&NONE),
-            None => Self::Other(name(uri).into()),
+            None => Self::Other(policy_name(uri).into()),
         }
     }
 
-    /// See [`name`].
+    /// Its name: see [`policy_name`].
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Known(policy) => policy.name,
@@ -44,7 +44,7 @@ impl Suite {
         *self == Self::Known(&NONE)
     }
 
-    /// The policy, if it is one of the standard.
+    /// The row of a policy of the standard.
     pub(super) const fn known(&self) -> Option<&'static SecurityPolicy> {
         match self {
             Self::Known(policy) => Some(policy),
@@ -53,30 +53,32 @@ impl Suite {
     }
 
     /// The key under which it is counted.
-    pub(super) fn key(&self) -> u32 {
+    pub(super) fn count_key(&self) -> u32 {
         let place = ALL.iter().position(|policy| self.known() == Some(policy));
         place.unwrap_or(ALL.len()) as u32
     }
 }
 
-/// What is behind the `#` of a policy of the standard; any other URI as a whole.
-pub(super) fn name(uri: &[u8]) -> &str {
-    match uri.strip_prefix(BASE).and_then(find) {
+/// The name of a policy: the part behind the `#` of a URI of the standard, any other URI as a whole, `invalid` if it is not
+/// UTF-8.
+pub(super) fn policy_name(uri: &[u8]) -> &str {
+    match uri.strip_prefix(BASE).and_then(find_standard) {
         Some(policy) => policy.name,
         None if uri.is_empty() => NONE.name,
         None => core::str::from_utf8(uri).unwrap_or("invalid"),
     }
 }
 
-/// The name that a [`Suite::key`] counts.
-pub(super) fn name_of(key: u32) -> String {
+/// The name counted under a [`Suite::count_key`].
+pub(super) fn name_of_key(key: u32) -> String {
     ALL.get(key as usize).map_or("other", |policy| policy.name).to_string()
 }
 
-/// What the URI of every policy of the standard begins with.
+/// The prefix of every policy URI of the standard.
 const BASE: &[u8] = b"http://opcfoundation.org/UA/SecurityPolicy#";
 
-fn find(name: &[u8]) -> Option<&'static SecurityPolicy> {
+/// The policy of the standard with this name.
+fn find_standard(name: &[u8]) -> Option<&'static SecurityPolicy> {
     ALL.iter().find(|policy| policy.name.as_bytes() == name)
 }
 
@@ -84,7 +86,7 @@ const fn row(name: &'static str, signature: u8, block: u8) -> SecurityPolicy {
     SecurityPolicy { name, signature, block }
 }
 
-/// Every policy of the standard, old ones included. Those with an AEAD cipher have a tag of 16 bytes and no padding.
+/// Every policy of the standard, deprecated ones included. AEAD ciphers have a tag of 16 bytes and no padding.
 static ALL: [SecurityPolicy; 26] = [
     NONE,
     row("Basic128Rsa15", 20, 16),
@@ -122,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_is_found_by_its_uri_and_by_nothing_less() {
+    fn a_policy_is_found_by_its_exact_uri_only() {
         assert!(Suite::of(b"http://opcfoundation.org/UA/SecurityPolicy#None").is_none());
         assert!(Suite::of(b"").is_none());
         let strong = Suite::of(b"http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256");
@@ -130,7 +132,7 @@ mod tests {
         for other in ["http://opcfoundation.org/UA/SecurityPolicy#basic256sha256", "Basic256Sha256"] {
             let suite = Suite::of(other.as_bytes());
             assert_eq!((suite.known(), suite.name()), (None, other));
-            assert_eq!(name_of(suite.key()), "other");
+            assert_eq!(name_of_key(suite.count_key()), "other");
         }
         assert_eq!(Suite::of(b"\xFF").name(), "invalid");
     }
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn every_policy_is_counted_under_its_own_name() {
         for policy in &ALL {
-            assert_eq!(name_of(Suite::Known(policy).key()), policy.name);
+            assert_eq!(name_of_key(Suite::Known(policy).count_key()), policy.name);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who is behind the operations: applications, their certificates, users, and the sessions that they have.
+//! Applications, their certificates, users and sessions.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,28 +16,30 @@ use crate::security::{Mode, Security, UserKind};
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     known: Vec<Session>,
-    /// The session whose user was told last.
+    /// The session whose user was reported last.
     current: u64,
 }
 
+/// A session and its user.
 #[derive(Debug)]
 struct Session {
-    /// Stands for the token: whoever had the token itself could take the session.
+    /// The [`Token::key`] of its token. The token itself would suffice to hijack the session, so that it is not kept.
     key: u64,
     kind: UserKind,
     name: Box<[u8]>,
 }
 
 impl Sessions {
-    /// A request belongs to a session. Where several share the connection, its user is told if it is another than before.
+    /// Records the session of a request. If several share the connection, its user is reported whenever it changes.
     #[inline]
-    pub(super) fn speaks(&mut self, token: &Token<'_>, context: &mut Context<'_>) {
+    pub(super) fn on_request(&mut self, token: &Token<'_>, context: &mut Context<'_>) {
         if self.known.len() > 1 {
-            self.switch(token.key(), context);
+            self.report_user_change(token.key(), context);
         }
     }
 
-    fn switch(&mut self, key: u64, context: &mut Context<'_>) {
+    /// Reports the user of this session, unless it was reported last.
+    fn report_user_change(&mut self, key: u64, context: &mut Context<'_>) {
         if key == self.current {
             return;
         }
@@ -49,17 +51,17 @@ impl Sessions {
         }
     }
 
-    /// A user activates a session.
-    pub(super) fn activates(&mut self, token: &Token<'_>, identity: &Identity<'_>, context: &mut Context<'_>) {
+    /// Records and reports that a user activates a session.
+    pub(super) fn activate(&mut self, token: &Token<'_>, identity: &Identity<'_>, context: &mut Context<'_>) {
         let name = (!identity.name.is_empty()).then_some(identity.name);
         let fact = Security::User { kind: identity.kind, name, clear_secret: identity.is_secret_clear };
         context.sink.security(&fact, context.stamp);
         let session = Session { key: token.key(), kind: identity.kind, name: short_name(identity.name) };
-        self.enter(session, context);
+        self.insert(session, context);
     }
 
-    /// Remembers a session. A session may be activated again, on another channel or as another user.
-    fn enter(&mut self, session: Session, context: &mut Context<'_>) {
+    /// Adds a session, or replaces it: it may be activated again, on another channel or by another user.
+    fn insert(&mut self, session: Session, context: &mut Context<'_>) {
         self.current = session.key;
         self.known.retain(|known| known.key != session.key);
         if self.known.len() >= MAX_SESSIONS {
@@ -69,32 +71,32 @@ impl Sessions {
         self.known.push(session);
     }
 
-    /// A session is closed.
-    pub(super) fn closes(&mut self, token: &Token<'_>) {
+    /// Removes a closed session.
+    pub(super) fn close(&mut self, token: &Token<'_>) {
         let key = token.key();
         self.known.retain(|known| known.key != key);
     }
 }
 
-/// CreateSession: who the client is.
-pub(super) fn creates(content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+/// Reports what a CreateSession request reveals about the client.
+pub(super) fn report_create_request(content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
     let mut content = content;
     let asked = CreateRequest::read(&mut content)?;
-    application(Side::Client, &asked.client, context);
-    certificate(Side::Client, asked.certificate.or_empty(), context);
+    report_application(Side::Client, &asked.client, context);
+    report_certificate(Side::Client, asked.certificate.or_empty(), context);
     Ok(())
 }
 
-/// The answer to it: who the server is, and what it offers.
-pub(super) fn created(content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+/// Reports what a CreateSession response reveals about the server and its endpoints.
+pub(super) fn report_create_response(content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
     let mut content = content;
     let answer = CreateResponse::read(&mut content)?;
-    certificate(Side::Server, answer.certificate.or_empty(), context);
-    offered(answer.endpoints, context)
+    report_certificate(Side::Server, answer.certificate.or_empty(), context);
+    report_endpoints(answer.endpoints, context)
 }
 
-/// The endpoints that a server offers to the client, and who it is.
-pub(super) fn offered<'a>(
+/// Reports the endpoints that a server offers, and its application.
+pub(super) fn report_endpoints<'a>(
     endpoints: impl Iterator<Item = Result<Endpoint<'a>, Fault>>,
     context: &mut Context<'_>,
 ) -> Result<(), Fault> {
@@ -102,18 +104,18 @@ pub(super) fn offered<'a>(
     for endpoint in endpoints {
         let endpoint = endpoint?;
         if core::mem::take(&mut is_first) {
-            application(Side::Server, &endpoint.server, context);
+            report_application(Side::Server, &endpoint.server, context);
         }
         if let Some(mode) = Mode::from_number(endpoint.mode) {
-            let policy = security_policy::name(endpoint.policy.or_empty());
+            let policy = security_policy::policy_name(endpoint.policy.or_empty());
             context.sink.security(&Security::Offered { mode, policy }, context.stamp);
         }
     }
     Ok(())
 }
 
-/// The servers that a server knows of: the first one is itself, unless it is there to be asked for others.
-pub(super) fn found<'a>(
+/// Reports the URLs of the servers that a server lists: first its own, unless it is a discovery server.
+pub(super) fn report_servers<'a>(
     servers: impl Iterator<Item = Result<ApplicationDescription<'a>, Fault>>,
     context: &mut Context<'_>,
 ) -> Result<(), Fault> {
@@ -126,7 +128,8 @@ pub(super) fn found<'a>(
     Ok(())
 }
 
-fn application(of: Side, described: &ApplicationDescription<'_>, context: &mut Context<'_>) {
+/// Reports the application of one end.
+fn report_application(of: Side, described: &ApplicationDescription<'_>, context: &mut Context<'_>) {
     let uri = described.uri.or_empty();
     if !uri.is_empty() {
         context.sink.security(&Security::Application { of, uri }, context.stamp);
@@ -138,11 +141,12 @@ fn application(of: Side, described: &ApplicationDescription<'_>, context: &mut C
     }
 }
 
-fn certificate(of: Side, der: &[u8], context: &mut Context<'_>) {
+/// Reports the certificate of one end, unless it is empty.
+fn report_certificate(of: Side, der: &[u8], context: &mut Context<'_>) {
     if !der.is_empty() {
         context.sink.security(&Security::Certificate { of, der }, context.stamp);
     }
 }
 
-/// Sessions of one connection whose users are remembered.
+/// Limit on the sessions of one connection that are kept.
 const MAX_SESSIONS: usize = 32;

@@ -1,52 +1,51 @@
-//! Which node a notification speaks of: what the client asked to be monitored, by the number that it gave it.
+//! The node that a notification reports on: monitored items, by the handle that the client gave them.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
 use super::owned_node::OwnedNode;
-use super::service::{BatchSummary, Neighbours, Subject};
+use super::service::{BatchSummary, HandleBlock, Subject};
 use crate::operation::NodeTarget;
 use crate::reader::Reader;
 
 /// The monitored items of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    /// By subscription and the client's number.
-    nodes: BTreeMap<Key, Monitored>,
-    /// The client's number, by subscription and the server's number.
-    handles: BTreeMap<Key, u32>,
-    /// Bytes of the names of nodes.
-    names: usize,
-    /// What was looked up lately, while nothing changes.
-    lately: Option<Box<Lately>>,
+    /// By subscription and client handle.
+    nodes: BTreeMap<ItemKey, Monitored>,
+    /// The client handle, by subscription and monitored item id of the server.
+    handles: BTreeMap<ItemKey, u32>,
+    /// Heap memory of the node ids, bytes.
+    name_bytes: usize,
+    /// Results of lookups; dropped when an item changes.
+    cache: Option<Box<LookupCache>>,
 }
 
-/// Items that were looked up lately: most reports are about the same items again, and here each is found with a fifth of
-/// the instructions that walking down the tree takes. The numbers of a client lie side by side, and so do those here: the
-/// items of a report are in one cache line, as a rule.
+/// A cache of the latest lookups: most reports name the same items again, and a hit takes a fifth of the instructions of a
+/// search in the tree. The handles of a client are nearly consecutive, so that those of a report share one cache line.
 #[derive(Debug, Default)]
-struct Lately([Neighbourhood; LATELY]);
+struct LookupCache([CachedBlock; CACHE_SLOTS]);
 
-/// Some of the items of one subscription.
+/// A block of handles of one subscription.
 #[derive(Clone, Copy, Debug, Default)]
-struct Neighbourhood {
+struct CachedBlock {
     subscription: u32,
-    items: Neighbours,
+    items: HandleBlock,
 }
 
-impl Lately {
-    /// An item, and those of its neighbours that are known to lie in the same namespace. `look` finds the namespace of one
-    /// that was not looked up lately.
+impl LookupCache {
+    /// The block of handles around an item that are known to lie in its namespace. `find_namespace` finds the namespace of
+    /// an item that is not cached.
     #[inline]
-    fn around(&mut self, item: Key, look: impl Fn() -> Option<u16>) -> Option<Neighbours> {
-        let (subscription, first) = (item.subscription(), item.first_neighbour());
-        let Neighbourhood { subscription: known, items } = self.0.get_mut(item.place() % LATELY)?;
+    fn find_block(&mut self, item: ItemKey, find_namespace: impl Fn() -> Option<u16>) -> Option<HandleBlock> {
+        let (subscription, first) = (item.subscription(), item.block_start());
+        let CachedBlock { subscription: known, items } = self.0.get_mut(item.cache_slot() % CACHE_SLOTS)?;
         let is_here = *known == subscription && items.first == first;
-        if is_here && items.have(item.0 as u32) {
+        if is_here && items.contains(item.0 as u32) {
             return Some(*items);
         }
-        let bit = 1 << (item.0 % NEIGHBOURS);
-        let only = Neighbours { first, known: bit, namespace: look()? };
+        let bit = 1 << (item.0 % BLOCK_HANDLES);
+        let only = HandleBlock { first, known: bit, namespace: find_namespace()? };
         if !is_here || items.known == 0 {
             (*known, *items) = (subscription, only);
         } else if items.namespace == only.namespace {
@@ -56,11 +55,11 @@ impl Lately {
     }
 }
 
-/// A subscription, and the number of an item of it.
+/// A subscription, and a handle or monitored item id in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Key(u64);
+struct ItemKey(u64);
 
-impl Key {
+impl ItemKey {
     #[inline]
     fn new(subscription: u32, number: u32) -> Self {
         Self(u64::from(subscription) << 32 | u64::from(number))
@@ -71,24 +70,25 @@ impl Key {
         (self.0 >> 32) as u32
     }
 
-    /// The first number of its neighbourhood.
+    /// The first number of its block.
     #[inline]
-    fn first_neighbour(self) -> u32 {
-        (self.0 / NEIGHBOURS * NEIGHBOURS) as u32
+    fn block_start(self) -> u32 {
+        (self.0 / BLOCK_HANDLES * BLOCK_HANDLES) as u32
     }
 
-    /// A number that differs between neighbourhoods of one client: those of a subscription, and those of several.
+    /// Selects a slot of the cache: differs between the blocks of a subscription, and between subscriptions.
     #[inline]
-    fn place(self) -> usize {
-        (self.0 / NEIGHBOURS) as usize ^ self.subscription() as usize
+    fn cache_slot(self) -> usize {
+        (self.0 / BLOCK_HANDLES) as usize ^ self.subscription() as usize
     }
 
-    fn of_same_subscription(self, number: u32) -> Self {
+    /// Another number in the same subscription.
+    fn with_number(self, number: u32) -> Self {
         Self::new(self.subscription(), number)
     }
 }
 
-/// What is monitored.
+/// A monitored attribute.
 #[derive(Debug)]
 struct Monitored {
     node: OwnedNode,
@@ -102,96 +102,97 @@ impl Monitored {
 }
 
 impl Subscriptions {
-    /// The server monitors an item from here on. Says whether there was room to remember it.
-    pub(super) fn enter(&mut self, subscription: u32, item: u32, handle: u32, subject: &Subject<'_>) -> bool {
+    /// Adds a monitored item. Returns whether there was room.
+    pub(super) fn insert_item(&mut self, subscription: u32, item: u32, handle: u32, subject: &Subject<'_>) -> bool {
         let Subject::Node(target) = subject else { return true };
-        self.lately = None;
+        self.cache = None;
         if self.handles.len() >= MAX_ITEMS {
             return false;
         }
         if let Some(node) = OwnedNode::of(&target.node) {
-            self.names += node.heap();
+            self.name_bytes += node.heap();
             let monitored = Monitored { node, attribute: target.attribute };
-            if let Some(replaced) = self.nodes.insert(Key::new(subscription, handle), monitored) {
-                self.names -= replaced.node.heap();
+            if let Some(replaced) = self.nodes.insert(ItemKey::new(subscription, handle), monitored) {
+                self.name_bytes -= replaced.node.heap();
             }
-            self.handles.insert(Key::new(subscription, item), handle);
+            self.handles.insert(ItemKey::new(subscription, item), handle);
         }
         true
     }
 
-    /// Bytes of memory that they take, nearly.
+    /// Approximate memory that they take, bytes.
     pub(super) fn memory(&self) -> usize {
-        let nodes = self.nodes.len() * size_of::<(Key, Monitored)>();
-        // Nodes of the trees are two thirds full, as a rule.
-        (nodes + self.handles.len() * size_of::<(Key, u32)>()) * 3 / 2 + self.names
+        let nodes = self.nodes.len() * size_of::<(ItemKey, Monitored)>();
+        // Nodes of a B-tree are two thirds full on average.
+        (nodes + self.handles.len() * size_of::<(ItemKey, u32)>()) * 3 / 2 + self.name_bytes
     }
 
-    /// The client gave an item another number.
-    pub(super) fn rename(&mut self, subscription: u32, item: u32, handle: u32) {
-        self.lately = None;
-        if let Some(known) = self.handles.get_mut(&Key::new(subscription, item))
+    /// Changes the handle of an item.
+    pub(super) fn change_handle(&mut self, subscription: u32, item: u32, handle: u32) {
+        self.cache = None;
+        if let Some(known) = self.handles.get_mut(&ItemKey::new(subscription, item))
             && *known != handle
-            && let Some(monitored) = self.nodes.remove(&Key::new(subscription, *known))
+            && let Some(monitored) = self.nodes.remove(&ItemKey::new(subscription, *known))
         {
             *known = handle;
-            if let Some(replaced) = self.nodes.insert(Key::new(subscription, handle), monitored) {
-                self.names -= replaced.node.heap();
+            if let Some(replaced) = self.nodes.insert(ItemKey::new(subscription, handle), monitored) {
+                self.name_bytes -= replaced.node.heap();
             }
         }
     }
 
-    /// The server no longer monitors an item.
-    pub(super) fn leave(&mut self, subscription: u32, item: u32) {
-        self.forget(Key::new(subscription, item));
+    /// Removes a monitored item.
+    pub(super) fn remove_item(&mut self, subscription: u32, item: u32) {
+        self.remove(ItemKey::new(subscription, item));
     }
 
-    fn forget(&mut self, item: Key) {
-        self.lately = None;
+    /// Removes an item by its monitored item id.
+    fn remove(&mut self, item: ItemKey) {
+        self.cache = None;
         if let Some(handle) = self.handles.remove(&item)
-            && let Some(monitored) = self.nodes.remove(&item.of_same_subscription(handle))
+            && let Some(monitored) = self.nodes.remove(&item.with_number(handle))
         {
-            self.names -= monitored.node.heap();
+            self.name_bytes -= monitored.node.heap();
         }
     }
 
-    /// A subscription is deleted, with all its items.
-    pub(super) fn delete(&mut self, subscription: u32) {
-        let all = Key::new(subscription, 0)..=Key::new(subscription, u32::MAX);
+    /// Removes a subscription with all its items.
+    pub(super) fn remove_subscription(&mut self, subscription: u32) {
+        let all = ItemKey::new(subscription, 0)..=ItemKey::new(subscription, u32::MAX);
         while let Some((&item, _)) = self.handles.range(all.clone()).next() {
-            self.forget(item);
+            self.remove(item);
         }
     }
 
-    /// The values that the answer to Publish reports, if all of their nodes are known.
-    pub(super) fn summary(&mut self, content: Reader<'_>) -> Option<BatchSummary> {
-        let Self { nodes, lately, .. } = self;
+    /// Summarises the values in an answer to Publish; `None` if the node of one of them is unknown.
+    pub(super) fn summarise_report(&mut self, content: Reader<'_>) -> Option<BatchSummary> {
+        let Self { nodes, cache, .. } = self;
         if nodes.is_empty() {
             return None;
         }
-        let lately = lately.get_or_insert_default();
+        let cache = cache.get_or_insert_default();
         BatchSummary::of_report(content, |subscription, handle| {
-            let item = Key::new(subscription, handle);
-            lately.around(item, || nodes.get(&item).map(|monitored| monitored.node.namespace()))
+            let item = ItemKey::new(subscription, handle);
+            cache.find_block(item, || nodes.get(&item).map(|monitored| monitored.node.namespace()))
         })
     }
 
-    /// What a notification speaks of: the node, where it is known.
+    /// The node that a notification reports on, or its subscription if the node is unknown.
     #[inline]
-    pub(super) fn subject(&self, subscription: u32, handle: u32) -> Subject<'_> {
-        match self.nodes.get(&Key::new(subscription, handle)) {
+    pub(super) fn subject_of(&self, subscription: u32, handle: u32) -> Subject<'_> {
+        match self.nodes.get(&ItemKey::new(subscription, handle)) {
             Some(monitored) => Subject::Node(monitored.target()),
             None => Subject::Subscription(subscription),
         }
     }
 }
 
-/// Monitored items of one connection that are remembered: some 800 KB if all have names of medium length.
+/// Limit on the monitored items of one connection: some 800 KB with names of medium length.
 const MAX_ITEMS: usize = 4096;
-/// Items whose numbers differ in their last digits only: as many as a word has bits.
-const NEIGHBOURS: u64 = u64::BITS as u64;
-/// Neighbourhoods that are found without a look into the tree: 192 bytes for a connection with subscriptions.
-const LATELY: usize = 8;
+/// Handles in a block: the bits of a word.
+const BLOCK_HANDLES: u64 = u64::BITS as u64;
+/// Blocks in the cache: 192 bytes for a connection with subscriptions.
+const CACHE_SLOTS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -200,47 +201,47 @@ mod tests {
     use super::*;
     use crate::operation::{Class, Namespaces, Node, NodeId};
 
-    /// So far from another number that both are found in one place.
-    const FAR: u32 = 5 + (NEIGHBOURS * LATELY as u64) as u32;
+    /// A handle whose block takes the same slot of the cache as that of handle 5.
+    const FAR: u32 = 5 + (BLOCK_HANDLES * CACHE_SLOTS as u64) as u32;
 
-    /// What the survey says of a report of one value of each of these items of subscription 7.
-    fn surveyed(subscriptions: &mut Subscriptions, handles: &[u32]) -> Option<Namespaces> {
+    /// The namespaces in the summary of a report with one value of each of these items of subscription 7.
+    fn summarised(subscriptions: &mut Subscriptions, handles: &[u32]) -> Option<Namespaces> {
         let changes = handles.iter().fold((handles.len() as u32).to_le_bytes().to_vec(), |changes, handle| {
             [&changes[..], &handle.to_le_bytes(), &[0x01, 1, 1]].concat() // a Boolean
         });
         let head: [&[u8]; 4] = [&7_u32.to_le_bytes(), &[0xFF; 4], &[0; 13], &1_u32.to_le_bytes()];
         let data = [&[0x01, 0, 0x2B, 0x03, 0x01][..], &(changes.len() as u32).to_le_bytes(), &changes].concat();
         let body: Vec<u8> = [&head.concat()[..], &data].concat();
-        subscriptions.summary(Reader::new(&body)).map(|summary| {
+        subscriptions.summarise_report(Reader::new(&body)).map(|summary| {
             assert_eq!((summary.class, summary.count as usize), (Class::Report, handles.len()));
             summary.namespaces
         })
     }
 
     #[test]
-    fn what_was_looked_up_is_forgotten_when_items_change() {
+    fn a_change_of_items_clears_the_lookup_cache() {
         let mut subscriptions = Subscriptions::default();
         let node = |namespace| Node { namespace, id: NodeId::Numeric(1) };
         let subject = |namespace| Subject::Node(NodeTarget { node: node(namespace), attribute: Some(13), range: &[] });
-        let is_known = subscriptions.enter(7, 1, 5, &subject(2))
-            && subscriptions.enter(7, 2, FAR, &subject(3))
-            && subscriptions.enter(7, 3, 7, &subject(3));
+        let is_known = subscriptions.insert_item(7, 1, 5, &subject(2))
+            && subscriptions.insert_item(7, 2, FAR, &subject(3))
+            && subscriptions.insert_item(7, 3, 7, &subject(3));
         assert!(is_known);
         let both = Namespaces::only(2).with(Namespaces::only(3));
         for _ in 0..2 {
-            assert_eq!(surveyed(&mut subscriptions, &[5, 5]), Some(Namespaces::only(2)));
-            assert_eq!(surveyed(&mut subscriptions, &[5, FAR]), Some(both), "two items in one place");
-            assert_eq!(surveyed(&mut subscriptions, &[5, 7, 7, 5]), Some(both), "neighbours in two namespaces");
-            assert_eq!(surveyed(&mut subscriptions, &[5, 8]), None, "a neighbour that nobody knows");
+            assert_eq!(summarised(&mut subscriptions, &[5, 5]), Some(Namespaces::only(2)));
+            assert_eq!(summarised(&mut subscriptions, &[5, FAR]), Some(both), "two blocks in one slot");
+            assert_eq!(summarised(&mut subscriptions, &[5, 7, 7, 5]), Some(both), "one block in two namespaces");
+            assert_eq!(summarised(&mut subscriptions, &[5, 8]), None, "an unknown handle in a known block");
         }
-        subscriptions.enter(7, 1, 5, &subject(4));
-        assert_eq!(surveyed(&mut subscriptions, &[5]), Some(Namespaces::only(4)));
-        subscriptions.rename(7, 1, 6);
+        subscriptions.insert_item(7, 1, 5, &subject(4));
+        assert_eq!(summarised(&mut subscriptions, &[5]), Some(Namespaces::only(4)));
+        subscriptions.change_handle(7, 1, 6);
         assert_eq!(
-            (surveyed(&mut subscriptions, &[5]), surveyed(&mut subscriptions, &[6])),
+            (summarised(&mut subscriptions, &[5]), summarised(&mut subscriptions, &[6])),
             (None, Some(Namespaces::only(4)))
         );
-        subscriptions.leave(7, 1);
-        assert_eq!(surveyed(&mut subscriptions, &[6]), None);
+        subscriptions.remove_item(7, 1);
+        assert_eq!(summarised(&mut subscriptions, &[6]), None);
     }
 }

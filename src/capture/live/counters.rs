@@ -57,7 +57,7 @@ pub struct InterfaceCounters {
 
 /// What they are at one moment: sums since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reading {
+pub struct InterfaceReading {
     /// Packets that were read, those of dropped batches included.
     pub packets: u64,
     /// Bytes of them on the wire.
@@ -80,7 +80,7 @@ pub struct Reading {
     pub state: InterfaceState,
 }
 
-impl Reading {
+impl InterfaceReading {
     /// Packets that arrived and were not looked at.
     pub const fn lost(&self) -> u64 {
         self.kernel_drops + self.interface_drops + self.channel_drops
@@ -89,8 +89,8 @@ impl Reading {
 
 impl InterfaceCounters {
     /// What they are now. Each number is right by itself; together they may be a batch apart.
-    pub fn read(&self) -> Reading {
-        Reading {
+    pub fn read(&self) -> InterfaceReading {
+        InterfaceReading {
             packets: self.packets.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             cut: self.cut.load(Relaxed),

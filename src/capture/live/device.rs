@@ -21,7 +21,7 @@ pub fn devices() -> Result<Vec<Device>, Error> {
         reason: error.to_string(),
         help: "they cannot be listed here".to_owned(),
     })?;
-    let known = listed.into_iter().filter(|device| super::reader::system(&device.name).exists());
+    let known = listed.into_iter().filter(|device| super::reader::sysfs_path(&device.name).exists());
     let mut devices: Vec<Device> = known
         .map(|device| Device {
             loopback: device.flags.is_loopback(),

@@ -1,4 +1,4 @@
-//! The lanes of several readers into one stream, in order of time.
+//! The queues of several readers into one stream, in order of time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, TryRecvError, bounded};
 
-use super::reader::{Ends, Reader};
+use super::reader::{QueueEnds, Reader};
 use super::{InterfaceCounters, nanoseconds};
 use crate::capture::{Block, Error};
 use crate::clock::now;
@@ -17,13 +17,13 @@ use crate::clock::now;
 /// What is read and not yet delivered.
 #[derive(Default)]
 pub(super) struct InterfaceMerge {
-    lanes: Vec<Lane>,
+    queues: Vec<ReaderQueue>,
     sequence: u64,
     clock: i64,
 }
 
 /// One reader, and what it delivered.
-struct Lane {
+struct ReaderQueue {
     full: Receiver<Block>,
     empty: Sender<Block>,
     counters: Arc<InterfaceCounters>,
@@ -42,22 +42,22 @@ struct Lane {
 impl InterfaceMerge {
     /// Starts the readers.
     pub(super) fn start(readers: Vec<Reader>) -> Result<Self, Error> {
-        let lanes = readers.into_iter().map(Lane::start).collect::<Result<_, _>>()?;
-        Ok(Self { lanes, sequence: 0, clock: i64::MIN })
+        let queues = readers.into_iter().map(ReaderQueue::start).collect::<Result<_, _>>()?;
+        Ok(Self { queues, sequence: 0, clock: i64::MIN })
     }
 
     /// Whether there is something to deliver, or soon will be.
     pub(super) fn is_ready(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.turn().is_some() || !lane.full.is_empty())
+        self.queues.iter().any(|queue| queue.next_time().is_some() || !queue.full.is_empty())
     }
 
     /// Fills a block with what is next, or with a tick when nothing came for a while. `false`: the readers have stopped,
     /// and all that they delivered was taken.
     pub(super) fn fill(&mut self, block: &mut Block) -> bool {
         block.clear();
-        let more = match self.lanes.as_mut_slice() {
-            [lane] => lane.fill(block),
-            lanes => merge(lanes, block),
+        let more = match self.queues.as_mut_slice() {
+            [queue] => queue.fill(block),
+            queues => merge(queues, block),
         };
         for packet in &mut block.packets {
             self.clock = self.clock.max(packet.stamp.time);
@@ -72,17 +72,17 @@ impl InterfaceMerge {
     }
 }
 
-impl Lane {
+impl ReaderQueue {
     fn start(reader: Reader) -> Result<Self, Error> {
         let (full, batches) = bounded(DEPTH);
         let (empty, blocks) = bounded(DEPTH);
         let (name, counters, window) = (reader.name().to_owned(), reader.counters(), reader.window());
-        let ends = Ends { full, empty: blocks };
+        let ends = QueueEnds { full, empty: blocks };
         let thread = thread::Builder::new().name(format!("read-{name}")).spawn(move || reader.run(&ends));
         let thread = thread.map_err(|source| Error::Io { path: name, source })?;
-        let mut lane = Self::new(batches, empty, counters, window);
-        lane.thread = Some(thread);
-        Ok(lane)
+        let mut queue = Self::new(batches, empty, counters, window);
+        queue.thread = Some(thread);
+        Ok(queue)
     }
 
     fn new(full: Receiver<Block>, empty: Sender<Block>, counters: Arc<InterfaceCounters>, window: i64) -> Self {
@@ -92,12 +92,12 @@ impl Lane {
 
     /// Where there is only one, its blocks are delivered as they are.
     fn fill(&mut self, block: &mut Block) -> bool {
-        // What is known about the ring before the lane is looked at holds for what is found in the lane.
+        // What is known about the ring before the queue is looked at holds for what is found in the queue.
         let quiet = self.quiet_until();
         match self.full.recv_timeout(TICK) {
             Ok(mut batch) => {
                 std::mem::swap(block, &mut batch);
-                self.take_back(batch, block.packets.len());
+                self.recycle(batch, block.packets.len());
             }
             Err(RecvTimeoutError::Timeout) => block.tick = Some(quiet),
             Err(RecvTimeoutError::Disconnected) => return false,
@@ -111,26 +111,26 @@ impl Lane {
     }
 
     /// Gives a block that held so many packets back to the reader, which may have enough of them.
-    fn take_back(&self, block: Block, packets: usize) {
+    fn recycle(&self, block: Block, packets: usize) {
         self.counters.waiting.fetch_sub(packets as u64, Relaxed);
         let _ = self.empty.try_send(block);
     }
 
     /// The time of the next packet, if there is one.
-    fn turn(&self) -> Option<i64> {
+    fn next_time(&self) -> Option<i64> {
         self.block.packets.get(self.next).map(|packet| packet.stamp.time)
     }
 
     /// Takes the next batch if nothing is left of the one before.
     fn refill(&mut self) {
-        if self.turn().is_some() {
+        if self.next_time().is_some() {
             return;
         }
         match self.full.try_recv() {
             Ok(batch) => {
                 let done = std::mem::replace(&mut self.block, batch);
                 (self.next, self.arrived) = (0, now());
-                self.take_back(done, self.block.packets.len());
+                self.recycle(done, self.block.packets.len());
             }
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => self.ended = true,
@@ -138,7 +138,7 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for ReaderQueue {
     /// The reader was asked to stop before: see [`super::Live`].
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
@@ -148,82 +148,82 @@ impl Drop for Lane {
     }
 }
 
-/// Delivers packets of several lanes by time. A packet waits until no other lane can have an earlier one.
-fn merge(lanes: &mut [Lane], block: &mut Block) -> bool {
+/// Delivers packets of several queues by time. A packet waits until no other queue can have an earlier one.
+fn merge(queues: &mut [ReaderQueue], block: &mut Block) -> bool {
     loop {
-        let quiet: Vec<i64> = lanes.iter().map(Lane::quiet_until).collect();
-        lanes.iter_mut().for_each(Lane::refill);
-        let silent = lanes.iter().zip(&quiet).filter(|(lane, _)| !lane.ended && lane.turn().is_none());
+        let quiet: Vec<i64> = queues.iter().map(ReaderQueue::quiet_until).collect();
+        queues.iter_mut().for_each(ReaderQueue::refill);
+        let silent = queues.iter().zip(&quiet).filter(|(queue, _)| !queue.ended && queue.next_time().is_none());
         let limit = silent.map(|(_, quiet)| *quiet).min().unwrap_or(i64::MAX);
-        if lanes.iter().any(|lane| lane.turn().is_some()) {
+        if queues.iter().any(|queue| queue.next_time().is_some()) {
             // Whoever is not heard of for long is not waited for.
-            let patient = now().saturating_sub(nanoseconds(LONGEST_WAIT));
-            let too_long = lanes.iter().any(|lane| lane.turn().is_some() && lane.arrived < patient);
-            deliver(lanes, if too_long { i64::MAX } else { limit }, block);
+            let overdue_before = now().saturating_sub(nanoseconds(LONGEST_WAIT));
+            let too_long = queues.iter().any(|queue| queue.next_time().is_some() && queue.arrived < overdue_before);
+            deliver(queues, if too_long { i64::MAX } else { limit }, block);
             if !block.packets.is_empty() {
                 return true;
             }
-            wait(lanes, HELD_BACK);
-        } else if lanes.iter().all(|lane| lane.ended) {
+            wait_for_batch(queues, RECHECK);
+        } else if queues.iter().all(|queue| queue.ended) {
             return false;
-        } else if !wait(lanes, TICK) {
+        } else if !wait_for_batch(queues, TICK) {
             block.tick = quiet.into_iter().min();
             return true;
         }
     }
 }
 
-/// Copies packets up to a time into the block, until a lane has to be looked at again.
-fn deliver(lanes: &mut [Lane], limit: i64, block: &mut Block) {
-    let heads = lanes.iter().enumerate().filter_map(|(index, lane)| Some(Reverse((lane.turn()?, index))));
+/// Copies packets up to a time into the block, until a queue has to be looked at again.
+fn deliver(queues: &mut [ReaderQueue], limit: i64, block: &mut Block) {
+    let heads = queues.iter().enumerate().filter_map(|(index, queue)| Some(Reverse((queue.next_time()?, index))));
     let mut heads: BinaryHeap<_> = heads.collect();
     let mut used = 0;
     while let Some(Reverse((time, index))) = heads.pop() {
-        let Some(lane) = lanes.get_mut(index) else { continue };
+        let Some(queue) = queues.get_mut(index) else { continue };
         if time > limit {
             return;
         }
-        used = copy(lane, block, used);
-        match lane.turn() {
+        used = copy_next(queue, block, used);
+        match queue.next_time() {
             Some(next) => heads.push(Reverse((next, index))),
             None => return,
         }
     }
 }
 
-/// Copies the next packet of a lane behind what is in use; returns what is in use then.
-fn copy(lane: &mut Lane, block: &mut Block, used: usize) -> usize {
-    let Some(packet) = lane.block.packets.get(lane.next) else { return used };
-    let bytes = lane.block.bytes_of(packet);
+/// Copies the next packet of a queue behind what is in use; returns what is in use then.
+fn copy_next(queue: &mut ReaderQueue, block: &mut Block, used: usize) -> usize {
+    let Some(packet) = queue.block.packets.get(queue.next) else { return used };
+    let bytes = queue.block.bytes_of(packet);
     let end = used + bytes.len();
     block.reserve(end);
     if let Some(place) = block.bytes.get_mut(used..end) {
         place.copy_from_slice(bytes);
     }
     block.packets.push(crate::capture::Packet { offset: used as u32, ..*packet });
-    lane.next += 1;
+    queue.next += 1;
     end
 }
 
-/// Waits until a lane that has nothing gets something, at most so long. `false`: none did.
-fn wait(lanes: &[Lane], longest: Duration) -> bool {
+/// Waits until a queue that has nothing gets something, at most so long. `false`: none did.
+fn wait_for_batch(queues: &[ReaderQueue], longest: Duration) -> bool {
     let mut select = Select::new();
-    for lane in lanes.iter().filter(|lane| lane.turn().is_none() && !lane.ended) {
-        select.recv(&lane.full);
+    for queue in queues.iter().filter(|queue| queue.next_time().is_none() && !queue.ended) {
+        select.recv(&queue.full);
     }
     select.ready_timeout(longest).is_ok()
 }
 
-/// Batches of one lane that wait, at most: with packets of 1500 bytes some 50 MB, as a rule far less.
+/// Batches of one queue that wait, at most: with packets of 1500 bytes some 50 MB, as a rule far less.
 const DEPTH: usize = 64;
 
 /// After how long without packets a tick is due.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How long to wait before looking again whether a packet that is held back may go.
-const HELD_BACK: Duration = Duration::from_millis(1);
+const RECHECK: Duration = Duration::from_millis(1);
 
-/// How long a packet is held back for lanes that say nothing.
+/// How long a packet is held back for queues that say nothing.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -234,7 +234,7 @@ mod tests {
     use crate::capture::{LinkType, Origin, Packet};
 
     /// Lanes without readers, and what would be theirs.
-    fn lanes(count: usize) -> (InterfaceMerge, Vec<Sender<Block>>, Vec<Arc<InterfaceCounters>>) {
+    fn queues(count: usize) -> (InterfaceMerge, Vec<Sender<Block>>, Vec<Arc<InterfaceCounters>>) {
         let mut ends = Vec::new();
         let mut counted = Vec::new();
         let made = (0..count).map(|_| {
@@ -242,10 +242,10 @@ mod tests {
             let counters = Arc::new(InterfaceCounters::default());
             ends.push(full);
             counted.push(Arc::clone(&counters));
-            Lane::new(batches, empty, counters, 5)
+            ReaderQueue::new(batches, empty, counters, 5)
         });
-        let lanes = made.collect();
-        (InterfaceMerge { lanes, sequence: 0, clock: i64::MIN }, ends, counted)
+        let queues = made.collect();
+        (InterfaceMerge { queues, sequence: 0, clock: i64::MIN }, ends, counted)
     }
 
     /// A batch of packets at these times; each holds its time as its only byte.
@@ -264,9 +264,9 @@ mod tests {
     }
 
     /// Time, clock and number of the packets that come next, with their bytes held against their times.
-    fn next(lanes: &mut InterfaceMerge) -> Vec<(i64, i64, u64)> {
+    fn next(queues: &mut InterfaceMerge) -> Vec<(i64, i64, u64)> {
         let mut block = Block::default();
-        assert!(lanes.fill(&mut block), "nothing is left");
+        assert!(queues.fill(&mut block), "nothing is left");
         let sound = |packet: &Packet| block.bytes_of(packet) == [packet.stamp.time as u8];
         assert!(block.packets.iter().all(sound));
         block.packets.iter().map(|packet| (packet.stamp.time, packet.stamp.clock, packet.stamp.packet)).collect()
@@ -274,63 +274,63 @@ mod tests {
 
     #[test]
     fn packets_of_several_lanes_come_by_time_and_their_clock_never_runs_backwards() {
-        let (mut lanes, ends, counted) = lanes(2);
+        let (mut queues, ends, counted) = queues(2);
         ends[0].send(batch(0, &[10, 30, 20])).expect("taken");
         ends[1].send(batch(1, &[15, 40])).expect("taken");
         counted.iter().for_each(|counters| counters.idle_at.store(1000, Relaxed));
         let mut found = Vec::new();
         while found.len() < 5 {
-            found.extend(next(&mut lanes));
+            found.extend(next(&mut queues));
         }
-        // What one lane delivers out of order stays so: its own order is that of its interface.
+        // What one queue delivers out of order stays so: its own order is that of its interface.
         assert_eq!(found, [(10, 10, 0), (15, 15, 1), (30, 30, 2), (20, 30, 3), (40, 40, 4)]);
     }
 
     #[test]
     fn a_packet_waits_until_a_silent_lane_cannot_have_an_earlier_one() {
-        let (mut lanes, ends, counted) = lanes(2);
+        let (mut queues, ends, counted) = queues(2);
         counted[1].idle_at.store(14, Relaxed);
         ends[0].send(batch(0, &[9, 10])).expect("taken");
-        assert_eq!(next(&mut lanes), [(9, 9, 0)], "what arrives within the window of 5 may still be in the ring");
+        assert_eq!(next(&mut queues), [(9, 9, 0)], "what arrives within the window of 5 may still be in the ring");
         let late = ends[1].clone();
         let other = thread::spawn(move || {
             thread::sleep(Duration::from_millis(20));
             late.send(batch(1, &[8])).expect("taken");
         });
-        assert_eq!(next(&mut lanes)[0], (8, 9, 1));
+        assert_eq!(next(&mut queues)[0], (8, 9, 1));
         other.join().expect("sent");
     }
 
     #[test]
     fn a_lane_that_says_nothing_for_long_is_not_waited_for() {
-        let (mut lanes, ends, _counted) = lanes(2);
+        let (mut queues, ends, _counted) = queues(2);
         ends[0].send(batch(0, &[10])).expect("taken");
-        assert_eq!(next(&mut lanes), [(10, 10, 0)]);
+        assert_eq!(next(&mut queues), [(10, 10, 0)]);
     }
 
     #[test]
     fn when_nothing_arrives_the_clock_goes_on_as_far_as_all_lanes_are_quiet() {
         for count in [1, 2] {
-            let (mut lanes, ends, counted) = lanes(count);
+            let (mut queues, ends, counted) = queues(count);
             counted.iter().for_each(|counters| counters.idle_at.store(100, Relaxed));
             counted[0].idle_at.store(50, Relaxed);
             let mut block = Block::default();
-            assert!(lanes.fill(&mut block));
-            assert_eq!((block.packets.len(), block.tick), (0, Some(45)), "{count} lanes");
+            assert!(queues.fill(&mut block));
+            assert_eq!((block.packets.len(), block.tick), (0, Some(45)), "{count} queues");
             // The clock goes on from there, also for a packet that comes late.
             ends[0].send(batch(0, &[40])).expect("taken");
-            assert_eq!(next(&mut lanes), [(40, 45, 0)]);
+            assert_eq!(next(&mut queues), [(40, 45, 0)]);
         }
     }
 
     #[test]
     fn the_end_comes_when_all_readers_have_stopped_and_all_is_delivered() {
         for count in [1, 2] {
-            let (mut lanes, ends, _counted) = lanes(count);
+            let (mut queues, ends, _counted) = queues(count);
             ends[0].send(batch(0, &[1, 2])).expect("taken");
             drop(ends);
-            assert_eq!(next(&mut lanes).len(), 2);
-            assert!(!lanes.fill(&mut Block::default()), "{count} lanes");
+            assert_eq!(next(&mut queues).len(), 2);
+            assert!(!queues.fill(&mut Block::default()), "{count} queues");
         }
     }
 }

@@ -42,7 +42,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Block, Capture, Drops, Error, Source};
-pub use counters::{InterfaceCounters, InterfaceState, Reading};
+pub use counters::{InterfaceCounters, InterfaceReading, InterfaceState};
 pub use device::{Device, devices};
 use interface_merge::InterfaceMerge;
 use reader::Reader;
@@ -104,7 +104,7 @@ impl Stop {
 pub struct Live {
     /// Opened, and not started yet.
     readers: Vec<Reader>,
-    lanes: InterfaceMerge,
+    merge: InterfaceMerge,
     captures: Vec<Capture>,
     counters: Vec<Arc<InterfaceCounters>>,
     stop: Stop,
@@ -124,12 +124,12 @@ impl Live {
         let readers = readers?;
         let counters: Vec<_> = readers.iter().map(Reader::counters).collect();
         let captures = interfaces.iter().map(Capture::live).collect();
-        Ok(Self { readers, lanes: InterfaceMerge::default(), captures, counters, stop })
+        Ok(Self { readers, merge: InterfaceMerge::default(), captures, counters, stop })
     }
 
     /// Starts to read, each interface on a thread of its own. Before that, there is nothing to be had of it.
     pub fn start(&mut self) -> Result<(), Error> {
-        self.lanes = InterfaceMerge::start(std::mem::take(&mut self.readers))?;
+        self.merge = InterfaceMerge::start(std::mem::take(&mut self.readers))?;
         Ok(())
     }
 
@@ -158,13 +158,13 @@ impl Drop for Live {
 
 impl Source for Live {
     fn fill(&mut self, block: &mut Block) -> Result<bool, Error> {
-        let more = self.lanes.fill(block);
+        let more = self.merge.fill(block);
         if more {
             return Ok(true);
         }
         let mut ended = Ok(false);
         for (capture, counters) in self.captures.iter_mut().zip(&self.counters) {
-            let Reading { packets, state, .. } = counters.read();
+            let InterfaceReading { packets, state, .. } = counters.read();
             capture.packets = packets;
             if state == InterfaceState::Replaced {
                 ended = Err(Error::Replaced { name: capture.name.clone() });
@@ -174,7 +174,7 @@ impl Source for Live {
     }
 
     fn is_ready(&self) -> bool {
-        self.lanes.is_ready()
+        self.merge.is_ready()
     }
 
     fn captures(&self) -> &[Capture] {
@@ -187,7 +187,9 @@ impl Source for Live {
 
     fn drops(&self) -> Drops {
         let mut drops = Drops::default();
-        for Reading { kernel_drops, interface_drops, channel_drops, .. } in self.counters.iter().map(|one| one.read()) {
+        for InterfaceReading { kernel_drops, interface_drops, channel_drops, .. } in
+            self.counters.iter().map(|one| one.read())
+        {
             drops.kernel += kernel_drops;
             drops.interface += interface_drops;
             drops.channel += channel_drops;

@@ -25,28 +25,28 @@ pub(super) struct Reader {
     counters: Arc<InterfaceCounters>,
     stop: Stop,
     /// How long to wait for packets before saying that there are none.
-    rest: Duration,
+    poll_timeout: Duration,
     capture: pcap::Capture<Active>,
     link: LinkType,
     /// The system's number of the interface that the capture belongs to; another one of the same name has another.
-    interface: Option<u32>,
+    interface_index: Option<u32>,
     /// Number of the latest packet.
     number: u64,
     /// What libpcap and the system said of the interface when it was counted last.
-    known: Known,
+    last_counts: LastCounts,
     counted_at: i64,
 }
 
 /// Counters that start again when an interface is opened again, or where somebody else keeps them.
 #[derive(Clone, Copy, Default)]
-struct Known {
+struct LastCounts {
     kernel: u32,
     interface: u32,
     damaged: Option<u64>,
 }
 
 /// Both ends of a lane, as the reader sees them.
-pub(super) struct Ends {
+pub(super) struct QueueEnds {
     /// Blocks with at least one packet.
     pub(super) full: Sender<Block>,
     pub(super) empty: Receiver<Block>,
@@ -63,12 +63,12 @@ impl Reader {
             settings: settings.clone(),
             counters: Arc::new(counters),
             stop: stop.clone(),
-            rest: if alone { LONG_REST } else { settings.block_timeout.max(SHORT_REST) },
+            poll_timeout: if alone { LONG_REST } else { settings.block_timeout.max(SHORT_REST) },
             capture,
             link,
-            interface: number_of(&settings.name),
+            interface_index: interface_index(&settings.name),
             number: 0,
-            known: Known { damaged: damaged(&settings.name), ..Known::default() },
+            last_counts: LastCounts { damaged: receive_errors(&settings.name), ..LastCounts::default() },
             counted_at: now(),
         })
     }
@@ -95,12 +95,12 @@ impl Reader {
 
     /// Reads until it is asked to stop; an interface that goes away is waited for. What is in the ring is read even if it
     /// was asked to stop before it began.
-    pub(super) fn run(mut self, ends: &Ends) {
+    pub(super) fn run(mut self, ends: &QueueEnds) {
         let mut block = Block::default();
         loop {
             self.counters.set_state(InterfaceState::Listening);
             let lost = self.listen(&mut block, ends);
-            self.count();
+            self.update_counters();
             let Err(error) = lost else { break };
             tracing::warn!("{}: {error}; waiting for it to come back", self.settings.name);
             self.wait_for_interface();
@@ -110,19 +110,19 @@ impl Reader {
         }
     }
 
-    /// Hands over what arrives. Ends well when it was asked to stop and all that arrived until then is handed over.
-    fn listen(&mut self, block: &mut Block, ends: &Ends) -> Result<(), pcap::Error> {
+    /// Hands over what arrives. QueueEnds well when it was asked to stop and all that arrived until then is handed over.
+    fn listen(&mut self, block: &mut Block, ends: &QueueEnds) -> Result<(), pcap::Error> {
         let mut full = false;
         let mut asked = None;
         loop {
             if !full {
-                wait(&self.capture, self.rest);
+                wait_for_packets(&self.capture, self.poll_timeout);
             }
             let time = now();
             if self.stop.is_stopped() {
                 asked.get_or_insert(time);
             }
-            let taken = self.take(block)?;
+            let taken = self.read_batch(block)?;
             full = taken == BATCH;
             if taken > 0 {
                 self.hand_over(block, ends);
@@ -132,8 +132,8 @@ impl Reader {
             }
             if time.saturating_sub(self.counted_at) > COUNTED_EVERY {
                 self.counted_at = time;
-                self.count();
-                self.look_at_link();
+                self.update_counters();
+                self.update_link_state();
             }
             if asked.is_some_and(|asked| self.has_all_until(asked, time, full)) {
                 return Ok(());
@@ -149,7 +149,7 @@ impl Reader {
     }
 
     /// Fills a block with what is there.
-    fn take(&mut self, block: &mut Block) -> Result<usize, pcap::Error> {
+    fn read_batch(&mut self, block: &mut Block) -> Result<usize, pcap::Error> {
         block.clear();
         let (mut used, mut bytes, mut cut) = (0, 0, 0);
         let (number, link, index) = (&mut self.number, self.link, self.index);
@@ -189,7 +189,7 @@ impl Reader {
 
     /// Hands over a block, and takes an empty one in exchange. A pipeline that is behind gets a moment, in which the ring
     /// takes what arrives; then the batch is dropped.
-    fn hand_over(&mut self, block: &mut Block, ends: &Ends) {
+    fn hand_over(&mut self, block: &mut Block, ends: &QueueEnds) {
         let packets = block.packets.len() as u64;
         let next = ends.empty.try_recv().unwrap_or_default();
         let batch = std::mem::replace(block, next);
@@ -202,30 +202,30 @@ impl Reader {
     }
 
     /// Takes over what the kernel and the interface count themselves.
-    fn count(&mut self) {
+    fn update_counters(&mut self) {
         if let Ok(stat) = self.capture.stats() {
             let (kernel, interface) = (stat.dropped, stat.if_dropped);
-            self.counters.kernel_drops.fetch_add(u64::from(kernel.wrapping_sub(self.known.kernel)), Relaxed);
+            self.counters.kernel_drops.fetch_add(u64::from(kernel.wrapping_sub(self.last_counts.kernel)), Relaxed);
             // What is read from the system may begin again at 0 with the interface.
-            let more = interface.checked_sub(self.known.interface).unwrap_or(interface);
+            let more = interface.checked_sub(self.last_counts.interface).unwrap_or(interface);
             self.counters.interface_drops.fetch_add(u64::from(more), Relaxed);
-            (self.known.kernel, self.known.interface) = (kernel, interface);
+            (self.last_counts.kernel, self.last_counts.interface) = (kernel, interface);
         }
-        if let (Some(before), Some(after)) = (self.known.damaged, damaged(&self.settings.name)) {
+        if let (Some(before), Some(after)) = (self.last_counts.damaged, receive_errors(&self.settings.name)) {
             self.counters.damaged.fetch_add(after.saturating_sub(before), Relaxed);
-            self.known.damaged = Some(after);
+            self.last_counts.damaged = Some(after);
         }
     }
 
     /// Notes whether the interface is switched on.
-    fn look_at_link(&self) {
+    fn update_link_state(&self) {
         let state = if is_up(&self.settings.name) { InterfaceState::Listening } else { InterfaceState::Down };
         self.counters.set_state(state);
     }
 
     /// Waits until it can be listened to again, or until it is asked to stop.
     fn wait_for_interface(&mut self) {
-        while !self.stop.is_stopped() && !self.is_back() {
+        while !self.stop.is_stopped() && !self.try_resume() {
             self.counters.idle_at.store(now(), Release);
             thread::sleep(TRIED_EVERY);
         }
@@ -233,19 +233,19 @@ impl Reader {
 
     /// Whether it can be listened to again. A socket belongs to an interface, not to a name: one that was switched off and
     /// on again is heard by the same socket, for which nobody needs a right; any other has to be opened.
-    fn is_back(&mut self) -> bool {
+    fn try_resume(&mut self) -> bool {
         let name = &self.settings.name;
-        let (found, is_up) = (number_of(name), is_up(name));
+        let (found, is_up) = (interface_index(name), is_up(name));
         let state = match found {
             None => InterfaceState::Gone,
-            _ if found == self.interface && is_up => return true,
-            _ if found == self.interface => InterfaceState::Down,
+            _ if found == self.interface_index && is_up => return true,
+            _ if found == self.interface_index => InterfaceState::Down,
             Some(_) if !is_up => InterfaceState::Gone,
             Some(_) if !may_listen() => InterfaceState::Replaced,
             Some(_) => match open(&self.settings) {
                 Ok((capture, link)) => {
-                    self.known = Known { damaged: damaged(name), ..Known::default() };
-                    (self.capture, self.link, self.interface) = (capture, link, found);
+                    self.last_counts = LastCounts { damaged: receive_errors(name), ..LastCounts::default() };
+                    (self.capture, self.link, self.interface_index) = (capture, link, found);
                     return true;
                 }
                 Err(_) => InterfaceState::Gone,
@@ -310,7 +310,7 @@ fn help(name: &str, reason: &str) -> String {
 }
 
 /// Waits until something is in the ring. An error of the socket wakes as well, and is told by reading.
-fn wait(capture: &pcap::Capture<Active>, longest: Duration) {
+fn wait_for_packets(capture: &pcap::Capture<Active>, longest: Duration) {
     let mut sockets = [PollFd::new(capture, PollFlags::IN)];
     let longest = Timespec::try_from(longest).ok();
     // Interrupted or not: reading says whether there is something.
@@ -323,8 +323,8 @@ fn wait(capture: &pcap::Capture<Active>, longest: Duration) {
 }
 
 /// The system's number of an interface, if it is there.
-fn number_of(name: &str) -> Option<u32> {
-    fs::read_to_string(system(name).join("ifindex")).ok()?.trim().parse().ok()
+fn interface_index(name: &str) -> Option<u32> {
+    fs::read_to_string(sysfs_path(name).join("ifindex")).ok()?.trim().parse().ok()
 }
 
 /// Whether this thread may open packet sockets.
@@ -334,19 +334,19 @@ fn may_listen() -> bool {
 
 /// Whether an interface is switched on.
 fn is_up(name: &str) -> bool {
-    let flags = fs::read_to_string(system(name).join("flags")).unwrap_or_default();
+    let flags = fs::read_to_string(sysfs_path(name).join("flags")).unwrap_or_default();
     let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16);
     // What cannot be asked (the pseudo-interface `any`) is not called down.
     flags.map_or(true, |flags| flags & IFF_UP != 0)
 }
 
 /// Frames that an interface says it received damaged.
-fn damaged(name: &str) -> Option<u64> {
-    fs::read_to_string(system(name).join("statistics/rx_errors")).ok()?.trim().parse().ok()
+fn receive_errors(name: &str) -> Option<u64> {
+    fs::read_to_string(sysfs_path(name).join("statistics/rx_errors")).ok()?.trim().parse().ok()
 }
 
 /// What the system knows about an interface.
-pub(super) fn system(name: &str) -> PathBuf {
+pub(super) fn sysfs_path(name: &str) -> PathBuf {
     Path::new("/sys/class/net").join(name)
 }
 

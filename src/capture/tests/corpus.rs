@@ -1,15 +1,14 @@
 //! Captures that others recorded, held against what Wireshark counts in them.
 
 use std::fs;
-use std::path::Path;
 
 use super::*;
+use crate::require;
 
-/// Every capture that `truth.jsonl` in the folder `LOCKKEEPER_CORPUS` names; nothing to do where that is not set.
+/// Every capture that `truth.jsonl` in the folder `LOCKKEEPER_CORPUS` names.
 #[test]
 fn every_capture_of_the_corpus_has_the_packets_that_wireshark_counts() {
-    let Ok(corpus) = std::env::var("LOCKKEEPER_CORPUS") else { return };
-    let corpus = Path::new(&corpus);
+    let Some(corpus) = require::corpus() else { return };
     let truth = fs::read_to_string(corpus.join("truth.jsonl")).unwrap();
     let (mut paths, mut total) = (Vec::new(), 0);
     for line in truth.lines() {

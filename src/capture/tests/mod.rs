@@ -12,7 +12,8 @@ use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
 use super::input::Input;
-use super::reader::{ByteOrder, Reader};
+use super::reader::Reader;
+use super::records::ByteOrder;
 use super::{Block, Capture, Packet, Replay, ReplaySettings, Source, open};
 
 /// A packet with its bytes, as the layers above see it.

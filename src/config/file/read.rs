@@ -5,10 +5,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::super::LONGEST_TIMEOUT;
-use super::{Alarms, Broker, Evidence, File, Health, Interface, Limits, Metrics, Output, Recording, Sensor};
+use super::{Alarms, Evidence, File, Health, Interface, Limits, Metrics, Output, Recording, Sensor};
 use crate::cli::{self, Checksums};
 use crate::document::section::{Complaint, Section};
 use crate::document::suggest;
+use crate::publish::SINKS;
+use crate::publish::sink::{Setting, SettingKind, SettingValue, Sink, SinkOptions};
 
 impl File {
     /// Everything in the file. What is wrong or missing has its default, beside an error.
@@ -19,7 +21,7 @@ impl File {
             output: root.table("output", "[output]").map(Output::read).unwrap_or_default(),
             evidence: root.table("evidence", "[evidence]").map(Evidence::read),
             recording: root.table("recording", "[recording]").map(Recording::read),
-            mqtt: root.table("mqtt", "[mqtt]").map(Broker::read),
+            sinks: SINKS.iter().filter_map(|sink| read_sink(sink, root)).collect(),
             limits: root.table("limits", "[limits]").map(Limits::read).unwrap_or_default(),
             alarms: root.table("alarms", "[alarms]").map(Alarms::read).unwrap_or_default(),
             health: root.table("health", "[health]").map(Health::read).unwrap_or_default(),
@@ -122,19 +124,26 @@ impl Recording {
     }
 }
 
-impl Broker {
-    fn read(mut section: Section<'_>) -> Self {
-        section.missing("url", "url = \"mqtt://soc-broker\"");
-        let broker = Self {
-            url: section.string("url").unwrap_or_default(),
-            password_file: section.path("password_file"),
-            queue: section.small("queue", 1..=1_048_576),
-            queue_mib: section.small("queue_mib", 1..=4096),
-            give_up_after: section.small("give_up_after", 1..=3600),
-            ack_timeout: section.small("ack_timeout", 1..=3600),
-        };
-        section.finish();
-        broker
+/// The table of one sink.
+fn read_sink(sink: &'static Sink, root: &mut Section<'_>) -> Option<SinkOptions> {
+    let mut section = root.table(sink.name, format!("[{}]", sink.name))?;
+    section.missing(sink.address.key, sink.example);
+    let mut options = SinkOptions::new(sink, section.string(sink.address.key).unwrap_or_default());
+    for setting in sink.settings {
+        read_setting(setting, &mut section).into_iter().for_each(|value| options.set(setting, value));
+    }
+    section.finish();
+    Some(options)
+}
+
+fn read_setting(setting: &Setting, section: &mut Section<'_>) -> Option<SettingValue> {
+    match &setting.kind {
+        SettingKind::Text => section.string(setting.key).map(SettingValue::Text),
+        SettingKind::File => section.path(setting.key).map(SettingValue::File),
+        SettingKind::Number { range, .. } => {
+            let bounds = i64::from(*range.start())..=i64::from(*range.end());
+            section.small(setting.key, bounds).map(SettingValue::Number)
+        }
     }
 }
 

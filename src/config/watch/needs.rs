@@ -8,20 +8,21 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Watch;
-use crate::publish::MqttSettings;
+use crate::publish::sink::{Access, SinkSetup};
 use crate::sensor::confine;
 
 impl Watch {
-    /// What it needs beside these packet sockets and this broker; none: it keeps all its rights.
-    pub fn needs(&self, sockets: Vec<RawFd>, broker: Option<&MqttSettings>) -> Option<confine::Settings> {
-        let resolves = broker.is_some_and(MqttSettings::is_named);
+    /// What it needs beside these packet sockets, for itself and for these sinks; `None`: it keeps all its rights.
+    pub fn needs(&self, sockets: Vec<RawFd>, sinks: &[Box<dyn SinkSetup>]) -> Option<confine::Settings> {
+        let sinks: Vec<Access> = sinks.iter().map(|sink| sink.access()).collect();
+        let resolves = sinks.iter().any(|sink| sink.resolves);
         let names_over_tcp = resolves.then_some(DNS);
         let manager = env::var_os("NOTIFY_SOCKET").unwrap_or_default();
         self.confine.then(|| confine::Settings {
             sockets,
-            read: self.read(resolves),
-            write: self.written(),
-            connect: broker.map(MqttSettings::port).into_iter().chain(names_over_tcp).collect(),
+            read: self.read(resolves).into_iter().chain(sinks.iter().flat_map(|sink| sink.read.clone())).collect(),
+            write: self.written().into_iter().chain(sinks.iter().flat_map(|sink| sink.write.clone())).collect(),
+            connect: sinks.iter().flat_map(|sink| sink.connect.clone()).chain(names_over_tcp).collect(),
             abstract_sockets: manager.as_bytes().starts_with(b"@"),
         })
     }
@@ -75,14 +76,15 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::policy::Policy;
 
     /// What a sensor needs that was asked for like this.
     fn needs(more: &[&str]) -> Option<confine::Settings> {
         let typed = Cli::parse_from([&["lockkeeper", "watch", "-i", "span"], more].concat());
         let Command::Watch(typed) = typed.command else { return None };
         let asked = crate::config::watch(&typed).expect("no file").expect("sound");
-        let broker = asked.mqtt.as_ref().map(|url| MqttSettings::new(url, "site", "sensor").expect("sound"));
-        asked.needs(vec![7], broker.as_ref())
+        let settings = asked.pipeline(&Policy::permissive()).expect("sound");
+        asked.needs(vec![7], &asked.sinks(&settings).expect("sound"))
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Tests that look across the modules of this stage: conversations, and what becomes of them on the way.
+//! Tests across the modules of this stage: whole conversations through reassembly.
 
 use lockkeeper_protocols::Stamp;
 
@@ -14,12 +14,12 @@ mod tables;
 const MICROSECOND: i64 = 1_000;
 const MILLISECOND: i64 = 1_000_000;
 const SECOND: i64 = 1_000_000_000;
-/// A repeat that comes sooner is a copy that the capture has made.
-const COPIED_WITHIN: i64 = 5 * MICROSECOND;
+/// A repeat within this time is a duplicate made by the capture.
+const DUPLICATE_WINDOW: i64 = 5 * MICROSECOND;
 
-/// The end that asks in every conversation here.
+/// The client in every conversation here.
 const A: End = End::High;
-/// The end that answers.
+/// The server.
 const B: End = End::Low;
 
 const NONE: TcpFlags = TcpFlags { syn: false, ack: false, fin: false, rst: false };
@@ -39,13 +39,13 @@ struct Sent {
     bytes: Vec<u8>,
     /// Bytes that a snap length cuts off.
     cut: usize,
-    /// Where urgent data end, by the urgent pointer.
+    /// The urgent pointer.
     urgent: u16,
-    /// Its receiver drops it, as far as its checksum tells.
+    /// Its checksum is wrong.
     is_doubtful: bool,
 }
 
-/// One line for each: failing properties print many.
+/// One line for each segment, because failing properties print many.
 impl std::fmt::Debug for Sent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let TcpFlags { syn, ack, fin, rst } = self.flags;
@@ -75,7 +75,7 @@ impl Sent {
     }
 }
 
-/// Two ends that speak TCP correctly.
+/// Two ends of a correct TCP connection.
 #[derive(Clone, Debug)]
 struct Conversation {
     next: [u32; 2],
@@ -83,14 +83,14 @@ struct Conversation {
 }
 
 impl Conversation {
-    /// Begins in the middle, with the next sequence numbers of A and B.
+    /// Starts midstream, at these sequence numbers of A and B.
     fn midstream(a: u32, b: u32) -> Self {
         let mut next = [0; 2];
         (next[A.index()], next[B.index()]) = (a, b);
         Self { next, sent: Vec::new() }
     }
 
-    /// Begins with a handshake that A opens.
+    /// Starts with a handshake that A opens.
     fn opened(a: u32, b: u32) -> Self {
         let mut conversation = Self::midstream(a, b);
         conversation.send(A, SYN, b"");
@@ -106,7 +106,7 @@ impl Conversation {
         self.next[from.index()] = self.next[from.index()].wrapping_add(length);
     }
 
-    /// A asks, B answers.
+    /// A sends a request, B an answer.
     fn round(&mut self, request: &[u8], response: &[u8]) {
         self.send(A, ACK, request);
         self.send(B, ACK, response);
@@ -119,20 +119,20 @@ impl Conversation {
     }
 }
 
-/// What a receiver was told.
+/// An event of a [`StreamHandler`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Told {
+enum Event {
     Bytes(End, Vec<u8>),
     Gap(End, u32),
-    /// Another reading with its cause: the bytes around a place, read otherwise.
-    Otherwise(End, &'static str, Vec<u8>),
-    GivenUp(End),
+    /// Another reading, with its cause and its bytes.
+    Reading(End, &'static str, Vec<u8>),
+    Limit(End),
 }
 
-/// Writes down what it is told, bytes of one end joined, and checks that the clock never runs backwards.
+/// Records events, with consecutive bytes of one end joined, and checks that the clock never runs backwards.
 #[derive(Clone, Debug, Default)]
 struct Recorder {
-    told: Vec<Told>,
+    events: Vec<Event>,
     stamps: Vec<Stamp>,
     clock: i64,
 }
@@ -145,27 +145,27 @@ impl Recorder {
     }
 }
 
-impl Receiver for Recorder {
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
+impl StreamHandler for Recorder {
+    fn on_bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
         self.note(stamp);
         assert!(!bytes.is_empty());
-        match self.told.last_mut() {
-            Some(Told::Bytes(end, run)) if *end == from => run.extend_from_slice(bytes),
-            _ => self.told.push(Told::Bytes(from, bytes.to_vec())),
+        match self.events.last_mut() {
+            Some(Event::Bytes(end, run)) if *end == from => run.extend_from_slice(bytes),
+            _ => self.events.push(Event::Bytes(from, bytes.to_vec())),
         }
     }
 
-    fn gap(&mut self, from: End, missing: u32, stamp: &Stamp) {
+    fn on_gap(&mut self, from: End, missing: u32, stamp: &Stamp) {
         self.note(stamp);
-        self.told.push(Told::Gap(from, missing));
+        self.events.push(Event::Gap(from, missing));
     }
 
-    fn given_up(&mut self, from: End, stamp: &Stamp) {
+    fn on_limit(&mut self, from: End, stamp: &Stamp) {
         self.note(stamp);
-        self.told.push(Told::GivenUp(from));
+        self.events.push(Event::Limit(from));
     }
 
-    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
+    fn on_reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
         self.note(stamp);
         let cause = match reading.cause {
             ReadingCause::Differs { .. } => "differs",
@@ -174,13 +174,13 @@ impl Receiver for Recorder {
             ReadingCause::AfterEnd => "after end",
             ReadingCause::Urgent => "urgent",
         };
-        self.told.push(Told::Otherwise(from, cause, reading.other.to_vec()));
+        self.events.push(Event::Reading(from, cause, reading.other.to_vec()));
     }
 }
 
 /// A flow under test, with its own time.
 #[derive(Debug)]
-struct Bench {
+struct Fixture {
     flow: TcpFlow,
     settings: StreamSettings,
     counters: StreamCounters,
@@ -190,7 +190,7 @@ struct Bench {
     packet: u64,
 }
 
-impl Default for Bench {
+impl Default for Fixture {
     fn default() -> Self {
         let settings = StreamSettings::default();
         Self {
@@ -205,21 +205,21 @@ impl Default for Bench {
     }
 }
 
-impl Bench {
-    /// One segment, 10 microseconds after the last.
+impl Fixture {
+    /// Processes a segment, 10 microseconds after the last one.
     fn feed(&mut self, sent: &Sent) -> Progress {
         self.clock += 10 * MICROSECOND;
         self.feed_now(sent)
     }
 
-    /// One segment at the same moment as the last.
+    /// Processes a segment at the time of the last one.
     fn feed_now(&mut self, sent: &Sent) -> Progress {
         self.packet += 1;
         let stamp = Stamp { time: self.clock, clock: self.clock, packet: self.packet, origin: self.packet };
         let Self { flow, settings, counters, recent, recorder, .. } = self;
         let assembly = Assembly { settings, counters, recent: Some(recent) };
-        let arrival = Arrival { is_doubtful: sent.is_doubtful, copied_within: COPIED_WITHIN };
-        flow.segment(sent.from, &sent.segment(), arrival, &stamp, assembly, recorder)
+        let arrival = Arrival { is_doubtful: sent.is_doubtful, duplicate_window: DUPLICATE_WINDOW };
+        flow.process(sent.from, &sent.segment(), arrival, &stamp, assembly, recorder)
     }
 
     fn feed_all<'s>(&mut self, all: impl IntoIterator<Item = &'s Sent>) -> Progress {
@@ -238,22 +238,22 @@ impl Bench {
         assert_eq!((self.flow.held_bytes(), self.flow.deadline()), (0, None));
     }
 
-    /// What the receiver was told since the last call.
-    fn told(&mut self) -> Vec<Told> {
-        std::mem::take(&mut self.recorder.told)
+    /// The events since the last call.
+    fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.recorder.events)
     }
 }
 
-/// What the receiver is told of a whole flow.
-fn told_of(sent: &[Sent]) -> Vec<Told> {
-    let mut bench = Bench::default();
+/// The events of a whole flow.
+fn events_of(sent: &[Sent]) -> Vec<Event> {
+    let mut fixture = Fixture::default();
     for one in sent {
-        assert_ne!(bench.feed(one), Progress::Restart);
+        assert_ne!(fixture.feed(one), Progress::Restart);
     }
-    bench.finish();
-    bench.told()
+    fixture.finish();
+    fixture.take_events()
 }
 
-fn bytes(from: End, bytes: &[u8]) -> Told {
-    Told::Bytes(from, bytes.to_vec())
+fn bytes(from: End, bytes: &[u8]) -> Event {
+    Event::Bytes(from, bytes.to_vec())
 }

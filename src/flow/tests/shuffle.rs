@@ -1,4 +1,4 @@
-//! Whatever a tap does to a conversation within the window, it comes out as it was sent.
+//! Whatever a tap does to a conversation within the window, it is delivered as it was sent.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use super::*;
 /// first request up to three times.
 const MIDSTREAM_FIRST: usize = 4;
 
-/// Request and response of each round, whether A confirms the response at once, and what A and B start with.
+/// Request and response of each round, whether A acknowledges the response at once, and the first sequence numbers.
 fn conversation() -> impl Strategy<Value = Conversation> {
     let round = (vec(any::<u8>(), 1..20), vec(any::<u8>(), 1..30), any::<bool>());
     let sequence = prop_oneof![any::<u32>(), (u32::MAX - 60)..=u32::MAX];
@@ -49,7 +49,7 @@ fn split(sent: &[Sent]) -> Vec<Sent> {
     sent.iter().flat_map(singles).collect()
 }
 
-/// Each segment as often as `times` says (at least once, the copies side by side).
+/// Repeats each segment by `times`, at least once, with the copies side by side.
 fn duplicate(sent: &[Sent], times: &[u8]) -> Vec<Sent> {
     let copies = |(one, &times): (&Sent, &u8)| vec![one.clone(); 1 + usize::from(times)];
     sent.iter().zip(times.iter().cycle()).flat_map(copies).collect()
@@ -75,7 +75,7 @@ proptest! {
         let sent = &conversation.sent;
         let changed = if singles { split(sent) } else { sent.clone() };
         let changed = reorder(&duplicate(&changed, &times), &shifts);
-        prop_assert_eq!(told_of(sent), told_of(&changed));
+        prop_assert_eq!(events_of(sent), events_of(&changed));
     }
 
     #[test]
@@ -87,7 +87,7 @@ proptest! {
     ) {
         let kept = conversation.sent.iter().zip(lost.iter().cycle()).filter(|(_, lost)| !**lost);
         let kept: Vec<_> = kept.map(|(one, _)| one.clone()).collect();
-        let [mut eager, mut lazy] = [Bench::default(), Bench::default()];
+        let [mut eager, mut lazy] = [Fixture::default(), Fixture::default()];
         for (one, pause) in reorder(&kept, &shifts).iter().zip(pauses.iter().cycle()) {
             lazy.clock += pause;
             eager.wait(pause / 3);
@@ -99,7 +99,7 @@ proptest! {
         lazy.clock += 50 * SECOND;
         eager.finish();
         lazy.finish();
-        prop_assert_eq!(&eager.recorder.told, &lazy.recorder.told);
+        prop_assert_eq!(&eager.recorder.events, &lazy.recorder.events);
         prop_assert_eq!(&eager.recorder.stamps, &lazy.recorder.stamps);
         prop_assert_eq!(eager.counters, lazy.counters);
     }
@@ -111,8 +111,8 @@ proptest! {
             1..400,
         ),
     ) {
-        let mut bench = Bench::default();
-        (bench.settings.held_bytes, bench.settings.held_segments) = (2_000, 12);
+        let mut fixture = Fixture::default();
+        (fixture.settings.held_bytes, fixture.settings.held_segments) = (2_000, 12);
         for (from_a, sequence, acknowledgement, bits, length, cut, far) in sent {
             let flags = TcpFlags {
                 syn: bits == 1,
@@ -124,9 +124,9 @@ proptest! {
             let payload = vec![bits; length];
             let from = if from_a { A } else { B };
             let one = Sent { cut: cut.min(length), ..Sent::new(from, sequence, acknowledgement, flags, &payload) };
-            bench.feed(&one);
-            prop_assert!(bench.flow.held_bytes() <= 2_000);
+            fixture.feed(&one);
+            prop_assert!(fixture.flow.held_bytes() <= 2_000);
         }
-        bench.finish();
+        fixture.finish();
     }
 }

@@ -4,12 +4,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::frame::{Body, Checksum, Datagram, Frame, IpPair, Tunnel, TunnelKind};
+use crate::frame::{Body, Checksum, Datagram, Frame, IpHeader, Tunnel, TunnelKind};
 
-/// Every third number is found in one place among those that were found lately.
+/// Every third number has the same index in the cache of recent flows.
 fn key(number: u8) -> FlowKey {
     let source_port = u16::from(number / 3) * 16 + u16::from(number % 3);
-    let pair = IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
+    let pair = IpHeader { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
     let datagram = Datagram { source_port, destination_port: 502, checksum: 0, payload: &[], length: 0 };
     let body = Body::Udp(pair, datagram);
     let frame = Frame {
@@ -56,7 +56,7 @@ fn step() -> impl Strategy<Value = (i64, Step)> {
     (prop_oneof![3 => 0_i64..10, 1 => 0_i64..120], step)
 }
 
-/// A flow as the model knows it; `order` is the number of its last use, or of its change of lifetime.
+/// A flow of the model; `order` is the number of its last use or of its last change of lifetime.
 #[derive(Clone, Copy, Debug)]
 struct Modelled {
     key: u8,
@@ -72,21 +72,21 @@ impl Modelled {
     }
 }
 
-/// Who has to go when `model` is full: the first that expired, else a closed one, else one that
-/// was never established, else the one idle for longest.
-fn victim(model: &[Modelled], clock: i64) -> Option<(Modelled, Cause)> {
+/// The flow to remove when `model` is full: the first that expired, else a closed one, else one that
+/// was never established, else the least recently used one.
+fn victim(model: &[Modelled], clock: i64) -> Option<(Modelled, RemovalCause)> {
     let place = |flow: &&Modelled| (flow.used, flow.lifetime as usize, flow.order);
     let expired = model.iter().filter(|flow| flow.end() <= clock);
     let first = expired.min_by_key(|flow| (flow.end(), flow.lifetime as usize, flow.order));
     let idle = |lifetime| model.iter().filter(move |flow| flow.lifetime == lifetime).min_by_key(place);
     let evicted =
         || idle(Lifetime::Closed).or_else(|| idle(Lifetime::Opening)).or_else(|| model.iter().min_by_key(place));
-    first.map(|flow| (*flow, Cause::Expired)).or_else(|| evicted().map(|flow| (*flow, Cause::Evicted)))
+    first.map(|flow| (*flow, RemovalCause::Expired)).or_else(|| evicted().map(|flow| (*flow, RemovalCause::Evicted)))
 }
 
-fn check_gone(model: &mut Vec<Modelled>, gone: &Gone<u8>, expected: (Modelled, Cause), clock: i64) {
+fn check_gone(model: &mut Vec<Modelled>, gone: &Removed<u8>, expected: (Modelled, RemovalCause), clock: i64) {
     let (flow, cause) = expected;
-    let at = if cause == Cause::Expired { flow.end() } else { clock };
+    let at = if cause == RemovalCause::Expired { flow.end() } else { clock };
     assert_eq!((gone.value, gone.entry, gone.cause, gone.at), (flow.key, flow.entry, cause, at));
     assert_eq!(gone.key, key(flow.key));
     model.retain(|other| other.key != flow.key);
@@ -103,7 +103,7 @@ proptest! {
                 Step::Use(number, lifetime) => {
                     let known = model.iter().find(|flow| flow.key == number).copied();
                     let expected = match known {
-                        Some(flow) if flow.end() <= clock => Some((flow, Cause::Expired)),
+                        Some(flow) if flow.end() <= clock => Some((flow, RemovalCause::Expired)),
                         None if model.len() == capacity => victim(&model, clock),
                         _ => None,
                     };
@@ -164,17 +164,17 @@ fn a_name_that_is_out_of_date_finds_nothing() {
     let first = table.get_or_insert_with(&key(1), 0, Lifetime::Stream, |_| false, || 'a').entry;
     let second = table.get_or_insert_with(&key(2), 1, Lifetime::Stream, |_| false, || 'b');
     let gone = second.gone.expect("there is room for one");
-    assert_eq!((gone.value, gone.cause, gone.entry), ('a', Cause::Evicted, first));
+    assert_eq!((gone.value, gone.cause, gone.entry), ('a', RemovalCause::Evicted, first));
     let second = second.entry;
     assert!(table.get_mut(first).is_none());
     assert!(table.remove(first, 2).is_none());
-    assert_eq!(table.remove(second, 2).map(|gone| gone.cause), Some(Cause::Removed));
+    assert_eq!(table.remove(second, 2).map(|gone| gone.cause), Some(RemovalCause::Requested));
     assert_eq!(table.counters(), TableCounters { created: 2, expired: 0, evicted: 1 });
 }
 
 /// The same ends as [`key`], on a VLAN or in a tunnel.
 fn on_another_way(vlan: Option<u16>, tunnel: Option<Tunnel>) -> FlowKey {
-    let pair = IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
+    let pair = IpHeader { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
     let datagram = Datagram { source_port: 0, destination_port: 502, checksum: 0, payload: &[], length: 0 };
     let body = Body::Udp(pair, datagram);
     let frame =
@@ -196,7 +196,7 @@ fn a_flow_is_found_on_every_way_that_fits_and_on_no_other() {
     let apart = table.get_or_insert_with(&on_another_way(Some(30), None), 2, Lifetime::Stream, |_| false, || 'c');
     assert!(apart.fresh, "an address plan of its own");
     assert_eq!(table.find(ways[1].brief(), 3).map(|used| *used.value), Some('a'));
-    // With the flow go all of its ways.
+    // All aliases are removed with the flow.
     table.remove(first, 3);
     assert!(table.find(ways[0].brief(), 3).is_none() && table.find(ways[1].brief(), 3).is_none());
     let again = table.get_or_insert_with(&ways[1], 4, Lifetime::Stream, |_| false, || 'd');

@@ -1,34 +1,36 @@
-//! One incomplete datagram: its parts, and the headers that the whole will have.
+//! One incomplete datagram: its fragments so far, and the headers of the whole packet.
 
 use std::collections::BTreeMap;
 
-use super::finished::Print;
 use super::{FragmentDrop, Key};
 use crate::frame::checksum;
 use crate::frame::walk::Fragment;
+
+/// Hash of the offset and the bytes of a fragment.
+pub(super) type Fingerprint = u64;
 
 /// An incomplete datagram.
 #[derive(Debug)]
 pub(super) struct Datagram {
     pub(super) key: Key,
-    /// When its first fragment came, packet time.
+    /// Packet time of its first fragment.
     pub(super) started: i64,
     pub(super) head: Option<Head>,
-    /// All its fragments so far are copies of those of a datagram that was put together a moment ago.
-    pub(super) copies: bool,
-    /// What stands for those of its fragments that brought something.
-    pub(super) prints: Vec<Print>,
-    /// Parts by their place in the datagram; none is empty, and no two overlap.
+    /// All its fragments so far duplicate those of a recently reassembled datagram.
+    pub(super) is_duplicate: bool,
+    /// Fingerprints of the fragments that had new bytes.
+    pub(super) fingerprints: Vec<Fingerprint>,
+    /// Parts by offset; none is empty, and no two overlap.
     parts: BTreeMap<usize, Vec<u8>>,
     /// Bytes in `parts`.
     pub(super) received: usize,
-    /// Length of the datagram, once the last fragment is there.
+    /// Length of the datagram, known from its last fragment.
     total: Option<usize>,
-    /// Fragments that say something else than those before them.
+    /// Fragments that contradict earlier ones.
     rivals: Vec<Rival>,
 }
 
-/// A fragment that contradicts others: which of them counts, each system decides in its own way.
+/// A fragment that contradicts earlier ones. Operating systems differ in which of them they accept.
 #[derive(Debug)]
 struct Rival {
     offset: usize,
@@ -36,7 +38,7 @@ struct Rival {
     bytes: Vec<u8>,
 }
 
-/// Whether a fragment fitted.
+/// How a fragment relates to those before it.
 pub(super) enum Added {
     New,
     Overlapping,
@@ -47,8 +49,8 @@ impl Datagram {
         Self {
             key,
             started,
-            copies: true,
-            prints: Vec::new(),
+            is_duplicate: true,
+            fingerprints: Vec::new(),
             head: None,
             parts: BTreeMap::new(),
             received: 0,
@@ -57,43 +59,43 @@ impl Datagram {
         }
     }
 
-    /// Bytes of memory, about.
+    /// Approximate memory, bytes.
     pub(super) fn cost(&self) -> usize {
         let head = self.head.as_ref().map_or(0, |head| head.bytes.len());
         let rivals: usize = self.rivals.iter().map(|rival| PART_COST + rival.bytes.len()).sum();
         DATAGRAM_COST + head + self.parts.len() * PART_COST + self.received + rivals
     }
 
-    /// Whether fragments of it contradict each other.
+    /// Whether its fragments contradict each other.
     pub(super) fn is_ambiguous(&self) -> bool {
         !self.rivals.is_empty()
     }
 
-    /// Keeps a fragment that contradicts others, as far as there is room.
-    fn contradict(&mut self, fragment: &Fragment<'_>) {
+    /// Keeps a contradicting fragment, up to [`MAX_RIVALS`].
+    fn keep_rival(&mut self, fragment: &Fragment<'_>) {
         if self.rivals.len() < MAX_RIVALS {
             let (offset, more, bytes) = (fragment.offset, fragment.more, fragment.payload.bytes.to_vec());
             self.rivals.push(Rival { offset, more, bytes });
         }
     }
 
-    /// What else the datagram may be: with each fragment that contradicts others in their place, and with all of them.
+    /// The other readings of the datagram: with each contradicting fragment in place of earlier ones, and with all of them.
     pub(super) fn other_readings(&self) -> Vec<Vec<u8>> {
         let all = (self.rivals.len() > 1).then(|| self.read_with(&self.rivals));
         let each = self.rivals.iter().map(|rival| self.read_with(std::slice::from_ref(rival)));
         each.chain(all).flatten().collect()
     }
 
-    /// The whole packet with these fragments in the place of what came before them.
+    /// The whole packet with these fragments in place of earlier ones.
     fn read_with(&self, rivals: &[Rival]) -> Option<Vec<u8>> {
         let mut payload = self.payload();
         rivals.iter().for_each(|rival| overlay(&mut payload, rival.offset, rival.more, &rival.bytes));
         let mut out = Vec::new();
-        self.head.as_ref()?.write(&payload, &mut out)?;
+        self.head.as_ref()?.write_packet(&payload, &mut out)?;
         Some(out)
     }
 
-    /// What was received, in order.
+    /// The received bytes, in order.
     pub(super) fn payload(&self) -> Vec<u8> {
         self.parts.values().flatten().copied().collect()
     }
@@ -102,8 +104,8 @@ impl Datagram {
         self.total == Some(self.received) && self.head.is_some()
     }
 
-    /// Takes those bytes of a fragment that are not there yet.
-    pub(super) fn add(&mut self, fragment: &Fragment<'_>, print: Print) -> Result<Added, FragmentDrop> {
+    /// Stores the bytes of a fragment that were not received yet.
+    pub(super) fn add(&mut self, fragment: &Fragment<'_>, fingerprint: Fingerprint) -> Result<Added, FragmentDrop> {
         let bytes = fragment.payload.bytes;
         let end = fragment.offset + bytes.len();
         let known_end = self.parts.last_key_value().map_or(0, |(offset, part)| offset + part.len());
@@ -112,21 +114,21 @@ impl Datagram {
             None => !fragment.more && end < known_end,
         };
         if contradicts {
-            self.contradict(fragment);
+            self.keep_rival(fragment);
             return Err(FragmentDrop::Contradiction);
         }
         if !fragment.more {
             self.total = Some(end);
         }
-        let (gaps, same) = self.gaps(fragment.offset, bytes);
+        let (gaps, same) = self.find_gaps(fragment.offset, bytes);
         let added: usize = gaps.iter().map(|(_, part)| part.len()).sum();
         if !same {
-            self.contradict(fragment);
+            self.keep_rival(fragment);
         }
         self.parts.extend(gaps.into_iter().map(|(offset, part)| (offset, part.to_vec())));
         self.received += added;
         if added > 0 {
-            self.prints.push(print);
+            self.fingerprints.push(fingerprint);
         }
         match added {
             0 if same => Err(FragmentDrop::Duplicate),
@@ -135,8 +137,9 @@ impl Datagram {
         }
     }
 
-    /// Which of these bytes, whose place is `start`, are not there yet, and whether the others are the same.
-    fn gaps<'b>(&self, start: usize, bytes: &'b [u8]) -> (Vec<(usize, &'b [u8])>, bool) {
+    /// Finds which of these bytes, at offset `start`, were not received yet, and whether the others are equal to those that
+    /// were.
+    fn find_gaps<'b>(&self, start: usize, bytes: &'b [u8]) -> (Vec<(usize, &'b [u8])>, bool) {
         let end = start + bytes.len();
         let first = self.parts.range(..=start).next_back().map_or(start, |(offset, _)| *offset);
         let mut gaps = Vec::new();
@@ -159,12 +162,12 @@ impl Datagram {
     }
 
     /// The whole packet. `None` when its IP header cannot say how long it is.
-    pub(super) fn write(&self, out: &mut Vec<u8>) -> Option<()> {
-        self.head.as_ref()?.write(&self.payload(), out)
+    pub(super) fn write_packet(&self, out: &mut Vec<u8>) -> Option<()> {
+        self.head.as_ref()?.write_packet(&self.payload(), out)
     }
 }
 
-/// Puts the bytes of a fragment in the place of what is there. The datagram ends with it if no `more` follow.
+/// Overwrites `payload` with the bytes of a fragment. Without `more`, the datagram ends with it.
 pub(super) fn overlay(payload: &mut Vec<u8>, offset: usize, more: bool, bytes: &[u8]) {
     let end = offset + bytes.len();
     if payload.len() < end || !more {
@@ -175,40 +178,40 @@ pub(super) fn overlay(payload: &mut Vec<u8>, offset: usize, more: bool, bytes: &
     }
 }
 
-/// What comes before the payload of a whole datagram.
+/// The headers before the payload of a whole datagram.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     bytes: Vec<u8>,
-    /// Where its length is.
+    /// Offset of the length field of the IP header.
     length_at: usize,
-    /// Where its checksum is, if it has one.
+    /// Offset of its checksum, if it has one.
     checksum_at: Option<usize>,
-    /// Bytes of the head that this length counts, too.
-    counted: usize,
+    /// Header bytes that the length field includes.
+    counted_header_bytes: usize,
 }
 
 impl Head {
-    /// The head of the first fragment, without what makes it a fragment. `None` would mean that its places are not in
-    /// the packet.
+    /// The headers of the first fragment, without its fragment fields. `None` if an offset lies outside the packet.
     pub(super) fn of(fragment: &Fragment<'_>, packet: &[u8], lengths: &[usize]) -> Option<Self> {
-        let Fragment { header, kept, .. } = *fragment;
-        let mut bytes = packet.get(..kept)?.to_vec();
-        for &at in lengths.iter().filter(|at| **at < header) {
+        let Fragment { header_at, headers_end_at, .. } = *fragment;
+        let mut bytes = packet.get(..headers_end_at)?.to_vec();
+        for &at in lengths.iter().filter(|at| **at < header_at) {
             bytes.get_mut(at..)?.first_chunk_mut().map(|length| *length = [0; 2])?;
         }
-        if fragment.pair.source.is_ipv4() {
-            let checksum_at = Some(header + 10);
-            let mut head = Self { bytes, length_at: header + 2, checksum_at, counted: kept - header };
-            head.replace(header + 6, [0; 2])?;
+        if fragment.ip.source.is_ipv4() {
+            let checksum_at = Some(header_at + 10);
+            let mut head =
+                Self { bytes, length_at: header_at + 2, checksum_at, counted_header_bytes: headers_end_at - header_at };
+            head.replace_word(header_at + 6, [0; 2])?;
             return Some(head);
         }
-        *bytes.get_mut(fragment.next_header)? = fragment.protocol;
-        let counted = (kept - header).saturating_sub(IPV6_HEADER);
-        Some(Self { bytes, length_at: header + 4, checksum_at: None, counted })
+        *bytes.get_mut(fragment.next_header_at)? = fragment.protocol;
+        let counted_header_bytes = (headers_end_at - header_at).saturating_sub(IPV6_HEADER);
+        Some(Self { bytes, length_at: header_at + 4, checksum_at: None, counted_header_bytes })
     }
 
-    /// Puts another word at a place, and keeps the checksum as right or wrong as it was.
-    fn replace(&mut self, at: usize, new: [u8; 2]) -> Option<()> {
+    /// Replaces a 16-bit word; the checksum stays valid or invalid.
+    fn replace_word(&mut self, at: usize, new: [u8; 2]) -> Option<()> {
         let mut word = *self.bytes.get(at..)?.first_chunk()?;
         if let Some(checksum_at) = self.checksum_at {
             let checksum = self.bytes.get_mut(checksum_at..)?.first_chunk_mut()?;
@@ -219,10 +222,10 @@ impl Head {
     }
 
     /// The whole packet. `None` when its IP header cannot say how long it is.
-    pub(super) fn write(&self, payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        let length = u16::try_from(self.counted + payload.len()).ok()?;
+    pub(super) fn write_packet(&self, payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let length = u16::try_from(self.counted_header_bytes + payload.len()).ok()?;
         let mut head = self.clone();
-        head.replace(self.length_at, length.to_be_bytes())?;
+        head.replace_word(self.length_at, length.to_be_bytes())?;
         out.clear();
         out.extend_from_slice(&head.bytes);
         out.extend_from_slice(payload);
@@ -230,10 +233,11 @@ impl Head {
     }
 }
 
-/// Contradicting fragments of one datagram that are kept.
+/// Most contradicting fragments of one datagram that are kept.
 const MAX_RIVALS: usize = 8;
-/// Length of an IPv6 header, which its length does not count, bytes.
+/// Length of an IPv6 header, which its length field excludes, bytes.
 const IPV6_HEADER: usize = 40;
-/// Memory of an entry, and of a part, beside their bytes, about.
+/// Approximate memory of a datagram, without its parts, bytes.
 const DATAGRAM_COST: usize = 256;
+/// Approximate memory of a part, without its payload, bytes.
 const PART_COST: usize = 56;

@@ -4,7 +4,7 @@ use super::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassem
 use crate::capture::LinkType;
 use crate::frame::build::*;
 use crate::frame::checksum::Sum;
-use crate::frame::{Body, Frame, IpPair, Peek, Redundancy, TunnelKind, decode};
+use crate::frame::{Body, Frame, IpHeader, Peek, Redundancy, TunnelKind, decode};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -27,7 +27,7 @@ fn part_of(datagram: &[u8], identification: u16, range: std::ops::Range<usize>, 
     ethernet(0x0800, &ipv4_part(CLIENT, SERVER, 17, identification, offset, more, &datagram[range]))
 }
 
-/// In three parts.
+/// The datagram in three fragments.
 fn parts() -> [Vec<u8>; 3] {
     [part(1, 0..16, true), part(1, 16..40, true), part(1, 40..48, false)]
 }
@@ -37,7 +37,7 @@ fn push(table: &mut Reassembler, packet: &[u8], clock: i64, out: &mut Vec<u8>) -
     table.push(LinkType::Ethernet, packet, packet.len() as u32, clock, out)
 }
 
-/// The whole packet that these make, which the last of them must complete.
+/// The whole packet that these fragments give; the last one must complete it.
 fn completed(table: &mut Reassembler, packets: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut last = Reassembled::Incomplete;
@@ -260,18 +260,18 @@ fn a_wrapping_that_was_cut_up_is_put_together_and_undone() {
     assert_eq!(frame.tunnel.map(|tunnel| tunnel.kind), Some(TunnelKind::Vxlan));
 }
 
-/// A datagram with a right checksum, whose payload is one byte again and again.
+/// A datagram with a right checksum, whose payload repeats one byte.
 fn sound(fill: u8) -> Vec<u8> {
     let mut datagram = udp(51234, 502, &[fill; 40]);
     datagram[6..8].fill(0);
-    let pair = IpPair { source: CLIENT.into(), destination: SERVER.into(), identification: 0 };
+    let pair = IpHeader { source: CLIENT.into(), destination: SERVER.into(), identification: 0 };
     let sum = Sum::of_pseudo_header(&pair, 17, datagram.len()) + Sum::of(&datagram);
     let wrong = (0..=u16::MAX).find(|value| (sum + Sum::of(&value.to_be_bytes())).is_right());
     datagram[6..8].copy_from_slice(&wrong.expect("one of them").to_be_bytes());
     datagram
 }
 
-/// What the last of these fragments makes: the datagram of those that came first, and the others.
+/// The datagram that the last fragment completes, and its other readings.
 fn readings(packets: &[Vec<u8>]) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
     let mut table = reassembler();
     let mut out = Vec::new();
@@ -280,7 +280,7 @@ fn readings(packets: &[Vec<u8>]) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
         push(&mut table, packet, SECOND, &mut out);
     }
     assert_eq!(push(&mut table, last, SECOND, &mut out), Reassembled::Complete);
-    let others = table.take_others().iter().map(|other| payload(other)).collect();
+    let others = table.take_other_readings().iter().map(|other| payload(other)).collect();
     (out, others, table.is_ambiguous())
 }
 
@@ -291,7 +291,7 @@ fn fragments_that_overlap_and_differ_make_every_datagram_that_its_checksum_allow
     let decoy_first = part_of(&decoy, 1, 16..48, false);
     let real_last = part_of(&real, 1, 16..48, false);
     let mixed = join(&[&real[8..16], &decoy[16..48]]);
-    // What came first is whole before the other one comes, or with it.
+    // The first datagram is complete before the second one starts, or at the same time.
     for order in [[&decoy_first, &real_last, &first], [&real_last, &decoy_first, &first]] {
         let (main, others, is_ambiguous) = readings(&order.map(Clone::clone));
         let is_real_first = order[0] == &real_last;
@@ -309,10 +309,10 @@ fn a_fragment_that_comes_after_its_datagram_belongs_to_it_if_the_checksum_says_s
     push(&mut table, &part_of(&decoy, 1, 0..24, true), SECOND, &mut out);
     let done = push(&mut table, &part_of(&real, 1, 24..48, false), SECOND, &mut out);
     assert_eq!((done, table.is_ambiguous()), (Reassembled::Complete, false));
-    // The host has dropped the decoy, and waits for this one.
+    // The host dropped the decoy and accepts this one.
     let late = push(&mut table, &part_of(&real, 1, 0..24, true), 20 * SECOND, &mut out);
     assert_eq!((late, payload(&out), table.is_ambiguous()), (Reassembled::Complete, real[8..].to_vec(), true));
-    // That of another datagram with the same number does not fit.
+    // The checksum of another datagram with the same identification does not match.
     let other = push(&mut table, &part_of(&sound(3), 1, 0..24, true), 21 * SECOND, &mut out);
     assert_eq!(other, Reassembled::Incomplete);
 }

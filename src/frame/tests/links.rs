@@ -2,7 +2,7 @@
 
 use crate::capture::LinkType;
 use crate::frame::build::*;
-use crate::frame::{self, Body, Datagram, Frame, IpPair, OtherIp, Peek, Redundancy, Undecoded, decode};
+use crate::frame::{self, Body, Datagram, Frame, IpHeader, OtherIp, Peek, Redundancy, Undecoded, decode};
 
 fn decoded(link: LinkType, bytes: &[u8]) -> Frame<'_> {
     decode(link, bytes, bytes.len() as u32).expect("a good packet")
@@ -16,7 +16,7 @@ fn payload_of<'a>(frame: &Frame<'a>) -> &'a [u8] {
     }
 }
 
-/// The same request as each link type has it.
+/// The same request on each link type.
 fn links() -> Vec<(LinkType, Vec<u8>)> {
     let ip = request_ip();
     let with = |header: &str| join(&[&hex(header), &ip]);
@@ -76,7 +76,7 @@ fn a_datagram_is_read_as_long_as_its_header_says() {
     let datagram = join(&[&udp(51234, 502, &modbus()), b"more"]);
     let packet = ethernet(0x0800, &ipv4(CLIENT, SERVER, 17, &datagram));
     let Body::Udp(pair, found) = decoded(LinkType::Ethernet, &packet).body else { panic!("no UDP") };
-    assert_eq!(pair, IpPair { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 });
+    assert_eq!(pair, IpHeader { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 });
     let payload = &modbus()[..];
     let expected = Datagram { source_port: 51234, destination_port: 502, checksum: 0xCAFE, payload, length: 12 };
     assert_eq!(found, expected);
@@ -130,8 +130,8 @@ fn a_total_length_of_zero_means_all_that_is_there() {
     assert_eq!(payload_of(&decoded(LinkType::Ethernet, &packet)), modbus());
 }
 
-/// Whose traffic a packet is, and why no more of it was read.
-fn undecoded(packet: &[u8]) -> (IpPair, u8, Option<Undecoded>) {
+/// The addresses and protocol of a packet, and why its payload was not decoded.
+fn undecoded(packet: &[u8]) -> (IpHeader, u8, Option<Undecoded>) {
     let frame = decoded(LinkType::Ethernet, packet);
     let Body::Ip(pair, other) = frame.body else { panic!("{frame:?}") };
     let key = peek(LinkType::Ethernet, packet).key();
@@ -146,7 +146,7 @@ fn headers_that_contradict_themselves_still_say_whose_they_are() {
         packet[at] = value;
         packet
     };
-    let pair = IpPair { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 };
+    let pair = IpHeader { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 };
     let malformed = (pair, 6, Some(Undecoded::Malformed));
     assert_eq!(undecoded(&broken(14, 0x44)), malformed, "IPv4 header of 4 words");
     assert_eq!(undecoded(&broken(17, 19)), malformed, "shorter than its header");
@@ -162,7 +162,7 @@ fn headers_that_contradict_themselves_still_say_whose_they_are() {
 
 #[test]
 fn datagrams_that_contradict_themselves_still_say_whose_they_are() {
-    let pair = IpPair { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 };
+    let pair = IpHeader { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 };
     for length in [0x0007, 0x0017, 0xFFFF] {
         let mut datagram = udp(51234, 502, &modbus());
         datagram[4..6].copy_from_slice(&u16::to_be_bytes(length));
@@ -179,7 +179,7 @@ fn datagrams_that_contradict_themselves_still_say_whose_they_are() {
 #[test]
 fn extension_headers_that_lead_nowhere_still_say_whose_they_are() {
     let of = |next, chain: &[u8]| undecoded(&ethernet(0x86DD, &ipv6(CLIENT6, SERVER6, next, chain)));
-    let pair = IpPair { source: CLIENT6.into(), destination: SERVER6.into(), identification: 0 };
+    let pair = IpHeader { source: CLIENT6.into(), destination: SERVER6.into(), identification: 0 };
     let malformed = |protocol| (pair, protocol, Some(Undecoded::Malformed));
     assert_eq!(of(60, &hex("06 05 0000 00000000 ; longer than the packet")), malformed(60));
     assert_eq!(of(0, &hex("2B 00 0000 00000000 ; hop by hop, then routing\n 06 00")), malformed(43));

@@ -1,11 +1,13 @@
-//! What holds for all bytes.
+//! Properties that hold for any bytes.
 
 use proptest::prelude::*;
 
 use crate::capture::LinkType;
 use crate::frame::build::*;
-use crate::frame::peek::{mac_key, pair_key};
-use crate::frame::{self, Body, FragmentLimits, Frame, Layers, Peek, Reassembler, decode, outer, plain, walked};
+use crate::frame::{
+    self, Body, FragmentLimits, Frame, Layers, Peek, Reassembler, decode, decode_by_walk, outer, plain,
+};
+use crate::frame::{mac_key, pair_key};
 
 const LINKS: [LinkType; 7] = [
     LinkType::Ethernet,
@@ -31,8 +33,8 @@ fn check(link: LinkType, bytes: &[u8], original: u32) {
     let frame = decode(link, bytes, original);
     let mut layers = Layers::default();
     let peeked = frame::peek(link, bytes, original, &mut layers);
-    assert_eq!(frame, walked(link, bytes, original), "the short cut says something else");
-    if let (LinkType::Ethernet, Some(key)) = (link, plain::key(bytes)) {
+    assert_eq!(frame, decode_by_walk(link, bytes, original), "the short cut says something else");
+    if let (LinkType::Ethernet, Some(key)) = (link, plain::host_key(bytes)) {
         assert_eq!(peeked, Peek::Key(key));
     }
     let mut out = Vec::new();

@@ -1,9 +1,10 @@
-//! What is wrapped, and in what.
+//! Encapsulations.
 
 use crate::capture::LinkType;
 use crate::frame::build::*;
 use crate::frame::{
-    self, Body, Frame, IpPair, Layers, OtherIp, Outer, OuterCarrier, Peek, Tunnel, TunnelKind, Undecoded, decode, outer,
+    self, Body, Frame, IpHeader, Layers, OtherIp, Outer, OuterCarrier, Peek, Tunnel, TunnelKind, Undecoded, decode,
+    outer,
 };
 
 fn decoded(bytes: &[u8]) -> Frame<'_> {
@@ -23,7 +24,7 @@ fn tunnel_of(name: &str) -> Option<(TunnelKind, u32)> {
 fn the_request_is_found_in_every_wrapping() {
     for (name, packet) in wrapped(&request(), &request_ip()) {
         let Body::Tcp(pair, segment) = decoded(&packet).body else { panic!("{name}: no TCP") };
-        let expected = IpPair { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 };
+        let expected = IpHeader { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 };
         assert_eq!(pair, expected, "{name}");
         assert_eq!(segment.payload, modbus(), "{name}");
         assert_eq!(segment.length, 12, "{name}");
@@ -111,7 +112,7 @@ fn the_key_is_the_same_in_every_wrapping_and_both_directions() {
     assert_ne!(peek(LinkType::Ethernet, &other), Peek::Key(key));
 }
 
-/// What the wrappings inside IP around a packet are, with the number of others around each.
+/// The tunnels around a packet, with the depth of each.
 fn around(packet: &[u8]) -> Vec<(u8, Outer)> {
     let mut layers = Layers::default();
     match frame::peek(LinkType::Ethernet, packet, packet.len() as u32, &mut layers) {
@@ -166,7 +167,7 @@ fn each_of_several_wrappings_is_found_again_by_what_is_around_it() {
             other => panic!("{other:?}"),
         };
         assert_eq!((carrier, frame.undecoded), (expected.carrier, None));
-        // Both are on the Ethernet of the wrapping.
+        // Both are on the outer Ethernet.
         assert_eq!(frame.mac.map(|mac| mac.source), Some([2, 0, 0, 0, 0x0B, 0x0B]));
     }
     assert_eq!(outer(LinkType::Ethernet, &packet, packet.len() as u32, 2), None);
@@ -205,7 +206,7 @@ fn what_only_looks_like_a_wrapping_stays_what_it_is() {
     }
 }
 
-/// What was not read of a packet that ends with its EtherType, or with its IP protocol.
+/// The EtherType or IP protocol of a packet that was not decoded further, and the reason.
 fn unread(packet: &[u8]) -> (u32, Option<Undecoded>) {
     let frame = decoded(packet);
     assert_eq!(frame.tunnel, None);

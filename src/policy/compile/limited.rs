@@ -2,9 +2,10 @@
 
 use lockkeeper_protocols::Node;
 
-use super::super::model::{Kind, Limits, Location, NodePattern, Number, Point, Registers, S7Place};
-use super::node_map::NodeMap;
-use super::places::{Reach, Space, Span};
+use super::super::addresses::{AddressUnit, Addresses, Reach, Space};
+use super::super::dialect::{Extent, NodeMap, NodePattern};
+use super::super::encoding::{DataType, Encoding};
+use super::super::model::{Limits, Point};
 
 /// Points of one asset that limit values, sorted by first address.
 #[derive(Clone, Debug, Default)]
@@ -15,17 +16,6 @@ pub(in crate::policy) struct LimitedPoints {
     pub(in crate::policy) have_steps: bool,
     /// The first of them in the policy: stands for whichever of them a write reaches that cannot be read.
     pub(in crate::policy) first: Option<u16>,
-}
-
-/// What an address counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::policy) enum Unit {
-    /// Registers or bits of Modbus.
-    Register,
-    /// Bits of S7 memory.
-    Bit,
-    /// Timers or counters of 16 bits.
-    Element,
 }
 
 /// One range of a point that limits values.
@@ -40,9 +30,9 @@ pub(in crate::policy) struct LimitedPoint {
     /// How many addresses a value takes.
     pub(in crate::policy) size: u32,
     /// What an address is.
-    pub(in crate::policy) unit: Unit,
+    pub(in crate::policy) unit: AddressUnit,
     pub(in crate::policy) point: u16,
-    pub(in crate::policy) kind: Kind,
+    pub(in crate::policy) encoding: Encoding,
     pub(in crate::policy) limits: Limits,
 }
 
@@ -50,7 +40,7 @@ pub(in crate::policy) struct LimitedPoint {
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::policy) struct LimitedNode {
     pub(in crate::policy) point: u16,
-    pub(in crate::policy) number: Number,
+    pub(in crate::policy) data_type: DataType,
     pub(in crate::policy) limits: Limits,
 }
 
@@ -77,7 +67,7 @@ impl LimitedPoints {
 
     /// The points that a node belongs to: those that name it, then those whose pattern holds it.
     pub(in crate::policy) fn of_node(&self, node: Node<'_>) -> impl Iterator<Item = &LimitedNode> {
-        self.nodes.about(node)
+        self.nodes.matching(node)
     }
 
     /// The points that an operation reaches, last ones first.
@@ -92,50 +82,25 @@ impl LimitedPoints {
 }
 
 fn nodes_of(at: u16, point: &Point) -> impl Iterator<Item = (NodePattern, LimitedNode)> {
-    let patterns = if let Location::OpcUa(patterns) = &point.place { patterns.as_slice() } else { &[] };
-    let limited = LimitedNode { point: at, number: point.kind.number, limits: point.limits.clone() };
+    let patterns = if let Extent::Nodes(patterns) = &point.place.extent { patterns.as_slice() } else { &[] };
+    let limited = LimitedNode { point: at, data_type: point.encoding.data_type, limits: point.limits.clone() };
     patterns.iter().map(move |pattern| (pattern.clone(), limited.clone()))
 }
 
-/// One for each range, as written: values do not run on from one range to the next.
+/// One for each range, as written: a value does not extend from one range to the next.
 fn ranges_of(at: u16, point: &Point) -> Vec<LimitedPoint> {
-    let (span, ranges, unit) = match &point.place {
-        Location::Modbus(registers) => (Span::registers(None, registers), of_registers(registers), Unit::Register),
-        Location::S7(S7Place::Memory(memory)) => {
-            let unit = if memory.area.is_numbered() { Unit::Element } else { Unit::Bit };
-            (Span::memory(None, memory), memory.ranges.clone(), unit)
-        }
-        Location::S7(S7Place::Object(_)) | Location::OpcUa(_) => return Vec::new(),
-    };
-    let limited = |(first, last): (u32, u32)| LimitedPoint {
+    let Extent::Addresses(Addresses { table, number, ranges, unit }) = &point.place.extent else { return Vec::new() };
+    let limited = |&(first, last): &(u32, u32)| LimitedPoint {
         point: at,
-        table: span.table,
-        space: span.space,
+        table: *table,
+        space: Space::new(None, *number),
         first,
         last,
         highest: last,
-        size: unit.addresses(point.kind, last.saturating_sub(first).saturating_add(1)),
-        unit,
-        kind: point.kind,
+        size: unit.addresses(point.encoding, last.saturating_sub(first).saturating_add(1)),
+        unit: *unit,
+        encoding: point.encoding,
         limits: point.limits.clone(),
     };
-    ranges.into_iter().map(limited).collect()
-}
-
-fn of_registers(registers: &Registers) -> Vec<(u32, u32)> {
-    registers.ranges.iter().map(|&(first, last)| (first.into(), last.into())).collect()
-}
-
-impl Unit {
-    /// How many addresses a value takes in a range of so many: at least one.
-    fn addresses(self, kind: Kind, range: u32) -> u32 {
-        let bytes = kind.number.size().map(u32::from);
-        let size = match self {
-            Self::Register => kind.number.registers().map(u32::from),
-            Self::Element => Some(1),
-            Self::Bit if kind.number == Number::Bool => Some(1),
-            Self::Bit => bytes.map(|bytes| bytes * 8),
-        };
-        size.unwrap_or(range).max(1)
-    }
+    ranges.iter().map(limited).collect()
 }

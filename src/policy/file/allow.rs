@@ -1,20 +1,23 @@
 //! What a flow allows: the entries of `allow`.
 
-use super::super::model::{Allow, Endpoint, FunctionRef, Location, Registers, S7Place, Spoken};
-use super::super::section::{Section, Span, Word};
-use super::super::values;
-use super::super::words::{self, Classes};
+use lockkeeper_protocols::Class;
+
+use super::super::classes::{self, Classes};
+use super::super::dialect::{Action, DIALECTS, Location};
+use super::super::model::{Allow, DeclaredProtocol, Endpoint, FunctionRef};
+use super::super::section::{Complaint, Section, Span, Word};
+use super::super::{services, values};
 use super::conduits::Here;
 use super::pointless::permits_everything;
-use super::points::{function_help, is_s7, place_word, speaks};
 use super::{Walk, span_of};
+use crate::document::suggest::list;
 
 impl<'t> Walk<'t> {
     /// The entries of `allow`, and where one of them permits every operation.
     pub(super) fn allow(
         &self,
         section: &mut Section<'t>,
-        (protocol, is_needed): (&Spoken, bool),
+        (protocol, is_needed): (&DeclaredProtocol, bool),
         to: &[Endpoint],
         here: &Here<'_>,
     ) -> (Vec<Allow>, Option<Span>) {
@@ -38,7 +41,13 @@ impl<'t> Walk<'t> {
         (allow, any)
     }
 
-    fn allow_entry(&self, mut entry: Section<'t>, protocol: &Spoken, to: &[Endpoint], here: &Here<'_>) -> Allow {
+    fn allow_entry(
+        &self,
+        mut entry: Section<'t>,
+        protocol: &DeclaredProtocol,
+        to: &[Endpoint],
+        here: &Here<'_>,
+    ) -> Allow {
         let classes = self.classes(&mut entry);
         let functions = self.functions(&mut entry, protocol, classes);
         if !entry.has("functions") {
@@ -46,20 +55,16 @@ impl<'t> Walk<'t> {
         }
         let points = entry.texts("points");
         let points = points.iter().filter_map(|word| self.usable_point(word, protocol, to, here)).collect();
+        let places = self.inline_places(&mut entry, protocol);
         let allow = Allow {
             classes: if classes.is_empty() && entry.has("functions") { Classes::all() } else { classes },
             functions,
             points,
-            registers: self.inline(&mut entry, protocol),
-            s7: self.inline_s7(&mut entry, protocol),
-            opcua: entry.opcua_places().unwrap_or_default(),
+            places,
             rate: entry.parsed("rate", values::rate),
-            blocks: entry.blocks(),
-            actions: entry.actions(),
+            actions: self.actions(&mut entry, protocol, classes),
         };
         self.empty_list(&entry);
-        self.actions_are_control(&entry, classes);
-        self.foreign_places(&entry, protocol);
         entry.finish();
         allow
     }
@@ -78,16 +83,39 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// What restricts another protocol's operations restricts nothing here.
-    fn foreign_places(&self, entry: &Section<'t>, protocol: &Spoken) {
-        let Spoken::Named(name) = protocol else { return };
-        let s7 = is_s7(name);
-        for (key, fits) in [("blocks", s7), ("actions", s7), ("opcua", *name == "opcua")] {
-            if entry.has(key) && !fits {
-                let message = format!("`{key}` does not apply to protocol {name}");
-                self.problems.error(entry.span_of(key), message, format!("remove `{key}`, or correct the protocol"));
+    /// The places that an entry names itself, in the terms of each dialect.
+    fn inline_places(&self, entry: &mut Section<'t>, protocol: &DeclaredProtocol) -> Vec<Location> {
+        let mut places = Vec::new();
+        for dialect in DIALECTS {
+            places.extend(dialect.entry_places(entry));
+            if !protocol.is_of(*dialect) {
+                dialect.entry_keys().iter().for_each(|key| self.foreign_key(entry, key, protocol));
             }
         }
+        places
+    }
+
+    /// What restricts another protocol's operations restricts nothing here.
+    fn foreign_key(&self, entry: &Section<'t>, key: &str, protocol: &DeclaredProtocol) {
+        if entry.has(key) {
+            let message = format!("`{key}` does not apply to protocol {}", protocol.name());
+            self.problems.error(entry.span_of(key), message, format!("remove `{key}`, or correct the protocol"));
+        }
+    }
+
+    /// `actions = ["stop"]`: which control operations are meant. With other classes it would not be clear what they restrict.
+    fn actions(&self, entry: &mut Section<'t>, protocol: &DeclaredProtocol, classes: Classes) -> Vec<&'static Action> {
+        let words = entry.texts("actions");
+        let actions = words.iter().filter_map(|word| entry.parse(word, action)).collect();
+        if entry.has("actions") && !classes.is_empty() && classes != Classes::only(Class::Control) {
+            let message = format!("`actions` of {} need op = \"control\", and no other", entry.what);
+            let help = "make an entry of its own: { op = \"control\", actions = [...] }";
+            self.problems.error(entry.span_of("actions"), message, help);
+        }
+        if !DIALECTS.iter().any(|dialect| !dialect.actions().is_empty() && protocol.is_of(*dialect)) {
+            self.foreign_key(entry, "actions", protocol);
+        }
+        actions
     }
 
     fn classes(&self, entry: &mut Section<'t>) -> Classes {
@@ -96,7 +124,7 @@ impl<'t> Walk<'t> {
             match Classes::from_word(word.text) {
                 Some(more) => classes = classes.with(more),
                 None => {
-                    let help = values::suggestion(word.text, &words::operation_words());
+                    let help = values::suggestion(word.text, &classes::operation_words());
                     self.problems.error(span_of(&word), format!("unknown operation `{}`", word.text), help);
                 }
             }
@@ -104,21 +132,21 @@ impl<'t> Walk<'t> {
         classes
     }
 
-    fn functions(&self, entry: &mut Section<'t>, protocol: &Spoken, classes: Classes) -> Vec<FunctionRef> {
+    fn functions(&self, entry: &mut Section<'t>, protocol: &DeclaredProtocol, classes: Classes) -> Vec<FunctionRef> {
         let tokens = entry.tokens("functions", "a function's name or number, or a list of them");
         tokens.iter().filter_map(|(text, span)| self.function(text, span, protocol, classes)).collect()
     }
 
-    fn function(&self, text: &str, span: &Span, protocol: &Spoken, classes: Classes) -> Option<FunctionRef> {
+    fn function(&self, text: &str, span: &Span, protocol: &DeclaredProtocol, classes: Classes) -> Option<FunctionRef> {
         if let Ok(code) = text.parse::<u32>() {
             return Some(FunctionRef::Code(code));
         }
         let protocols = match protocol {
-            Spoken::Named(name) => vec![*name],
-            Spoken::Any => words::protocol_names(),
-            Spoken::Carried(_) => Vec::new(),
+            DeclaredProtocol::Named(name) => vec![*name],
+            DeclaredProtocol::Any => services::protocol_names(),
+            DeclaredProtocol::Carried(_) => Vec::new(),
         };
-        let known = || protocols.iter().flat_map(|of| words::functions_of(of));
+        let known = || protocols.iter().flat_map(|of| services::functions_of(of));
         match known().find(|function| function.name == text) {
             Some(function) if !classes.is_empty() && !classes.contains(function.class) => {
                 // Not an error: the second half of FC 23 is a read, though the function is a write.
@@ -136,20 +164,14 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn inline(&self, entry: &mut Section<'t>, protocol: &Spoken) -> Option<Registers> {
-        let registers = entry.registers()?;
-        self.place_fits(&Location::Modbus(registers.clone()), entry.span_of("modbus"), protocol);
-        Some(registers)
-    }
-
-    fn inline_s7(&self, entry: &mut Section<'t>, protocol: &Spoken) -> Option<S7Place> {
-        let place = entry.s7_place()?;
-        self.place_fits(&Location::S7(place.clone()), entry.span_of("s7"), protocol);
-        Some(place)
-    }
-
     /// A point that this flow may name: of an asset in `to`, in the protocol's own terms.
-    fn usable_point(&self, word: &Word<'_>, protocol: &Spoken, to: &[Endpoint], here: &Here<'_>) -> Option<u16> {
+    fn usable_point(
+        &self,
+        word: &Word<'_>,
+        protocol: &DeclaredProtocol,
+        to: &[Endpoint],
+        here: &Here<'_>,
+    ) -> Option<u16> {
         let at = self.refer(word, "point", self.declared.points.iter().map(|point| point.name.as_str()))?;
         let point = self.declared.points.get(usize::from(at))?;
         let asset = self.declared.assets.get(usize::from(point.asset))?;
@@ -163,7 +185,7 @@ impl<'t> Walk<'t> {
             let message =
                 format!("point `{}` is of asset {}, which is not in `to`", word.text, self.asset_name(point.asset));
             let own = self.declared.points.iter().filter(|one| to.contains(&Endpoint::Asset(one.asset)));
-            let help = match words::list(own.map(|one| one.name.as_str())) {
+            let help = match list(own.map(|one| one.name.as_str())) {
                 none if none.is_empty() => "name a point of an asset in `to`".to_owned(),
                 names => format!("points of the assets in `to` are: {names}"),
             };
@@ -173,16 +195,26 @@ impl<'t> Walk<'t> {
         Some(at)
     }
 
-    fn place_fits(&self, place: &Location, span: Span, protocol: &Spoken) {
-        let fits = match protocol {
-            Spoken::Named(name) => speaks(place, name),
-            Spoken::Any => true,
-            Spoken::Carried(_) => false,
-        };
-        if !fits {
+    fn place_fits(&self, place: &Location, span: Span, protocol: &DeclaredProtocol) {
+        if !protocol.is_of(place.dialect) {
             let message =
-                format!("a place written as `{}` does not apply to protocol {}", place_word(place), protocol.name());
+                format!("a place written as `{}` does not apply to protocol {}", place.dialect.key(), protocol.name());
             self.problems.error(span, message, "name a place of this protocol, or correct the protocol");
         }
     }
+}
+
+/// An action by its word.
+fn action(text: &str) -> Result<&'static Action, Complaint> {
+    let actions = || DIALECTS.iter().flat_map(|dialect| dialect.actions());
+    let names: Vec<&str> = actions().map(|action| action.name).collect();
+    values::one_of(text, "a control action", &names)?;
+    actions().find(|action| action.name == text).ok_or_else(|| (text.to_owned(), String::new()))
+}
+
+/// Functions of protocols as far as they list them, nearest first for a help text.
+fn function_help(name: &str, protocols: &[&str]) -> String {
+    let known: Vec<&str> =
+        protocols.iter().flat_map(|of| services::functions_of(of).map(|function| function.name)).collect();
+    values::suggestion(name, &known)
 }

@@ -1,9 +1,12 @@
 //! Conduits, their flows, and what each flow allows.
 
-use super::super::model::{Conduit, Endpoint, Flow, Ports, Spoken};
+use super::super::Conditions;
+use super::super::dialect::{DIALECTS, SessionOptions};
+use super::super::model::{Conduit, DeclaredProtocol, Endpoint, Flow, Ports};
 use super::super::section::{Section, Span, Word};
-use super::super::{values, words};
+use super::super::{services, values};
 use super::{Walk, index, span_of};
+use crate::document::suggest::list;
 
 /// The conduit that is being walked.
 pub(super) struct Here<'a> {
@@ -89,14 +92,13 @@ impl<'t> Walk<'t> {
     fn flow(&self, id: String, section: &mut Section<'t>, here: &Here<'_>) -> (Flow, Option<Span>) {
         section.missing("from", "who may ask: from = [\"SCADA-1\"]");
         section.missing("to", "who may be asked: to = [\"PLC-BRIDGE\"]");
-        section.missing("protocol", "what may be spoken: protocol = \"modbus\"");
+        section.missing("protocol", "the protocol that it permits: protocol = \"modbus\"");
         let (from, _) = self.endpoints(section, "from", here);
         let (to, sound) = self.endpoints(section, "to", here);
-        let spoken = self.spoken(section);
-        let is_known = spoken.is_some();
-        let (protocol, ports) = spoken.unwrap_or((Spoken::Any, Ports::Any));
-        let s7 = section.s7_session(&protocol);
-        let opcua = section.opcua_session(&protocol);
+        let declared = self.protocol_and_ports(section);
+        let is_known = declared.is_some();
+        let (protocol, ports) = declared.unwrap_or((DeclaredProtocol::Any, Ports::Any));
+        let session = self.session_options(section, &protocol);
         let needs_allow = is_known && protocol_has_operations(&protocol);
         let (allow, any) = self.allow(section, (&protocol, needs_allow), if sound { &to } else { &[] }, here);
         let flow = Flow {
@@ -107,15 +109,30 @@ impl<'t> Walk<'t> {
             protocol,
             ports,
             allow,
+            conditions: Conditions::read(section, &self.declared),
             expect_every: section.parsed("expect_every", values::duration),
             schedule: section.text("schedule").and_then(|word| self.schedule_ref(&word)),
             requires_grant: section.flag("requires_grant").unwrap_or(false),
             max_session: section.parsed("max_session", values::duration),
-            s7,
-            opcua,
+            session,
             tls_min_version: section.tls(),
         };
         (flow, any)
+    }
+
+    /// What each dialect reads about sessions, under its own key.
+    fn session_options(&self, section: &mut Section<'t>, protocol: &DeclaredProtocol) -> SessionOptions {
+        let mut options = SessionOptions::default();
+        for dialect in DIALECTS {
+            if dialect.read_session(section, &mut options) && !protocol.is_of(*dialect) {
+                let (key, names) = (dialect.key(), dialect.protocols());
+                let message = format!("`{key}` does not apply to protocol {}", protocol.name());
+                let help =
+                    format!("remove `{key}`, or write protocol = \"{}\"", names.first().copied().unwrap_or_default());
+                self.problems.error(section.span_of(key), message, help);
+            }
+        }
+        options
     }
 
     fn schedule_ref(&self, word: &Word<'_>) -> Option<u16> {
@@ -168,7 +185,7 @@ impl<'t> Walk<'t> {
         if here.zones.contains(&zone) || here.zones.is_empty() || !known {
             return;
         }
-        let connected = words::list(here.zones.iter().map(|&zone| self.zone_name(zone)));
+        let connected = list(here.zones.iter().map(|&zone| self.zone_name(zone)));
         let message = format!(
             "`{}` is in zone {}, which conduit {} does not connect",
             word.text,
@@ -193,7 +210,7 @@ impl<'t> Walk<'t> {
             zones().any(|zone| zone.networks.is_empty() || zone.networks.iter().any(|of| of.contains(&network)));
         if !inside && !here.zones.is_empty() {
             let message = format!("`{}` lies in no zone of conduit {}", word.text, here.name);
-            let connected = words::list(zones().map(|zone| zone.name.as_str()));
+            let connected = list(zones().map(|zone| zone.name.as_str()));
             self.problems.error(
                 span_of(word),
                 message,
@@ -205,10 +222,10 @@ impl<'t> Walk<'t> {
 }
 
 /// Whether `allow` decides about what a flow speaks.
-fn protocol_has_operations(protocol: &Spoken) -> bool {
+fn protocol_has_operations(protocol: &DeclaredProtocol) -> bool {
     match protocol {
-        Spoken::Named(name) => words::has_operations(name),
-        Spoken::Any => true,
-        Spoken::Carried(_) => false,
+        DeclaredProtocol::Named(name) => services::is_decoded(name),
+        DeclaredProtocol::Any => true,
+        DeclaredProtocol::Carried(_) => false,
     }
 }

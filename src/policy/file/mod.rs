@@ -6,12 +6,10 @@
 mod allow;
 mod conduits;
 mod hosts;
-mod opcua;
 mod pointless;
 mod points;
+mod protocol;
 mod records;
-mod s7;
-mod spoken;
 
 use super::diagnose::Diagnostics;
 use super::model::{Consequence, Declared, Defaults, Note, Notes, SecurityLevel};

@@ -1,9 +1,10 @@
 //! Permits that permit nothing, because an `any` beside them permits it already.
 
-use super::super::model::{Allow, Endpoint, Flow, Ports, Spoken};
+use super::super::classes::Classes;
+use super::super::model::{Allow, DeclaredProtocol, Endpoint, Flow, Ports};
 use super::super::section::{Section, Span};
-use super::super::words::{self, Classes};
 use super::Walk;
+use crate::document::suggest::list;
 
 /// Whether an entry of `allow` is `{ op = "any" }`, whatever else stands in its list of operations.
 pub(super) fn permits_everything(entry: &Section<'_>) -> bool {
@@ -28,7 +29,7 @@ impl Walk<'_> {
         for (at, span) in wide {
             let Some(any) = self.declared.flows.get(*at) else { continue };
             let covered = flows().filter(|(other, flow)| other != at && self.is_covered(flow, any));
-            let covered = words::list(covered.map(|(_, flow)| flow.id.as_str()));
+            let covered = list(covered.map(|(_, flow)| flow.id.as_str()));
             if !covered.is_empty() {
                 let message =
                     format!("`any` of flow {} makes {covered} pointless: it permits the same and more", any.id);
@@ -40,12 +41,13 @@ impl Walk<'_> {
 
     /// Whether all that a flow permits is permitted by another one that permits every operation, at any time.
     fn is_covered(&self, flow: &Flow, any: &Flow) -> bool {
-        let is_conditional = any.s7.is_some() || any.opcua.is_some() || any.schedule.is_some() || any.requires_grant;
+        let is_conditional =
+            !any.session.is_empty() || any.schedule.is_some() || any.requires_grant || !any.conditions.is_empty();
         let covers = |wide: &[Endpoint], narrow: &[Endpoint]| {
             narrow.iter().all(|narrow| wide.iter().any(|wide| self.holds(wide, narrow)))
         };
         !is_conditional
-            && (any.protocol == Spoken::Any || any.protocol == flow.protocol)
+            && (any.protocol == DeclaredProtocol::Any || any.protocol == flow.protocol)
             && hold(&any.ports, &flow.ports)
             && covers(&any.from, &flow.from)
             && covers(&any.to, &flow.to)
@@ -72,8 +74,8 @@ fn is_within_any(entry: &Allow) -> bool {
 fn hold(wide: &Ports, narrow: &Ports) -> bool {
     match (wide, narrow) {
         (Ports::Any, _) => true,
-        (Ports::Doors(_), Ports::Any) => false,
-        (Ports::Doors(wide), Ports::Doors(narrow)) => narrow.iter().all(|&(carrier, first, last)| {
+        (Ports::Ranges(_), Ports::Any) => false,
+        (Ports::Ranges(wide), Ports::Ranges(narrow)) => narrow.iter().all(|&(carrier, first, last)| {
             wide.iter().any(|&(of, from, to)| of == carrier && from <= first && last <= to)
         }),
     }

@@ -1,10 +1,11 @@
-//! Points, and the places in a controller that they and inline ranges name.
+//! Points: named places in a device, with the type and the limits of their values.
 
-use super::super::model::{Kind, Limits, Location, Number, Order, Point, Registers, S7Memory, S7Place};
+use super::super::dialect::{DIALECTS, Location};
+use super::super::encoding::{Encoding, WordOrder, bounds, encoding};
+use super::super::model::{Limits, Point};
 use super::super::section::{Section, Span, Word};
-use super::super::{values, words};
 use super::{Walk, span_of};
-use lockkeeper_protocols::{Area, Table};
+use crate::document::suggest::list;
 
 impl<'t> Walk<'t> {
     pub(super) fn points(&mut self, root: &mut Section<'t>) {
@@ -23,39 +24,39 @@ impl<'t> Walk<'t> {
         let asset = section.text("asset").and_then(|word| self.asset_ref(&word));
         let place = self.place(name, section);
         let span = section.span_of("type");
-        let written = section.parsed("type", kind);
+        let written = section.parsed("type", encoding);
         // Without a type, the place decides what values there can be; of neither, nothing can be said.
         let is_known = written.is_some() || (!section.has("type") && place.is_some());
-        let kind = written.unwrap_or_else(|| natural_kind(place.as_ref()));
-        let limits = self.limits(section, if is_known { bounds(kind.number) } else { (f64::MIN, f64::MAX) });
-        let point = Point { name: name.text.to_owned(), asset: asset.unwrap_or(u16::MAX), place: place?, kind, limits };
+        let encoding = written.unwrap_or_else(|| {
+            let natural = place.as_ref().map(|place| place.dialect.default_type(&place.extent));
+            Encoding { data_type: natural.unwrap_or_default(), order: WordOrder::Big }
+        });
+        let limits = self.limits(section, if is_known { bounds(encoding.data_type) } else { (f64::MIN, f64::MAX) });
+        let point =
+            Point { name: name.text.to_owned(), asset: asset.unwrap_or(u16::MAX), place: place?, encoding, limits };
         if is_known {
-            self.fits(&point, span, section);
+            self.check_type(&point, span, section);
         }
         Some(point)
     }
 
     fn place(&self, name: &Word<'t>, section: &mut Section<'t>) -> Option<Location> {
-        let modbus = section.registers().map(Location::Modbus);
-        let s7 = section.s7_place().map(Location::S7);
-        let nodes = section.nodes().map(Location::OpcUa);
-        let misspelt = section.misspelt(&POINT_KEYS).into_iter().any(|meant| PLACES.contains(&meant));
-        let written = PLACES.into_iter().filter(|key| section.has(key)).count();
+        let places: Vec<Option<Location>> = DIALECTS.iter().map(|dialect| dialect.point_place(section)).collect();
+        let keys: Vec<&'static str> = DIALECTS.iter().map(|dialect| dialect.key()).collect();
+        let known: Vec<&'static str> = keys.iter().copied().chain(OTHER_KEYS).collect();
+        let is_misspelt = section.misspelt(&known).into_iter().any(|meant| keys.contains(&meant));
         let help = "add modbus = { unit = 1, table = \"holding_register\", addr = \"0-39\" }";
-        match written {
-            0 if misspelt => {}
+        match keys.iter().filter(|key| section.has(key)).count() {
+            0 if is_misspelt => {}
             0 => self.problems.missing(span_of(name), format!("{} says nowhere where it is", section.what), help),
             1 => {}
             _ => {
                 let message = format!("{} is in several places", section.what);
-                self.problems.error(
-                    span_of(name),
-                    message,
-                    "a point has one of modbus, s7 and opcua: make several points",
-                );
+                let help = format!("a point has one of {}: make several points", list(keys.iter().copied()));
+                self.problems.error(span_of(name), message, help);
             }
         }
-        modbus.or(s7).or(nodes)
+        places.into_iter().flatten().next()
     }
 
     fn limits(&self, section: &mut Section<'t>, (low, high): (f64, f64)) -> Limits {
@@ -90,260 +91,15 @@ impl<'t> Walk<'t> {
         limits
     }
 
-    /// A point's type must fit its place and its ranges.
-    fn fits(&self, point: &Point, kind_span: Span, section: &Section<'t>) {
-        let values = match &point.place {
-            Location::Modbus(registers) => self.fits_registers(point.kind.number, registers, kind_span),
-            Location::S7(S7Place::Memory(memory)) => self.fits_memory(point.kind.number, memory, kind_span),
-            Location::S7(S7Place::Object(_)) if !point.limits.is_empty() => {
-                let message = format!("limits of {} cannot be judged: an object has no address", section.what);
-                self.problems.error(
-                    section.span.clone(),
-                    message,
-                    "write the place as area, db and bytes, or remove the limits",
-                );
-                return;
-            }
-            Location::OpcUa(nodes) => return self.fits_nodes(point, nodes, kind_span, section),
-            Location::S7(S7Place::Object(_)) => return,
-        };
-        if point.limits.max_step.is_some() && values > 1 {
+    /// A point's type must fit its place, and a largest step needs a single value.
+    fn check_type(&self, point: &Point, type_span: Span, section: &Section<'_>) {
+        let values = point.place.dialect.check_point(point, type_span, section);
+        if let Some(values) = values.filter(|&values| values > 1 && point.limits.max_step.is_some()) {
             let message = format!("max_step of {} needs a single value, but it covers {values}", section.what);
             self.problems.error(section.span_of("max_step"), message, "make one point for each value");
         }
     }
-
-    /// How many values there are; 0 where their type does not fit.
-    fn fits_registers(&self, number: Number, registers: &Registers, kind_span: Span) -> u64 {
-        let bits = matches!(registers.table, Table::Coil | Table::DiscreteInput);
-        let Some(size) = number.registers() else {
-            let message = "values of registers are not of this type, which only S7 memory holds";
-            self.problems.error(kind_span, message, "choose u16, i16, u32, i32, f32, u64, i64, f64 or bool");
-            return 0;
-        };
-        let ranges: Vec<(u32, u32)> =
-            registers.ranges.iter().map(|&(first, last)| (first.into(), last.into())).collect();
-        if bits && number != Number::Bool {
-            let message = format!("values of table {} are bits, not this type", registers.table.name());
-            self.problems.error(kind_span, message, "write type = \"bool\", or leave it out");
-        } else if let Some((first, last)) = ranges.iter().find(|&&range| !length(range).is_multiple_of(size.into())) {
-            let message = format!("{first}-{last} is no whole number of values of {size} registers each");
-            self.problems.error(
-                kind_span,
-                message,
-                format!("give {size} addresses for each value, or choose another type"),
-            );
-        }
-        ranges.iter().map(|&range| length(range) / u64::from(size)).sum()
-    }
-
-    fn fits_memory(&self, number: Number, memory: &S7Memory, kind_span: Span) -> u64 {
-        if memory.area.is_numbered() {
-            if number.size() != Some(2) {
-                let message = format!("values of area {} take 16 bits, not those of this type", memory.area.name());
-                self.problems.error(kind_span, message, "write type = \"s5time\", \"counter\" or \"u16\"");
-            }
-            return memory.ranges.iter().map(|&range| length(range)).sum();
-        }
-        let whole = memory.ranges.contains(&S7Memory::WHOLE);
-        let (Some(size), false) = (number.size(), whole || number == Number::Bool) else {
-            // One string in each range; bits fit everywhere.
-            let bits = memory.ranges.iter().map(|&range| length(range)).sum();
-            return if number == Number::Bool { bits } else { memory.ranges.len() as u64 };
-        };
-        let bits = u64::from(size) * 8;
-        if let Some((first, last)) = memory.ranges.iter().find(|&&range| !length(range).is_multiple_of(bits)) {
-            let message = match length((*first, *last)) {
-                0..8 => "bits are not of this type".to_owned(),
-                _ => format!("{}-{} is no whole number of values of {size} bytes each", first / 8, last / 8),
-            };
-            self.problems.error(
-                kind_span,
-                message,
-                format!("give {size} bytes for each value, or choose another type"),
-            );
-        }
-        memory.ranges.iter().map(|&range| length(range) / bits).sum()
-    }
 }
 
-/// How a point says where it is.
-const PLACES: [&str; 3] = ["modbus", "s7", "opcua"];
-
-/// The keys of a point.
-const POINT_KEYS: [&str; 9] = ["asset", "modbus", "s7", "opcua", "type", "min", "max", "values", "max_step"];
-
-/// How many addresses a range holds.
-fn length((first, last): (u32, u32)) -> u64 {
-    u64::from(last.saturating_sub(first)) + 1
-}
-
-/// Without `type`: whatever a node has, a bit where bits are named, what timers and counters hold, a byte of S7 memory, else an unsigned
-/// register.
-fn natural_kind(place: Option<&Location>) -> Kind {
-    let number = match place {
-        Some(Location::Modbus(Registers { table: Table::Coil | Table::DiscreteInput, .. })) => Number::Bool,
-        Some(Location::S7(S7Place::Memory(memory))) => match memory.area {
-            Area::Timer => Number::S5Time,
-            Area::Counter => Number::Counter,
-            _ if memory.ranges.iter().all(|&range| length(range) < 8) => Number::Bool,
-            _ => Number::U8,
-        },
-        // Values of nodes say of what type they are: without a type, whatever is a number.
-        Some(Location::OpcUa(_)) => Number::F64,
-        _ => Number::default(),
-    };
-    Kind { number, order: Order::Big }
-}
-
-/// Smallest and largest value of a type.
-fn bounds(number: Number) -> (f64, f64) {
-    match number {
-        Number::Bool => (0.0, 1.0),
-        Number::U8 => (0.0, 255.0),
-        Number::I8 => (-128.0, 127.0),
-        Number::U16 | Number::Date => (0.0, 65_535.0),
-        Number::I16 => (-32_768.0, 32_767.0),
-        Number::U32 => (0.0, f64::from(u32::MAX)),
-        Number::I32 | Number::Time => (f64::from(i32::MIN), f64::from(i32::MAX)),
-        Number::F32 => (f64::from(f32::MIN), f64::from(f32::MAX)),
-        Number::S5Time => (0.0, 9_990_000.0),
-        Number::TimeOfDay => (0.0, 86_399_999.0),
-        Number::Counter => (0.0, 999.0),
-        Number::Text => (0.0, 254.0),
-        // Beyond these no f64 is exact, and no limit is meant to be.
-        Number::U64 => (0.0, 1.844_674_407_370_955_2e19),
-        Number::I64 => (-9.223_372_036_854_776e18, 9.223_372_036_854_776e18),
-        Number::F64 => (f64::MIN, f64::MAX),
-    }
-}
-
-/// `u16`, `f32be-swapped`: a number, and the order of its bytes.
-fn kind(text: &str) -> Result<Kind, (String, String)> {
-    let (rest, swapped) = text.strip_suffix("-swapped").map_or((text, false), |rest| (rest, true));
-    let (name, little) = match rest.strip_suffix("le") {
-        Some(name) => (name, true),
-        None => (rest.strip_suffix("be").unwrap_or(rest), false),
-    };
-    let order = match (little, swapped) {
-        (false, false) => Order::Big,
-        (true, false) => Order::Little,
-        (false, true) => Order::BigSwapped,
-        (true, true) => Order::LittleSwapped,
-    };
-    let number = NUMBERS.iter().find(|(word, _)| *word == name).map(|&(_, number)| number);
-    // The order of the bytes of a value, and of its registers, matters only where there are several.
-    let least = match (swapped, rest != name) {
-        (true, _) => 4,
-        (false, true) => 2,
-        (false, false) => 0,
-    };
-    if let Some(number) = number.filter(|number| number.size().unwrap_or(0) >= least) {
-        return Ok(Kind { number, order });
-    }
-    let known: Vec<&str> = NUMBERS.iter().map(|&(word, _)| word).collect();
-    let order_help = "values of several registers may add be, le, be-swapped or le-swapped";
-    Err((format!("unknown type `{text}`"), format!("{}; {order_help}", values::suggestion(text, &known))))
-}
-
-const NUMBERS: [(&str, Number); 17] = [
-    ("bool", Number::Bool),
-    ("u16", Number::U16),
-    ("i16", Number::I16),
-    ("u32", Number::U32),
-    ("i32", Number::I32),
-    ("f32", Number::F32),
-    ("u64", Number::U64),
-    ("i64", Number::I64),
-    ("f64", Number::F64),
-    ("u8", Number::U8),
-    ("i8", Number::I8),
-    ("time", Number::Time),
-    ("s5time", Number::S5Time),
-    ("date", Number::Date),
-    ("time-of-day", Number::TimeOfDay),
-    ("counter", Number::Counter),
-    ("string", Number::Text),
-];
-
-impl Section<'_> {
-    /// `modbus = { unit, table, addr }`.
-    pub(super) fn registers(&mut self) -> Option<Registers> {
-        let what = format!("modbus of {}", self.what);
-        let mut section = self.table("modbus", what)?;
-        section.missing("table", "table = \"holding_register\"");
-        let names = Table::ALL.map(Table::name);
-        let table = section.parsed("table", |text| {
-            values::one_of(text, "a Modbus table", &names)
-                .map(|name| Table::from_name(name).unwrap_or(Table::HoldingRegister))
-        });
-        let unit = section.small("unit", 0..=255);
-        let mut ranges = Vec::new();
-        for (text, span) in section.tokens("addr", "an address, a range such as \"0-39\", or a list of them") {
-            let range = section.parse(&Word { text: &text, span: span.clone() }, values::range);
-            if let Some((table, range)) = table.zip(range) {
-                section.warn_of_manual_notation(table, range, span);
-            }
-            ranges.extend(range);
-        }
-        if !section.has("addr") {
-            ranges.push((0, u16::MAX));
-        }
-        section.finish();
-        Some(Registers { unit, table: table?, ranges })
-    }
-}
-
-impl Section<'_> {
-    /// Manuals number registers from 1 and put a digit for the table before them: 40041 is the 41st holding register.
-    fn warn_of_manual_notation(&self, table: Table, (first, last): (u16, u16), span: Span) {
-        let base = match table {
-            Table::Coil => return,
-            Table::DiscreteInput => 10_001,
-            Table::InputRegister => 30_001,
-            Table::HoldingRegister => 40_001,
-        };
-        if first < base || last > base + 9_998 {
-            return;
-        }
-        let (meant, written) = if first == last {
-            ((first - base).to_string(), first.to_string())
-        } else {
-            (format!("\"{}-{}\"", first - base, last - base), format!("{first}-{last}"))
-        };
-        let message =
-            format!("{written} looks like the notation of manuals, but addresses are those on the wire, from 0");
-        let help = format!("write addr = {meant} if the manual calls this {} {written}", table.name());
-        self.problems.warning(span, message, help);
-    }
-}
-
-/// Whether a point's place can be named by a flow of this protocol.
-pub(super) fn speaks(place: &Location, protocol: &str) -> bool {
-    match place {
-        Location::Modbus(_) => protocol == "modbus",
-        Location::S7(_) => is_s7(protocol),
-        Location::OpcUa(_) => protocol == "opcua",
-    }
-}
-
-/// Whether a protocol is one of Siemens S7 controllers.
-pub(super) fn is_s7(protocol: &str) -> bool {
-    matches!(protocol, "s7comm" | "s7commplus")
-}
-
-/// The word of the language for a kind of place.
-pub(super) fn place_word(place: &Location) -> &'static str {
-    match place {
-        Location::Modbus(_) => "modbus",
-        Location::S7(_) => "s7",
-        Location::OpcUa(_) => "opcua",
-    }
-}
-
-/// Functions of a protocol as far as it lists them, nearest first for a help text.
-pub(super) fn function_help(name: &str, protocols: &[&str]) -> String {
-    let known: Vec<&str> =
-        protocols.iter().flat_map(|of| words::functions_of(of).map(|function| function.name)).collect();
-    values::suggestion(name, &known)
-}
+/// The keys of a point beside those of its place.
+const OTHER_KEYS: [&str; 6] = ["asset", "type", "min", "max", "values", "max_step"];

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
-use lockkeeper_protocols::Table;
 
-use super::super::Carrier;
+use super::super::Conditions;
+use super::super::classes::Classes;
+use super::super::dialect::{Action, Dialect, Location, SessionOptions};
+use super::super::encoding::Encoding;
+use super::super::services::{PortRange, ServicePort};
 use super::super::values::Rate;
-use super::super::words::{Action, Classes, Door};
-use super::{Blocks, NodePattern, Notes, OpcUaPlaces, OpcUaSession, S7Place, S7Session, SecurityLevel};
+use super::{Notes, SecurityLevel};
 
 /// `[point.*]`: a name and limits for a place in a controller.
 #[derive(Clone, Debug)]
@@ -20,117 +22,9 @@ pub struct Point {
     /// Where it is.
     pub place: Location,
     /// How its values are read.
-    pub kind: Kind,
+    pub encoding: Encoding,
     /// What its values may be.
     pub limits: Limits,
-}
-
-/// Where a point is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Location {
-    /// Registers or bits.
-    Modbus(Registers),
-    /// Memory or an object of a Siemens S7 controller.
-    S7(S7Place),
-    /// OPC UA nodes.
-    OpcUa(Vec<NodePattern>),
-}
-
-/// Registers or bits of Modbus.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registers {
-    /// The unit; every unit where none is named.
-    pub unit: Option<u8>,
-    /// The table.
-    pub table: Table,
-    /// First and last address of each range, 0-based.
-    pub ranges: Vec<(u16, u16)>,
-}
-
-/// How registers or bytes are read as a value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kind {
-    /// What the bits mean.
-    pub number: Number,
-    /// In which order the bytes of a value of several registers travel.
-    pub order: Order,
-}
-
-/// What the bits of a value mean.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Number {
-    /// A bit; in a register, whether it is not 0.
-    Bool,
-    /// Unsigned, 8 bits.
-    U8,
-    /// Signed, 8 bits.
-    I8,
-    /// Unsigned, 16 bits.
-    #[default]
-    U16,
-    /// Signed, 16 bits.
-    I16,
-    /// Unsigned, 32 bits.
-    U32,
-    /// Signed, 32 bits.
-    I32,
-    /// IEEE 754, 32 bits.
-    F32,
-    /// Unsigned, 64 bits.
-    U64,
-    /// Signed, 64 bits.
-    I64,
-    /// IEEE 754, 64 bits.
-    F64,
-    /// S7 TIME: signed milliseconds, 32 bits.
-    Time,
-    /// S7 S5TIME: three decimal digits and a base, 16 bits; in milliseconds.
-    S5Time,
-    /// S7 DATE: days since 1990-01-01, 16 bits.
-    Date,
-    /// S7 TIME_OF_DAY: milliseconds since midnight, 32 bits.
-    TimeOfDay,
-    /// S7 counter: three decimal digits, 16 bits.
-    Counter,
-    /// S7 STRING: its length in characters; as long as its place.
-    Text,
-}
-
-impl Number {
-    /// How many bytes a value takes; none where its place says it.
-    pub const fn size(self) -> Option<u16> {
-        Some(match self {
-            Self::Bool | Self::U8 | Self::I8 => 1,
-            Self::U16 | Self::I16 | Self::S5Time | Self::Date | Self::Counter => 2,
-            Self::U32 | Self::I32 | Self::F32 | Self::Time | Self::TimeOfDay => 4,
-            Self::U64 | Self::I64 | Self::F64 => 8,
-            Self::Text => return None,
-        })
-    }
-
-    /// How many registers a value takes; none for what no register holds.
-    pub const fn registers(self) -> Option<u16> {
-        match self {
-            Self::Bool | Self::U16 | Self::I16 => Some(1),
-            Self::U32 | Self::I32 | Self::F32 => Some(2),
-            Self::U64 | Self::I64 | Self::F64 => Some(4),
-            _ => None,
-        }
-    }
-}
-
-/// The order of the bytes of a value of several registers, shown for the 32-bit value 0xAABBCCDD.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// AA BB CC DD: big-endian, also when nothing is said (`f32`, `f32be`).
-    #[default]
-    Big,
-    /// DD CC BB AA: little-endian (`f32le`).
-    Little,
-    /// CC DD AA BB: low register first, each register big-endian (`f32be-swapped`).
-    BigSwapped,
-    /// BB AA DD CC: high register first, each register little-endian (`f32le-swapped`).
-    LittleSwapped,
 }
 
 /// What the values of a point may be.
@@ -190,12 +84,14 @@ pub struct Flow {
     pub from: Vec<Endpoint>,
     /// Who may be asked.
     pub to: Vec<Endpoint>,
-    /// What may be spoken.
-    pub protocol: Spoken,
-    /// Where it may be spoken.
+    /// The protocol that it permits.
+    pub protocol: DeclaredProtocol,
+    /// The ports on which it permits the protocol.
     pub ports: Ports,
     /// What may be asked.
     pub allow: Vec<Allow>,
+    /// When it permits at all.
+    pub conditions: Conditions,
     /// A poll that stops for longer is a finding. Kept, judged later.
     pub expect_every: Option<Duration>,
     /// When it may be used (index). Kept, judged later.
@@ -204,17 +100,15 @@ pub struct Flow {
     pub requires_grant: bool,
     /// Longest session. Kept, judged later.
     pub max_session: Option<Duration>,
-    /// What a session with an S7 controller must be like.
-    pub s7: Option<S7Session>,
-    /// What a session with an OPC UA server must be like.
-    pub opcua: Option<OpcUaSession>,
+    /// What a session must be like.
+    pub session: SessionOptions,
     /// Oldest version of TLS. Kept, judged later.
     pub tls_min_version: Option<&'static str>,
 }
 
-/// What a flow may speak.
+/// The protocol that a flow declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Spoken {
+pub enum DeclaredProtocol {
     /// A protocol that is known by name.
     Named(&'static str),
     /// Whatever is carried there and is not decoded, as in `tcp/443`; the text of the policy.
@@ -223,7 +117,7 @@ pub enum Spoken {
     Any,
 }
 
-impl Spoken {
+impl DeclaredProtocol {
     /// As the policy writes it.
     pub fn name(&self) -> &str {
         match self {
@@ -233,8 +127,17 @@ impl Spoken {
         }
     }
 
+    /// Whether it may be a protocol of a dialect.
+    pub(in crate::policy) fn is_of(&self, dialect: &dyn Dialect) -> bool {
+        match self {
+            Self::Named(name) => dialect.protocols().contains(name),
+            Self::Any => true,
+            Self::Carried(_) => false,
+        }
+    }
+
     /// Whether it decides about the operations of a decoded protocol.
-    pub fn is_spoken_as(&self, decoded: Option<&str>) -> bool {
+    pub fn covers(&self, decoded: Option<&str>) -> bool {
         match self {
             Self::Named(name) => decoded == Some(*name),
             Self::Any => decoded.is_some(),
@@ -243,22 +146,22 @@ impl Spoken {
     }
 }
 
-/// Where a flow may be spoken.
+/// The ports that a flow names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ports {
-    /// By carrier, and first and last port.
-    Doors(Vec<(Carrier, u16, u16)>),
+    /// These.
+    Ranges(Vec<PortRange>),
     /// On any port of any carrier.
     Any,
 }
 
 impl Ports {
     /// Whether this is one of them.
-    pub fn admit(&self, (carrier, port): Door) -> bool {
+    pub fn admit(&self, (carrier, port): ServicePort) -> bool {
         match self {
             Self::Any => true,
-            Self::Doors(doors) => {
-                doors.iter().any(|&(of, first, last)| of == carrier && (first..=last).contains(&port))
+            Self::Ranges(ranges) => {
+                ranges.iter().any(|&(of, first, last)| of == carrier && (first..=last).contains(&port))
             }
         }
     }
@@ -273,16 +176,10 @@ pub struct Allow {
     pub functions: Vec<FunctionRef>,
     /// Only these points (indices).
     pub points: Vec<u16>,
-    /// Only these registers.
-    pub registers: Option<Registers>,
-    /// Only this place in an S7 controller.
-    pub s7: Option<S7Place>,
-    /// Only these nodes and methods of an OPC UA server.
-    pub opcua: OpcUaPlaces,
+    /// Only these places, which no point names.
+    pub places: Vec<Location>,
     /// At most so often. Kept, judged later.
     pub rate: Option<Rate>,
-    /// Only these blocks of a controller's program.
-    pub blocks: Vec<Blocks>,
     /// Only these control actions.
     pub actions: Vec<&'static Action>,
 }

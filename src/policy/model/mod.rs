@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 mod flows;
-mod opcua;
-mod s7;
 
-pub use flows::{
-    Allow, Conduit, Endpoint, Flow, FunctionRef, Kind, Limits, Location, Number, Order, Point, Ports, Registers, Spoken,
+pub use super::addresses::{AddressUnit, Addresses};
+pub use super::dialect::{
+    Action, Blocks, CertificateRules, Channel, Extent, Grade, Location, NodeIdPattern, NodePattern, OpcUaSession,
+    Password, S7Object, S7Session, SessionOptions, suite_names,
 };
-pub use opcua::{CertificateRules, Channel, Grade, NodeIdPattern, NodePattern, OpcUaPlaces, OpcUaSession, suite_names};
-pub use s7::{Blocks, Password, S7Memory, S7Object, S7Place, S7Session, memory_of};
+pub use super::encoding::{DataType, Encoding, WordOrder};
+pub use flows::{Allow, Conduit, DeclaredProtocol, Endpoint, Flow, FunctionRef, Limits, Point, Ports};
 
 /// Everything that a policy declares, in the order of the file.
 #[derive(Clone, Debug, Default)]

@@ -1,4 +1,4 @@
-use super::super::model::{Location, Note, Number};
+use super::super::model::{DataType, Extent, Note};
 use lockkeeper_protocols::Mode;
 
 use super::*;
@@ -44,13 +44,15 @@ fn what_is_judged_later_is_kept_in_its_own_types() {
     let policy = policy(FULL);
     let declared = policy.declared();
     let flow = |id: &str| declared.flows.iter().find(|flow| flow.id == id);
-    let opcua = flow("F-103").and_then(|flow| flow.opcua.clone());
+    let opcua = flow("F-103").and_then(|flow| flow.session.opcua.clone());
     assert!(opcua.is_some_and(|opcua| opcua.min_mode == Some(Mode::SignAndEncrypt) && opcua.identity.len() == 2));
-    assert!(flow("F-201").is_some_and(|flow| flow.schedule == Some(0) && flow.allow[2].blocks.len() == 4));
+    assert!(flow("F-201").is_some_and(|flow| flow.schedule == Some(0) && flow.allow[2].places.len() == 1));
     assert!(flow("F-601").is_some_and(|flow| flow.requires_grant && flow.max_session.is_some()));
     assert!(flow("F-501").is_some_and(|flow| flow.tls_min_version == Some("1.2") && flow.allow[0].rate.is_some()));
     let level = declared.points.iter().find(|point| point.name == "gate-level-setpoint");
-    assert!(level.is_some_and(|point| point.kind.number == Number::F32 && matches!(point.place, Location::S7(_))));
+    assert!(level.is_some_and(
+        |point| point.encoding.data_type == DataType::F32 && matches!(point.place.extent, Extent::Addresses(_))
+    ));
     assert_eq!(declared.schedules[0].days, [1, 3]);
     assert!(declared.grants[0].start < declared.grants[0].end);
     assert_eq!(declared.zones[0].sl_t, Some([2, 2, 2, 1, 3, 2, 2]));

@@ -3,6 +3,7 @@
 
 mod advice;
 mod complaints;
+mod conditions;
 mod flows;
 mod language;
 mod opcua;
@@ -70,13 +71,13 @@ fn short(policy: &Policy, flow_verdict: &FlowVerdict, verdict: Verdict) -> Strin
 
 fn judged(policy: &Policy, tuple: &FlowTuple, operation: &Operation<'_>) -> String {
     let flow_verdict = policy.flow_verdict(tuple, Some("modbus"));
-    let verdict = policy.judge(&flow_verdict, operation, &mut LastValues::default(), SessionState::default());
+    let verdict = policy.judge(&flow_verdict, operation, &mut LastValues::default(), SessionState::default(), 0);
     short(policy, &flow_verdict, verdict)
 }
 
 fn flow_judged(policy: &Policy, tuple: &FlowTuple, protocol: Option<&str>) -> String {
     let flow_verdict = policy.flow_verdict(tuple, protocol);
-    short(policy, &flow_verdict, policy.judge_flow(&flow_verdict, protocol))
+    short(policy, &flow_verdict, policy.judge_flow(&flow_verdict, protocol, 0))
 }
 
 fn rule_of(verdict: Verdict) -> Option<Rule> {

@@ -95,7 +95,7 @@ fn asked(client: &str, class: Class, function: &'static str, target: Target<'_>,
     short(
         &policy,
         &flow_verdict,
-        policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default()),
+        policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default(), 0),
     )
 }
 
@@ -199,7 +199,7 @@ fn a_step_is_measured_from_what_was_read_or_written_last() {
     };
     let (one, three) = (1.0_f32.to_le_bytes(), 3.0_f32.to_le_bytes());
     policy.learn(&flow_verdict, &of(Class::Read, &one), &mut last, &mut SessionState::default());
-    let verdict = policy.judge(&flow_verdict, &of(Class::Write, &three), &mut last, SessionState::default());
+    let verdict = policy.judge(&flow_verdict, &of(Class::Write, &three), &mut last, SessionState::default(), 0);
     let said = short(&policy, &flow_verdict, verdict);
     assert_eq!(said, "value.out-of-limits: 3 is more than the largest step 1 from 1 of point level");
 }
@@ -211,7 +211,7 @@ fn content_that_cannot_be_seen_is_reported_as_the_policy_wants() {
         let (class, target) = (Class::Opaque, Target::None);
         let operation =
             Operation { class, function: "encrypted_message", code: 0, ambiguous: false, target, values: Values::None };
-        let verdict = policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default());
+        let verdict = policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default(), 0);
         short(policy, &flow_verdict, verdict)
     };
     let report = opaque(&policy(PLANT), SCADA);

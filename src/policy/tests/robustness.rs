@@ -45,7 +45,7 @@ proptest! {
         let flow_verdict = policy.flow_verdict(&tuple, Some("modbus"));
         let mut last = LastValues::default();
         let write = operation(WRITE_MANY, address, count, Values::Registers(&bytes));
-        let verdict = policy.judge(&flow_verdict, &write, &mut last, SessionState::default());
+        let verdict = policy.judge(&flow_verdict, &write, &mut last, SessionState::default(), 0);
         short(&policy, &flow_verdict, verdict);
     }
 }
@@ -88,7 +88,7 @@ proptest! {
             let table = [Table::HoldingRegister, Table::Coil][table];
             let target = Target::Table { unit: 1, table, address, count };
             let operation = Operation { class, function, code, ambiguous: false, target, values: Values::None };
-            let verdict = |flow_verdict: &FlowVerdict| policy.judge(flow_verdict, &operation, &mut LastValues::default(), SessionState::default());
+            let verdict = |flow_verdict: &FlowVerdict| policy.judge(flow_verdict, &operation, &mut LastValues::default(), SessionState::default(), 0);
             prop_assert_eq!(verdict(&flow_verdict), verdict(&long), "{:?}", operation);
         }
     }

@@ -122,7 +122,7 @@ fn other(class: Class, function: &'static str, target: Target<'static>) -> Opera
 fn between(client: &str, server: &str, protocol: &str, operation: &Operation<'_>, session: SessionState) -> String {
     let policy = policy(GATE);
     let flow_verdict = policy.flow_verdict(&tcp(client, server, 102), Some(protocol));
-    short(&policy, &flow_verdict, policy.judge(&flow_verdict, operation, &mut LastValues::default(), session))
+    short(&policy, &flow_verdict, policy.judge(&flow_verdict, operation, &mut LastValues::default(), session, 0))
 }
 
 fn operate(operation: &Operation<'_>) -> String {
@@ -130,7 +130,8 @@ fn operate(operation: &Operation<'_>) -> String {
 }
 
 fn engineer(operation: &Operation<'_>, password_accepted: bool) -> String {
-    between(EWS, PLC, "s7comm", operation, SessionState { password_accepted })
+    let session = if password_accepted { SessionState::UNLOCKED } else { SessionState::default() };
+    between(EWS, PLC, "s7comm", operation, session)
 }
 
 #[test]
@@ -204,7 +205,8 @@ fn a_step_is_measured_from_what_was_read_or_written() {
     policy.learn(&flow_verdict, &answer, &mut last, &mut SessionState::default());
     let mut step = |value: f32| {
         let value = value.to_be_bytes();
-        let verdict = policy.judge(&flow_verdict, &write(bytes(20, 16, 4), &value), &mut last, SessionState::default());
+        let verdict =
+            policy.judge(&flow_verdict, &write(bytes(20, 16, 4), &value), &mut last, SessionState::default(), 0);
         short(&policy, &flow_verdict, verdict)
     };
     assert!(step(3.5).contains("3.5 is more than the largest step 1 from 2 of point level"));
@@ -277,9 +279,9 @@ fn a_password_counts_once_it_is_accepted_and_until_it_is_cleared() {
     let password = other(Class::Security, "plc_password", Target::None);
     assert_eq!(engineer(&password, false), "permit F-2", "what is required is permitted");
     policy.learn(&flow_verdict, &password, &mut last, &mut session);
-    assert!(session.password_accepted);
+    assert_eq!(session, SessionState::UNLOCKED);
     policy.learn(&flow_verdict, &other(Class::Security, "security", Target::None), &mut last, &mut session);
-    assert!(session.password_accepted, "another security function");
+    assert_eq!(session, SessionState::UNLOCKED, "another security function");
     policy.learn(&flow_verdict, &other(Class::Security, "clear_plc_password", Target::None), &mut last, &mut session);
     assert_eq!(session, SessionState::default());
 }
@@ -320,7 +322,7 @@ fn symbolic_writes_do_not_slip_past_limits_in_the_same_block() {
         short(
             &policy,
             &flow_verdict,
-            policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default()),
+            policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default(), 0),
         )
     };
     assert!(judge(0x8A0E_0014).starts_with("value.out-of-limits: the value that point"), "{}", judge(0x8A0E_0014));
@@ -333,7 +335,7 @@ fn what_a_flow_wants_of_sessions_holds_also_where_operations_are_only_observed()
     let policy = policy(&text);
     let flow_verdict = policy.flow_verdict(&tcp(SCADA, PLC, 102), Some("s7comm"));
     let judge = |operation: &Operation<'_>| {
-        rule_of(policy.judge(&flow_verdict, operation, &mut LastValues::default(), SessionState::default()))
+        rule_of(policy.judge(&flow_verdict, operation, &mut LastValues::default(), SessionState::default(), 0))
     };
     assert_eq!(judge(&read(bytes(99, 0, 1))), None);
     assert_eq!(judge(&other(Class::Security, "plc_password", Target::None)), Some(Rule::S7Password));
@@ -363,7 +365,7 @@ proptest! {
         let named = |bit: u32| entries.iter().flatten().any(|&(first, more)| (first..=first + more).contains(&(bit / 8)));
         for (first, count) in asked {
             let operation = write(memory(Area::Flag, 0, first, count), &[]);
-            let judge = |flow_verdict| policy.judge(flow_verdict, &operation, &mut LastValues::default(), SessionState::default());
+            let judge = |flow_verdict| policy.judge(flow_verdict, &operation, &mut LastValues::default(), SessionState::default(), 0);
             let permitted = (first..first + count.max(1)).all(named);
             prop_assert_eq!(matches!(judge(&flow_verdict), Verdict::Permit { .. }), permitted, "{:?}", operation);
             prop_assert_eq!(judge(&flow_verdict), judge(&long), "{:?}", operation);

@@ -110,7 +110,8 @@ fn what_hosts_of_one_link_change_is_told_though_no_zone_knows_them() {
     let policy = policy(BRIDGE);
     let written = |client, server| judged(&policy, &tcp(client, server, 502), &write(5, &[0, 1]));
     for (client, server) in [("fe80::1", "fe80::2"), ("169.254.3.4", "169.254.3.5"), ("192.0.2.1", "169.254.3.5")] {
-        assert!(written(client, server).starts_with("operation.unplaced: neither host is in a zone"), "{client}");
+        let expected = "operation.unplaced: neither host is in a zone, and their addresses hold on one link only: ";
+        assert!(written(client, server).starts_with(expected), "{client}");
     }
     assert_eq!(written("192.0.2.1", "198.51.100.7"), "not judged", "a policy could name their networks");
     let strays = tcp("fe80::1", "fe80::2", 502);
@@ -171,10 +172,10 @@ fn modbus_on_a_port_that_is_declared_for_something_else_is_undeclared() {
 fn payload_that_is_not_modbus_is_undeclared_where_modbus_is_declared() {
     let policy = policy(BRIDGE);
     let flow_verdict = policy.flow_verdict(&tcp(SCADA, PLC, 502), Some("modbus"));
-    assert_eq!(rule_of(policy.judge_flow(&flow_verdict, None)), None);
-    assert_eq!(rule_of(policy.judge_unrecognised(&flow_verdict)), Some(Rule::FlowUndeclaredProtocol));
+    assert_eq!(rule_of(policy.judge_flow(&flow_verdict, None, 0)), None);
+    assert_eq!(rule_of(policy.judge_unrecognised(&flow_verdict, 0)), Some(Rule::FlowUndeclaredProtocol));
     let https = policy.flow_verdict(&tcp(SCADA, OTHER, 443), Some("modbus"));
-    assert_eq!(rule_of(policy.judge_unrecognised(&https)), None);
+    assert_eq!(rule_of(policy.judge_unrecognised(&https, 0)), None);
 }
 
 #[test]
@@ -281,7 +282,7 @@ fn a_step_is_measured_from_the_last_value_written_or_read() {
         short(
             &policy,
             &flow_verdict,
-            policy.judge(&flow_verdict, &write(40, bytes), &mut last, SessionState::default()),
+            policy.judge(&flow_verdict, &write(40, bytes), &mut last, SessionState::default(), 0),
         )
     };
     assert_eq!(step(&[0, 100]), "permit F-1");
@@ -295,7 +296,7 @@ fn a_step_is_measured_from_the_last_value_written_or_read() {
         short(
             &policy,
             &flow_verdict,
-            policy.judge(&flow_verdict, &write(40, &[0, 250]), &mut last, SessionState::default())
+            policy.judge(&flow_verdict, &write(40, &[0, 250]), &mut last, SessionState::default(), 0)
         ),
         "permit F-1"
     );
@@ -342,6 +343,7 @@ fn only_flows_of_the_protocol_that_is_spoken_decide_about_its_operations() {
     let written = judged(&policy, &tuple, &write(0, &[0, 1]));
     assert_eq!(written, "operation.undeclared: conduit operate permits only read");
     let flow_verdict = policy.flow_verdict(&tuple, Some("s7comm"));
-    let written = policy.judge(&flow_verdict, &write(0, &[0, 1]), &mut LastValues::default(), SessionState::default());
+    let written =
+        policy.judge(&flow_verdict, &write(0, &[0, 1]), &mut LastValues::default(), SessionState::default(), 0);
     assert_eq!(short(&policy, &flow_verdict, written), "permit F-9");
 }

@@ -101,7 +101,7 @@ fn what_is_only_observed_passes_as_a_whole_and_one_by_one() {
             policy.permits_plainly(&flow_verdict, &operation) && policy.permits_all(&flow_verdict, class, set(&[3]))
         );
         assert!(!policy.learns(&flow_verdict, class));
-        let verdict = policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default());
+        let verdict = policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default(), 0);
         assert_eq!(verdict, Verdict::Observe);
     }
 }
@@ -129,7 +129,7 @@ proptest! {
         };
         let operation =
             Operation { class, function: "any", code: 0, ambiguous: false, target: Target::Node(&target), values: Values::None };
-        let one = policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default());
+        let one = policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default(), 0);
         // A namespace that no set can hold is in none.
         let all = index < Namespaces::END && policy.permits_all(&flow_verdict, class, Namespaces::only(index));
         prop_assert!(!all || matches!(one, Verdict::Permit { .. }), "{class:?} on {index}: {one:?}");

@@ -1,9 +1,9 @@
-//! How long to wait before something that failed is tried again.
+//! Pauses before a failed attempt is repeated.
 
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-/// Pauses that grow with each failure in a row.
+/// Pauses that grow with each consecutive failure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     first: Duration,
@@ -16,18 +16,18 @@ impl Backoff {
         Self { first, longest }
     }
 
-    /// The pause after so many failures in a row: between half of it and all of it, so that sensors that lost the same
-    /// broker do not come back in step.
+    /// The pause after this many consecutive failures. A random half of it is left out, so that sensors that lost the same
+    /// broker do not reconnect in step.
     pub(super) fn pause(&self, failures: u32) -> Duration {
-        let doublings = failures.saturating_sub(1).min(MOST_DOUBLINGS);
+        let doublings = failures.saturating_sub(1).min(MAX_DOUBLINGS);
         let whole = self.first.saturating_mul(1 << doublings).min(self.longest);
         let random = std::hash::RandomState::new().hash_one(0) % 1000;
         whole.mul_f64(0.5 + random as f64 / 2000.0)
     }
 }
 
-/// More than a day from a second on.
-const MOST_DOUBLINGS: u32 = 17;
+/// 2^17 s is more than a day.
+const MAX_DOUBLINGS: u32 = 17;
 
 #[cfg(test)]
 mod tests {

@@ -1,24 +1,24 @@
-//! MQTT packets as bytes, in both versions: those that a publisher sends, and what a broker answers.
+//! MQTT packets as bytes, in both versions: those that a publisher sends, and those that a broker answers with.
 //!
-//! The library writes the packets and reads the properties of CONNACK; none of its types leaves this file. PUBACK and
-//! DISCONNECT are read here, because the library takes a reason code that it does not know for a malformed packet, and
-//! mosquitto refuses with such a code (0x95). Its event loop is not used: it ends the connection at an acknowledgement that
-//! it does not expect.
+//! The library encodes packets and decodes the properties of CONNACK; none of its types leaves this file. PUBACK and
+//! DISCONNECT are decoded here, because the library treats a reason code that it does not know as a malformed packet, and
+//! mosquitto refuses with such a code (0x95). Its event loop is not used: it ends the connection at an unexpected
+//! acknowledgement.
 
 use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::{self, QoS as QoS3, v4 as packet3};
 use rumqttc::v5::mqttbytes::QoS as QoS5;
 use rumqttc::v5::mqttbytes::v5 as packet5;
 
-use super::Settings;
 use super::reason::Reason;
+use super::settings::Settings;
 use super::url::Version;
 use super::window::Record;
 
-/// How a message is sent.
+/// QoS and retention of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
-    /// The broker answers (QoS 1), or it does not (QoS 0).
+    /// The broker acknowledges it (QoS 1), or not (QoS 0).
     acknowledged: bool,
     /// The broker keeps it for clients that subscribe later.
     retain: bool,
@@ -27,42 +27,42 @@ pub(super) struct Manner {
 impl Manner {
     /// An alert.
     pub(super) const RECORD: Self = Self { acknowledged: true, retain: false };
-    /// That the sensor is there, or leaves.
+    /// The sensor has connected, or leaves.
     pub(super) const ANNOUNCEMENT: Self = Self { acknowledged: true, retain: true };
-    /// How the sensor is. The next one replaces it, and a new connection begins with an announcement, so that nothing
-    /// has to be remembered of it.
+    /// The sensor's state. The next one replaces it, and a new connection begins with an announcement, so that a lost one
+    /// need not be sent again.
     pub(super) const STATUS: Self = Self { acknowledged: false, retain: true };
-    /// What was counted, until the next time.
+    /// The sensor's counters, until the next time.
     pub(super) const METRICS: Self = Self { acknowledged: false, retain: false };
 }
 
-/// What a broker says.
+/// A packet from the broker.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// It let the client in, on these terms.
+    /// CONNACK: it accepts the client, on these terms.
     Connected(Terms),
-    /// It did not, for this reason in words.
+    /// CONNACK: it refuses the client, for this reason.
     Refused(String),
-    /// It took the message with this packet identifier, or refused it.
+    /// PUBACK: it accepts the message with this packet identifier, or refuses it.
     Acknowledged(u16, Option<Reason>),
-    /// It ends the connection.
+    /// DISCONNECT: it ends the connection.
     Disconnected(Reason),
-    /// Anything else, such as the answer to a ping.
+    /// Any other packet, such as PINGRESP.
     Other,
 }
 
-/// What a broker asks of a client.
+/// The limits that a broker sets for a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Terms {
     /// Messages that may be unacknowledged at once.
-    pub(super) in_flight: Option<u16>,
-    /// Size of the largest packet that it takes, bytes.
+    pub(super) receive_maximum: Option<u16>,
+    /// Size of the largest packet that it accepts, bytes.
     pub(super) largest: Option<u32>,
-    /// Seconds within which it wants to hear something; 0 is for ever.
+    /// Longest silence of the client, seconds; 0 is no limit.
     pub(super) keep_alive: Option<u16>,
 }
 
-/// Appends CONNECT: a clean session, and a last will that says `offline`.
+/// Appends CONNECT: a clean session, with `offline` as the last will.
 pub(super) fn connect(settings: &Settings, out: &mut BytesMut) -> Result<(), String> {
     let (id, topic, offline) = (settings.client_id(), settings.topics.status(), settings.status("offline"));
     let keep_alive = u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX).max(1);
@@ -88,7 +88,7 @@ pub(super) fn connect(settings: &Settings, out: &mut BytesMut) -> Result<(), Str
     Ok(())
 }
 
-/// Appends PUBLISH. The packet identifier must not be 0 if it is to be acknowledged.
+/// Appends PUBLISH. The packet identifier of an acknowledged message must not be 0.
 pub(super) fn publish(
     version: Version,
     record: &Record,
@@ -115,7 +115,7 @@ pub(super) fn publish(
     Ok(())
 }
 
-/// Says that the payload is JSON (MQTT 5, section 3.3.2.3).
+/// The properties of a JSON payload (MQTT 5, section 3.3.2.3).
 fn json_properties() -> packet5::PublishProperties {
     packet5::PublishProperties {
         payload_format_indicator: Some(1),
@@ -129,17 +129,17 @@ pub(super) fn ping(out: &mut BytesMut) {
     out.extend_from_slice(&[0xC0, 0]);
 }
 
-/// Appends DISCONNECT: the client leaves in order, and its last will is not published. The same bytes in both versions.
+/// Appends DISCONNECT: the broker discards the last will. The same bytes in both versions.
 pub(super) fn disconnect(out: &mut BytesMut) {
     out.extend_from_slice(&[0xE0, 0]);
 }
 
-/// The next packet of a stream, once it is whole. An error says in words why nothing after it can be read.
+/// Takes the next packet from a stream; `None` if it is not complete yet. An error, for people, ends the stream.
 pub(super) fn next(version: Version, stream: &mut BytesMut) -> Result<Option<Event>, String> {
     let length = match mqttbytes::check(stream.iter(), MAX_PACKET as usize) {
         Ok(header) => header.frame_length(),
         Err(mqttbytes::Error::InsufficientBytes(_)) => return Ok(None),
-        Err(error) => return Err(unreadable(&error)),
+        Err(error) => return Err(malformed(&error)),
     };
     let frame = stream.split_to(length);
     let length_bytes = frame.iter().skip(1).take_while(|byte| **byte & 0x80 != 0).count() + 1;
@@ -147,39 +147,39 @@ pub(super) fn next(version: Version, stream: &mut BytesMut) -> Result<Option<Eve
     // The type is in the upper half of the first byte (section 2.1.2).
     match (frame.first().map(|first| first >> 4), body) {
         (Some(2), [_, 0, ..]) => connected(version, body.len(), frame.clone()).map(Some),
-        (Some(2), [_, code, ..]) => Ok(Some(Event::Refused(refusal(version, *code)))),
+        (Some(2), [_, code, ..]) => Ok(Some(Event::Refused(connack_refusal(version, *code)))),
         // A PUBACK of two bytes means success (section 3.4.2.1).
         (Some(4), [high, low, rest @ ..]) => {
             let code = rest.first().copied().unwrap_or(0);
-            Ok(Some(Event::Acknowledged(u16::from_be_bytes([*high, *low]), Reason::of_refusal(code))))
+            Ok(Some(Event::Acknowledged(u16::from_be_bytes([*high, *low]), Reason::from_puback(code))))
         }
-        (Some(2 | 4), _) => Err(unreadable(&"it is too short")),
+        (Some(2 | 4), _) => Err(malformed(&"it is too short")),
         (Some(14), rest) => Ok(Some(Event::Disconnected(Reason(rest.first().copied().unwrap_or(0))))),
         _ => Ok(Some(Event::Other)),
     }
 }
 
-/// A CONNACK that lets the client in; its body has so many bytes.
+/// The terms in a CONNACK that accepts the client, whose body has `body` bytes.
 fn connected(version: Version, body: usize, mut frame: BytesMut) -> Result<Event, String> {
-    // Before MQTT 5, and from a broker that answers as before, there are no properties.
+    // A CONNACK of MQTT 3.1.1 has no properties. A broker may send one in answer to MQTT 5.
     if version == Version::V3 || body == 2 {
         return Ok(Event::Connected(Terms { largest: Some(MAX_PACKET), ..Terms::default() }));
     }
-    let read = packet5::Packet::read(&mut frame, None).map_err(|error| unreadable(&error))?;
+    let read = packet5::Packet::read(&mut frame, None).map_err(|error| malformed(&error))?;
     let packet5::Packet::ConnAck(packet5::ConnAck { properties, .. }) = read else { return Ok(Event::Other) };
     let Some(properties) = properties else { return Ok(Event::Connected(Terms::default())) };
     if properties.max_qos == Some(0) {
         return Ok(Event::Refused("the broker takes no messages of QoS 1, and delivers none for certain".to_owned()));
     }
     Ok(Event::Connected(Terms {
-        in_flight: properties.receive_max,
+        receive_maximum: properties.receive_max,
         largest: properties.max_packet_size,
         keep_alive: properties.server_keep_alive,
     }))
 }
 
 /// Why a broker refused CONNECT: a return code of MQTT 3.1.1 (section 3.2.2.3) or a reason code of MQTT 5.
-fn refusal(version: Version, code: u8) -> String {
+fn connack_refusal(version: Version, code: u8) -> String {
     match (version, code) {
         (_, 4 | 5 | 0x86 | 0x87) => NOT_AUTHORISED.to_owned(),
         (Version::V5, 1 | 0x84) => "the broker does not speak MQTT 5: append ?version=3.1.1 to the URL".to_owned(),
@@ -190,11 +190,11 @@ fn refusal(version: Version, code: u8) -> String {
     }
 }
 
-fn unreadable(problem: &dyn std::fmt::Display) -> String {
+fn malformed(problem: &dyn std::fmt::Display) -> String {
     format!("the broker sent what is no MQTT packet: {problem}")
 }
 
-/// Largest packet in either direction, bytes, unless the broker asks for less.
+/// Size of the largest packet in either direction, bytes, unless the broker sets a lower limit.
 const MAX_PACKET: u32 = 1024 * 1024;
 
 const NOT_AUTHORISED: &str = "not authorised: check LOCKKEEPER_MQTT_USER and LOCKKEEPER_MQTT_PASSWORD";
@@ -203,7 +203,7 @@ const NOT_AUTHORISED: &str = "not authorised: check LOCKKEEPER_MQTT_USER and LOC
 mod tests {
     use super::*;
 
-    /// What the packets of a stream say.
+    /// The packets of a stream.
     fn read(version: Version, bytes: &[u8]) -> Result<Vec<Event>, String> {
         let mut stream = BytesMut::from(bytes);
         std::iter::from_fn(|| next(version, &mut stream).transpose()).collect()
@@ -220,7 +220,7 @@ mod tests {
             0x27, 0, 0, 0x10, 0,  // Maximum Packet Size 4096
             0x13, 0x00, 0x1E,     // Server Keep Alive 30 s
         ];
-        let terms = Terms { in_flight: Some(20), largest: Some(4096), keep_alive: Some(30) };
+        let terms = Terms { receive_maximum: Some(20), largest: Some(4096), keep_alive: Some(30) };
         assert_eq!(read(Version::V5, &connack), Ok(vec![Event::Connected(terms)]));
     }
 
@@ -231,7 +231,7 @@ mod tests {
             0x40, 2, 0x00, 0x01,             // PUBACK of 1, success
             0x40, 3, 0x00, 0x02, 0x10,       // of 2: no matching subscribers
             0x40, 4, 0x00, 0x03, 0x95, 0,    // of 3: packet too large, no properties
-            0x40, 3, 0x00, 0x04, 0xEE,       // of 4: a code that there is not
+            0x40, 3, 0x00, 0x04, 0xEE,       // of 4: an undefined code
             0xD0, 0,                         // PINGRESP
             0xE0, 1, 0x97,                   // DISCONNECT: quota exceeded
         ];

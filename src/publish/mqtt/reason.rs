@@ -1,33 +1,33 @@
-//! Reason codes of a broker (MQTT 5, section 2.4), and what follows from them.
+//! Reason codes of a broker (MQTT 5, section 2.4), and how the client reacts to them.
 
 use std::fmt;
 
-/// Why a broker refused a packet or ended a connection: a reason code of 0x80 or more, or one that says nothing.
+/// Why a broker refused a packet or ended a connection: a reason code of 0x80 or more, or 0x00 if it gave none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reason(pub(super) u8);
 
 impl Reason {
-    /// The reason for which a PUBACK refuses a record; none if it takes it. 0x10 means that nobody subscribes.
-    pub(super) const fn of_refusal(code: u8) -> Option<Self> {
+    /// The reason for which a PUBACK refuses a record; `None` if it accepts it. 0x10 accepts it without subscribers.
+    pub(super) const fn from_puback(code: u8) -> Option<Self> {
         if code < FIRST_FAILURE { None } else { Some(Self(code)) }
     }
 
-    /// The same record may be taken later: the broker's state is to blame, and not the record.
+    /// Whether the broker may accept the same record later: its state is the reason, not the record.
     ///
     /// Section 3.4.2.1 has nine codes for PUBACK. Not authorized, Topic Name invalid and Payload format invalid are about the
-    /// record, as is Packet too large, with which mosquitto refuses. A code that the specification does not know is treated
-    /// as lasting, so that it cannot hold up the records behind it.
+    /// record, as is Packet too large, which mosquitto sends. A code that the specification does not define counts as
+    /// permanent, so that it cannot hold up the records behind it.
     pub(super) const fn is_transient(self) -> bool {
         matches!(self.0, UNSPECIFIED | IMPLEMENTATION | SERVER_BUSY | ID_IN_USE | RECEIVE_MAXIMUM | RATE | QUOTA)
     }
 
-    /// A DISCONNECT with this reason is about a packet that it was sent: the same packet would end the next connection.
+    /// Whether a DISCONNECT with this reason is about a packet of the client: the same packet would end the next connection.
     pub(super) const fn blames_a_packet(self) -> bool {
         matches!(self.0, 0x81 | 0x82 | NOT_AUTHORIZED | 0x90 | 0x94 | 0x95 | 0x99 | 0x9A | 0x9B)
     }
 
-    /// The words of the specification.
-    const fn words(self) -> Option<&'static str> {
+    /// The description in the specification.
+    const fn description(self) -> Option<&'static str> {
         Some(match self.0 {
             0x00 => "normal disconnection",
             UNSPECIFIED => "unspecified error",
@@ -65,18 +65,18 @@ impl Reason {
     }
 }
 
-/// In words, with the number.
+/// The description and the number.
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(code) = self;
-        match self.words() {
-            Some(words) => write!(formatter, "{words} (0x{code:02X})"),
+        match self.description() {
+            Some(description) => write!(formatter, "{description} (0x{code:02X})"),
             None => write!(formatter, "reason code 0x{code:02X}"),
         }
     }
 }
 
-/// Codes below this are no failures (section 2.4).
+/// The lowest code of a failure (section 2.4).
 const FIRST_FAILURE: u8 = 0x80;
 const UNSPECIFIED: u8 = 0x80;
 const IMPLEMENTATION: u8 = 0x83;
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn what_is_about_the_record_is_refused_for_good_and_what_is_about_the_broker_is_tried_again() {
-        let transient = |code| Reason::of_refusal(code).map(Reason::is_transient);
+        let transient = |code| Reason::from_puback(code).map(Reason::is_transient);
         for code in [0x00, 0x10] {
             assert_eq!(transient(code), None, "0x{code:02X} is no refusal");
         }

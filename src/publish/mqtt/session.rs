@@ -1,78 +1,77 @@
-//! A connection on which the sensor has announced itself, with what it says of itself over it.
+//! A connection on which the sensor has announced itself, with the topics `status` and `metrics`.
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Settings;
 use super::connection::{Connection, Lost};
-use super::line::Line;
 use super::packets::{Event, Manner};
+use super::settings::Settings;
+use super::shared::Shared;
 use super::window::{Offer, Record};
 
 /// A connection that is ready for records.
 pub(super) struct Session {
     pub(super) connection: Connection,
-    /// Records that may be on their way at once.
-    pub(super) span: usize,
-    /// What the sensor says of itself.
-    pub(super) status: Said,
-    pub(super) metrics: Said,
+    /// Records in flight, at most.
+    pub(super) in_flight: usize,
+    pub(super) status: LatestPayload,
+    pub(super) metrics: LatestPayload,
 }
 
-/// The latest of messages that replace each other.
-type Said = watch::Receiver<Option<Vec<u8>>>;
+/// The latest payload of a topic; a new one replaces it.
+type LatestPayload = watch::Receiver<Option<Vec<u8>>>;
 
 impl Session {
-    /// Connects and announces the sensor; ready for records when the broker has acknowledged that.
-    pub(super) async fn open(settings: &Settings, line: &Line) -> Result<Self, Lost> {
+    /// Connects and announces the sensor. Returns when the broker has acknowledged the announcement.
+    pub(super) async fn open(settings: &Settings, shared: &Shared) -> Result<Self, Lost> {
         let seconds = settings.connect_timeout.as_secs_f32();
         let too_late = |_elapsed| Err(format!("no answer within {seconds} s").into());
-        timeout(settings.connect_timeout, Self::connect(settings, line)).await.unwrap_or_else(too_late)
+        timeout(settings.connect_timeout, Self::connect(settings, shared)).await.unwrap_or_else(too_late)
     }
 
-    async fn connect(settings: &Settings, line: &Line) -> Result<Self, Lost> {
-        let (connection, in_flight) = Connection::open(settings).await?;
-        let (status, metrics) = (line.status.subscribe(), line.metrics.subscribe());
-        let allowed = usize::from(in_flight.unwrap_or(u16::MAX));
-        let mut session = Self { connection, span: allowed.min(settings.window.into()).max(1), status, metrics };
+    async fn connect(settings: &Settings, shared: &Shared) -> Result<Self, Lost> {
+        let (connection, receive_maximum) = Connection::open(settings).await?;
+        let (status, metrics) = (shared.status.subscribe(), shared.metrics.subscribe());
+        let allowed = usize::from(receive_maximum.unwrap_or(u16::MAX));
+        let mut session = Self { connection, in_flight: allowed.min(settings.window.into()).max(1), status, metrics };
         let latest = session.status.borrow_and_update().clone();
         session.announce(settings, latest.unwrap_or_else(|| settings.status("online"))).await?;
         Ok(session)
     }
 
-    /// Publishes the status, retained, and waits for its acknowledgement. Nothing else is on its way meanwhile.
+    /// Publishes the status, retained, and waits for its acknowledgement. No record is in flight meanwhile.
     async fn announce(&mut self, settings: &Settings, payload: Vec<u8>) -> Result<(), Lost> {
         let record = Record { topic: settings.topics.status(), payload, news: None };
         if self.connection.publish(&record, Manner::ANNOUNCEMENT, ANNOUNCEMENT_ID) != Offer::Taken {
             return Ok(());
         }
         loop {
-            match self.connection.next()? {
+            match self.connection.next_event()? {
                 Some(Event::Acknowledged(ANNOUNCEMENT_ID, None)) => return Ok(()),
                 Some(Event::Acknowledged(ANNOUNCEMENT_ID, Some(reason))) => {
                     tracing::warn!(topic = %record.topic, %reason, "MQTT status not published");
                     return Ok(());
                 }
                 Some(_) => {}
-                None => self.connection.stir().await?,
+                None => self.connection.transfer().await?,
             }
         }
     }
 
-    /// Says how the sensor is, if that is new.
-    pub(super) fn post_status(&mut self, settings: &Settings) {
+    /// Publishes the latest status.
+    pub(super) fn send_status(&mut self, settings: &Settings) {
         let latest = self.status.borrow_and_update().clone();
-        self.post(settings.topics.status(), latest, Manner::STATUS);
+        self.send(settings.topics.status(), latest, Manner::STATUS);
     }
 
-    /// Says what was counted.
-    pub(super) fn post_metrics(&mut self, settings: &Settings) {
+    /// Publishes the latest metrics.
+    pub(super) fn send_metrics(&mut self, settings: &Settings) {
         let latest = self.metrics.borrow_and_update().clone();
-        self.post(settings.topics.metrics(), latest, Manner::METRICS);
+        self.send(settings.topics.metrics(), latest, Manner::METRICS);
     }
 
-    /// Sends something that the broker need not acknowledge.
-    fn post(&mut self, topic: String, payload: Option<Vec<u8>>, manner: Manner) {
+    /// Sends a message without a packet identifier (QoS 0).
+    fn send(&mut self, topic: String, payload: Option<Vec<u8>>, manner: Manner) {
         if let Some(payload) = payload
             && let Offer::Impossible(reason) =
                 self.connection.publish(&Record { topic, payload, news: None }, manner, 0)
@@ -81,14 +80,14 @@ impl Session {
         }
     }
 
-    /// Leaves in order, if that can be done in time. Every record has been acknowledged by now, so nothing is lost if the
-    /// broker is gone: it then publishes the last will.
-    pub(super) async fn goodbye(&mut self, settings: &Settings, until: Instant) {
+    /// Publishes `offline` and disconnects, if that can be done by `until`. Every record has been acknowledged before, so
+    /// that nothing is lost otherwise: the broker then publishes the last will.
+    pub(super) async fn disconnect(&mut self, settings: &Settings, until: Instant) {
         let leave = async {
             self.announce(settings, settings.status("offline")).await?;
             self.connection.disconnect();
             while !self.connection.is_flushed() {
-                self.connection.stir().await?;
+                self.connection.transfer().await?;
             }
             Ok::<(), Lost>(())
         };

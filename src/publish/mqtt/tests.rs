@@ -12,14 +12,18 @@ mod stopping;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc as std_mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::fake::{Answer, Fake};
 use self::mosquitto::{Mosquitto, Subscriber};
+use super::settings::Credentials;
 use super::*;
+use crate::publish::sink::SinkHealth;
 use crate::publish::testing::alert;
+use crate::require::{BACKLOG, MOSQUITTO, missing};
 
 fn settings(port: u16, options: &str) -> Settings {
     let url = format!("mqtt://127.0.0.1:{port}{options}");
@@ -177,14 +181,14 @@ fn a_broker_that_wants_a_password_says_so_and_gets_it() {
     let passwords = tempfile::NamedTempFile::new().expect("a temporary file");
     let made = Command::new("mosquitto_passwd").arg("-b").arg(passwords.path()).args(["guard", "lock"]).status();
     if !made.is_ok_and(|status| status.success()) {
-        return eprintln!("skipped: mosquitto_passwd is not installed");
+        return missing(MOSQUITTO, "mosquitto_passwd is not installed");
     }
     let lines = format!("allow_anonymous false\npassword_file {}\n", passwords.path().display());
     let Some(broker) = Mosquitto::start(free_port(), &lines) else { return };
     for options in ["", "?version=3.1.1"] {
         let error = Mqtt::connect(settings(broker.port, options)).err().expect("no password given").to_string();
         assert!(error.contains("not authorised: check LOCKKEEPER_MQTT_USER"), "{error}");
-        let variable = |name: &str| Some(if name == USER { "guard".to_owned() } else { "lock".to_owned() });
+        let variable = |name: &str| Some(if name.ends_with("_USER") { "guard".to_owned() } else { "lock".to_owned() });
         let mut settings = settings(broker.port, options);
         settings.credentials = Credentials::load(variable, None).expect("no file to read");
         let mut mqtt = Mqtt::connect(settings).expect("let in");

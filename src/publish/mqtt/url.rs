@@ -4,19 +4,19 @@ use std::fmt;
 
 use crate::publish::PublishError;
 
-/// A broker, and how to talk to it.
+/// The address of a broker, with the options of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Broker {
     /// Name or address; an IPv6 address in brackets.
     pub(super) host: String,
     pub(super) port: u16,
-    /// First levels of every topic.
+    /// The first levels of every topic.
     pub(super) prefix: Vec<String>,
     pub(super) version: Version,
     pub(super) client_id: Option<String>,
 }
 
-/// Version of the protocol.
+/// The version of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     /// MQTT 3.1.1.
@@ -26,9 +26,9 @@ pub(super) enum Version {
 }
 
 impl Broker {
-    /// Reads `mqtt://host[:port][/prefix][?version=3.1.1&client_id=name]`.
+    /// Parses `mqtt://host[:port][/prefix][?version=3.1.1&client_id=name]`.
     pub(super) fn parse(url: &str) -> Result<Self, PublishError> {
-        // Whatever stands before an `@` may be a password: it is not repeated.
+        // The text before an `@` may be a password: the error does not repeat it.
         let shown = match (url.find("://"), url.rfind('@')) {
             (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}***{}", &url[..scheme + 3], &url[at..]),
             (None, Some(at)) => format!("***{}", &url[at..]),
@@ -51,7 +51,7 @@ fn parse(url: &str) -> Result<Broker, String> {
     let levels: Vec<String> = path.split('/').filter(|level| !level.is_empty()).map(str::to_owned).collect();
     let prefix = if levels.is_empty() { vec![PREFIX.to_owned()] } else { levels };
     let mut broker = Broker { host, port, prefix, version: Version::V5, client_id: None };
-    query.split('&').filter(|option| !option.is_empty()).try_for_each(|option| apply(&mut broker, option))?;
+    query.split('&').filter(|option| !option.is_empty()).try_for_each(|option| apply_option(&mut broker, option))?;
     Ok(broker)
 }
 
@@ -90,7 +90,7 @@ fn host_and_port(authority: &str) -> Result<(String, u16), String> {
     Ok((host.to_owned(), port))
 }
 
-fn apply(broker: &mut Broker, option: &str) -> Result<(), String> {
+fn apply_option(broker: &mut Broker, option: &str) -> Result<(), String> {
     match option.split_once('=') {
         Some(("version", "5" | "5.0")) => broker.version = Version::V5,
         Some(("version", "3.1.1" | "4")) => broker.version = Version::V3,
@@ -101,14 +101,14 @@ fn apply(broker: &mut Broker, option: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Host and port, for people.
+/// `host:port`, for people.
 impl fmt::Display for Broker {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}:{}", self.host, self.port)
     }
 }
 
-/// Registered port of MQTT without TLS (IANA).
+/// The registered port of MQTT without TLS (IANA).
 const PORT: u16 = 1883;
 const PREFIX: &str = "lockkeeper";
 

@@ -1,4 +1,4 @@
-//! Which records are on their way: a bounded list in their order, from which only a broker's answer takes one.
+//! The records in flight: a bounded list in their order, from which only a broker's answer removes one.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,48 +13,48 @@ use super::reason::Reason;
 pub(super) struct Record {
     pub(super) topic: String,
     pub(super) payload: Vec<u8>,
-    /// Packet time of what it tells, nanoseconds, if it is the first to tell it.
+    /// Packet time of the alert, nanoseconds since 1970, if this is its first record.
     pub(super) news: Option<i64>,
 }
 
 impl Record {
-    /// Bytes that it takes up.
+    /// Bytes of topic and payload.
     pub(super) fn size(&self) -> u64 {
         (self.topic.len() + self.payload.len()) as u64
     }
 }
 
-/// Records that the broker has neither taken nor refused for good, oldest first.
+/// Records that the broker has neither acknowledged nor refused for good, oldest first.
 ///
-/// A record is sent again only on another connection, or after the broker has refused it: nothing else is allowed while its
-/// acknowledgement is missing (MQTT-4.4.0-1).
+/// A record is sent again only on another connection, or after a temporary refusal: the specification allows no other
+/// repetition while its acknowledgement is missing (MQTT-4.4.0-1).
 #[derive(Debug)]
 pub(super) struct Window {
     entries: VecDeque<Entry>,
     capacity: usize,
-    /// Pauses before a record that was refused for now is sent again.
+    /// Pauses before a record is sent again after a temporary refusal.
     backoff: Backoff,
-    /// The packet identifier that was given last. They count up to the last one there is, so that a late or repeated
-    /// acknowledgement is not taken for that of another record.
+    /// The latest packet identifier. Identifiers count up to [`LAST_ID`] before they are reused, so that a late or repeated
+    /// acknowledgement does not match another record.
     last_id: u16,
-    /// How often something was sent.
-    sendings: u64,
+    /// Transmissions so far.
+    transmissions: u64,
     tally: Tally,
     refusal: Option<String>,
 }
 
-/// What became of records.
+/// Records by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// Taken by the broker.
+    /// Acknowledged by the broker.
     pub(super) delivered: u64,
     /// Refused for good, or impossible to send.
     pub(super) refused: u64,
-    /// Refused for now, and sent again later. A record counts each time.
+    /// Refused temporarily, and sent again later. A record counts each time.
     pub(super) retried: u64,
     /// Not acknowledged in time, and sent again on another connection. A record counts each time.
     pub(super) overdue: u64,
-    /// Bytes of those that are delivered or refused.
+    /// Bytes of the delivered and refused records.
     pub(super) settled_bytes: u64,
 }
 
@@ -62,49 +62,49 @@ pub(super) struct Tally {
 struct Entry {
     record: Record,
     state: State,
-    /// How often the broker has refused it for now.
+    /// Temporary refusals so far.
     attempts: u32,
-    /// It was alone on its way when the broker ended a connection because of a packet.
+    /// It was the only record in flight when the broker ended a connection because of a packet.
     is_suspect: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// To be sent, from this time on if there is one.
+    /// To be sent, at once or at a time.
     Waiting(Option<Instant>),
     /// Sent, and not acknowledged.
     Sent {
         /// Its packet identifier.
         id: u16,
-        /// Number of the sending.
-        sending: u64,
-        /// Since when its acknowledgement is the next that is expected, as far as is known. A broker acknowledges in the
-        /// order in which it receives (MQTT-4.6.0-2).
+        /// Number of its transmission.
+        transmission: u64,
+        /// The start of its acknowledgement timeout: when it was sent, or when a record before it was acknowledged. A broker
+        /// acknowledges in the order in which it receives (MQTT-4.6.0-2).
         expected_since: Instant,
     },
 }
 
-/// What became of a record that was offered to a connection.
+/// How a connection answers to an offered record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Offer {
-    /// It is sent.
+    /// It is queued for the socket.
     Taken,
-    /// The connection takes no more now.
+    /// The connection has no room now.
     Full,
     /// It can never be sent, for this reason.
     Impossible(String),
 }
 
-/// What an acknowledgement means.
+/// The effect of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Acknowledged {
     /// The record is delivered; [`Record::news`] of it.
     Delivered(Option<i64>),
-    /// It is refused for good.
+    /// The record is refused for good.
     Refused,
-    /// It is refused for now.
+    /// The record is refused temporarily, and is sent again later.
     Later,
-    /// No record is on its way under this packet identifier.
+    /// No record in flight has this packet identifier.
     Unexpected,
 }
 
@@ -112,7 +112,7 @@ impl Window {
     pub(super) const fn new(capacity: usize, backoff: Backoff) -> Self {
         let entries = VecDeque::new();
         let tally = Tally { delivered: 0, refused: 0, retried: 0, overdue: 0, settled_bytes: 0 };
-        Self { entries, capacity, backoff, last_id: 0, sendings: 0, tally, refusal: None }
+        Self { entries, capacity, backoff, last_id: 0, transmissions: 0, tally, refusal: None }
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -131,7 +131,7 @@ impl Window {
         &self.tally
     }
 
-    /// Why the latest record that was refused was.
+    /// Why the latest refused record was refused.
     pub(super) fn refusal(&self) -> Option<&str> {
         self.refusal.as_deref()
     }
@@ -140,9 +140,9 @@ impl Window {
         self.entries.push_back(Entry { record, state: State::Waiting(None), attempts: 0, is_suspect: false });
     }
 
-    /// Sends what waits, oldest first, as long as no more than `span` records are on their way.
-    pub(super) fn send(&mut self, span: usize, now: Instant, mut connection: impl FnMut(&Record, u16) -> Offer) {
-        let mut free = span.max(1).saturating_sub(self.entries.iter().filter(|entry| entry.is_sent()).count());
+    /// Sends the waiting records that are due, oldest first, until `limit` records are in flight.
+    pub(super) fn send(&mut self, limit: usize, now: Instant, mut connection: impl FnMut(&Record, u16) -> Offer) {
+        let mut free = limit.max(1).saturating_sub(self.entries.iter().filter(|entry| entry.is_sent()).count());
         let mut index = 0;
         while free > 0
             && let Some(entry) = self.entries.get(index)
@@ -154,7 +154,7 @@ impl Window {
             let id = self.next_id();
             match connection(&entry.record, id) {
                 Offer::Taken => {
-                    self.is_sent(index, id, now);
+                    self.mark_sent(index, id, now);
                     (index, free) = (index + 1, free - 1);
                 }
                 Offer::Full => break,
@@ -163,31 +163,31 @@ impl Window {
         }
     }
 
-    fn is_sent(&mut self, index: usize, id: u16, now: Instant) {
-        (self.last_id, self.sendings) = (id, self.sendings + 1);
+    fn mark_sent(&mut self, index: usize, id: u16, now: Instant) {
+        (self.last_id, self.transmissions) = (id, self.transmissions + 1);
         if let Some(entry) = self.entries.get_mut(index) {
-            entry.state = State::Sent { id, sending: self.sendings, expected_since: now };
+            entry.state = State::Sent { id, transmission: self.transmissions, expected_since: now };
         }
     }
 
-    /// A packet identifier that no record on its way has.
+    /// A packet identifier that no record in flight has.
     fn next_id(&self) -> u16 {
         let following = |id: u16| if id >= LAST_ID { 1 } else { id + 1 };
         let mut id = following(self.last_id);
-        while self.place_of(id).is_some() {
+        while self.index_of(id).is_some() {
             id = following(id);
         }
         id
     }
 
-    fn place_of(&self, id: u16) -> Option<usize> {
+    fn index_of(&self, id: u16) -> Option<usize> {
         self.entries.iter().position(|entry| matches!(entry.state, State::Sent { id: own, .. } if own == id))
     }
 
-    /// The broker took what was sent under a packet identifier, or refused it.
-    pub(super) fn acknowledged(&mut self, id: u16, refusal: Option<Reason>, now: Instant) -> Acknowledged {
-        let Some(index) = self.place_of(id) else { return Acknowledged::Unexpected };
-        self.expect_the_next(index, now);
+    /// Handles a PUBACK: the broker accepts the record with this packet identifier, or refuses it.
+    pub(super) fn acknowledge(&mut self, id: u16, refusal: Option<Reason>, now: Instant) -> Acknowledged {
+        let Some(index) = self.index_of(id) else { return Acknowledged::Unexpected };
+        self.restart_later_timeouts(index, now);
         match refusal {
             None => {
                 self.tally.delivered += 1;
@@ -209,39 +209,39 @@ impl Window {
         }
     }
 
-    /// Of the records that were sent behind this one, each may be the next to be acknowledged.
-    fn expect_the_next(&mut self, index: usize, now: Instant) {
-        let Some(State::Sent { sending: answered, .. }) = self.entries.get(index).map(|entry| entry.state) else {
+    /// Restarts the acknowledgement timeout of every record that was sent after this one.
+    fn restart_later_timeouts(&mut self, index: usize, now: Instant) {
+        let Some(State::Sent { transmission: answered, .. }) = self.entries.get(index).map(|entry| entry.state) else {
             return;
         };
         for entry in &mut self.entries {
-            if let State::Sent { sending, expected_since, .. } = &mut entry.state
-                && *sending > answered
+            if let State::Sent { transmission, expected_since, .. } = &mut entry.state
+                && *transmission > answered
             {
                 *expected_since = now;
             }
         }
     }
 
-    /// When the first acknowledgement is given up that is missing for so long.
-    pub(super) fn overdue_at(&self, patience: Duration) -> Option<Instant> {
+    /// When the first missing acknowledgement is overdue.
+    pub(super) fn overdue_at(&self, timeout: Duration) -> Option<Instant> {
         let expected = self.entries.iter().filter_map(|entry| match entry.state {
-            State::Sent { expected_since, .. } => expected_since.checked_add(patience),
+            State::Sent { expected_since, .. } => expected_since.checked_add(timeout),
             State::Waiting(_) => None,
         });
         expected.min()
     }
 
-    /// Gives up acknowledgements that are missing for too long. `true`: there are some, and the connection has to end
-    /// before the records may be sent again.
-    pub(super) fn give_up_overdue(&mut self, patience: Duration, now: Instant) -> bool {
-        let is_overdue = |entry: &&Entry| matches!(entry.state, State::Sent { expected_since, .. } if now.saturating_duration_since(expected_since) >= patience);
+    /// Counts the records whose acknowledgement is overdue. `true`: there are some, and the connection has to end before
+    /// they may be sent again.
+    pub(super) fn count_overdue(&mut self, timeout: Duration, now: Instant) -> bool {
+        let is_overdue = |entry: &&Entry| matches!(entry.state, State::Sent { expected_since, .. } if now.saturating_duration_since(expected_since) >= timeout);
         let overdue = self.entries.iter().filter(is_overdue).count();
         self.tally.overdue += overdue as u64;
         overdue > 0
     }
 
-    /// When the next record that was refused for now may be sent again.
+    /// When the next temporarily refused record is due.
     pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
         let later = self.entries.iter().filter_map(|entry| match entry.state {
             State::Waiting(Some(then)) if then > now => Some(then),
@@ -250,22 +250,22 @@ impl Window {
         later.min()
     }
 
-    /// Sends again at once whatever was refused for now: there is not much time left.
-    pub(super) fn hurry(&mut self) {
+    /// Makes every temporarily refused record due at once, because the run ends.
+    pub(super) fn skip_pauses(&mut self) {
         for entry in self.entries.iter_mut().filter(|entry| !entry.is_sent()) {
             (entry.state, entry.attempts) = (State::Waiting(None), 0);
         }
     }
 
-    /// The connection is gone: whatever was not acknowledged is to be sent again.
+    /// Makes every record in flight due again, because the connection is lost.
     pub(super) fn rewind(&mut self) {
         for entry in self.entries.iter_mut().filter(|entry| entry.is_sent()) {
             entry.state = State::Waiting(None);
         }
     }
 
-    /// The broker has ended the connection because of a packet. Which one is known only if a single record was on its way;
-    /// when that happens to it twice, it is refused.
+    /// Handles a connection that the broker ended because of a packet. The packet is known only if a single record was in
+    /// flight; a record to which that happens twice is refused.
     pub(super) fn blame(&mut self, reason: Reason) {
         let mut sent = self.entries.iter_mut().enumerate().filter(|(_, entry)| entry.is_sent());
         let (Some((index, entry)), None) = (sent.next(), sent.next()) else { return };
@@ -297,7 +297,7 @@ impl Entry {
     }
 }
 
-/// The last packet identifier of a record; the one behind it is left to announcements.
+/// The last packet identifier of a record; the one after it is reserved for announcements.
 const LAST_ID: u16 = u16::MAX - 1;
 
 #[cfg(test)]
@@ -324,9 +324,9 @@ mod tests {
     }
 
     /// Sends what can be sent: the records, with their packet identifiers.
-    fn sent(window: &mut Window, span: usize, now: Instant) -> Vec<(u8, u16)> {
+    fn sent(window: &mut Window, limit: usize, now: Instant) -> Vec<(u8, u16)> {
         let mut seen = Vec::new();
-        window.send(span, now, |record, id| {
+        window.send(limit, now, |record, id| {
             seen.extend(record.payload.first().map(|number| (*number, id)));
             Offer::Taken
         });
@@ -337,10 +337,10 @@ mod tests {
     fn no_more_than_the_span_is_on_its_way_in_whatever_order_it_is_acknowledged() {
         let (mut window, now) = (window(5, 5), begin());
         assert_eq!(sent(&mut window, 3, now), [(0, 1), (1, 2), (2, 3)]);
-        assert_eq!(window.acknowledged(2, None, now), Acknowledged::Delivered(Some(1)));
+        assert_eq!(window.acknowledge(2, None, now), Acknowledged::Delivered(Some(1)));
         assert_eq!(sent(&mut window, 3, now), [(3, 4)]);
-        assert_eq!(window.acknowledged(1, None, now), Acknowledged::Delivered(Some(0)));
-        assert_eq!(window.acknowledged(1, None, now), Acknowledged::Unexpected, "acknowledged before");
+        assert_eq!(window.acknowledge(1, None, now), Acknowledged::Delivered(Some(0)));
+        assert_eq!(window.acknowledge(1, None, now), Acknowledged::Unexpected, "acknowledged before");
         assert_eq!(sent(&mut window, 3, now), [(4, 5)]);
     }
 
@@ -348,11 +348,11 @@ mod tests {
     fn after_a_lost_connection_only_what_was_not_acknowledged_is_sent_again() {
         let (mut window, now) = (window(4, 4), begin());
         sent(&mut window, 4, now);
-        window.acknowledged(2, None, now);
+        window.acknowledge(2, None, now);
         window.rewind();
-        assert_eq!(window.acknowledged(1, None, now), Acknowledged::Unexpected, "of the old connection");
+        assert_eq!(window.acknowledge(1, None, now), Acknowledged::Unexpected, "of the old connection");
         assert_eq!(sent(&mut window, 4, now), [(0, 5), (2, 6), (3, 7)]);
-        (5..=7).for_each(|id| assert!(matches!(window.acknowledged(id, None, now), Acknowledged::Delivered(_))));
+        (5..=7).for_each(|id| assert!(matches!(window.acknowledge(id, None, now), Acknowledged::Delivered(_))));
         assert!(window.is_empty());
         assert_eq!((window.tally().delivered, window.tally().settled_bytes), (4, 8));
     }
@@ -365,7 +365,7 @@ mod tests {
             _ => Offer::Taken,
         });
         assert_eq!(window.refusal(), Some("too large"));
-        assert_eq!(window.acknowledged(1, Some(NOT_AUTHORIZED), now), Acknowledged::Refused);
+        assert_eq!(window.acknowledge(1, Some(NOT_AUTHORIZED), now), Acknowledged::Refused);
         assert!(window.is_empty());
         assert_eq!(window.refusal(), Some("refused: not authorized (0x87)"));
         assert_eq!((window.tally().delivered, window.tally().refused), (0, 2), "they are not waited for any more");
@@ -378,15 +378,15 @@ mod tests {
         let mut now = begun;
         for (round, longest) in [(1, 1), (2, 2), (3, 4)] {
             let id = if round == 1 { 1 } else { round + 1 };
-            assert_eq!(window.acknowledged(id, Some(QUOTA), now), Acknowledged::Later);
+            assert_eq!(window.acknowledge(id, Some(QUOTA), now), Acknowledged::Later);
             assert!(sent(&mut window, 2, now).is_empty(), "it pauses");
             let then = window.retry_at(now).expect("it is tried again");
             assert!((longest * 500..=longest * 1000).contains(&(then - now).as_millis()), "{:?}", then - now);
             now = then;
             assert_eq!(sent(&mut window, 2, now), [(0, round + 2)]);
         }
-        assert!(matches!(window.acknowledged(2, None, now), Acknowledged::Delivered(_)));
-        assert!(matches!(window.acknowledged(5, None, now), Acknowledged::Delivered(_)));
+        assert!(matches!(window.acknowledge(2, None, now), Acknowledged::Delivered(_)));
+        assert!(matches!(window.acknowledge(5, None, now), Acknowledged::Delivered(_)));
         let expected = Tally { delivered: 2, retried: 3, settled_bytes: 4, ..Tally::default() };
         assert_eq!(*window.tally(), expected);
     }
@@ -395,8 +395,8 @@ mod tests {
     fn at_the_end_nothing_pauses_any_more() {
         let (mut window, now) = (window(1, 1), begin());
         sent(&mut window, 1, now);
-        window.acknowledged(1, Some(QUOTA), now);
-        window.hurry();
+        window.acknowledge(1, Some(QUOTA), now);
+        window.skip_pauses();
         assert_eq!(sent(&mut window, 1, now), [(0, 2)]);
     }
 
@@ -405,10 +405,10 @@ mod tests {
         let (mut window, begun) = (window(3, 3), begin());
         let at = |seconds| begun + Duration::from_secs(seconds);
         sent(&mut window, 3, begun);
-        window.acknowledged(2, None, at(15));
+        window.acknowledge(2, None, at(15));
         assert_eq!(window.overdue_at(PATIENCE), Some(at(20)), "the first was sent before");
-        assert!(!window.give_up_overdue(PATIENCE, at(19)));
-        assert!(window.give_up_overdue(PATIENCE, at(20)));
+        assert!(!window.count_overdue(PATIENCE, at(19)));
+        assert!(window.count_overdue(PATIENCE, at(20)));
         assert_eq!(window.tally().overdue, 1, "the third is expected since the second came");
     }
 
@@ -418,10 +418,10 @@ mod tests {
         let at = |seconds| begun + Duration::from_secs(seconds);
         sent(&mut window, 4, begun);
         for (id, seconds) in [(1, 15), (2, 30), (3, 45)] {
-            assert!(!window.give_up_overdue(PATIENCE, at(seconds)));
-            window.acknowledged(id, None, at(seconds));
+            assert!(!window.count_overdue(PATIENCE, at(seconds)));
+            window.acknowledge(id, None, at(seconds));
         }
-        assert!(!window.give_up_overdue(PATIENCE, at(60)) && window.give_up_overdue(PATIENCE, at(65)));
+        assert!(!window.count_overdue(PATIENCE, at(60)) && window.count_overdue(PATIENCE, at(65)));
     }
 
     #[test]

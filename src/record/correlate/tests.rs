@@ -1,8 +1,9 @@
 //! The volume rule on a virtual clock.
 
 use super::*;
+use crate::record::id::alert_id;
 use crate::record::testing::{self, SECOND, START};
-use crate::record::{What, testing::write_register};
+use crate::record::{AlertId, What, testing::write_register};
 use lockkeeper_protocols::Side;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -24,7 +25,7 @@ impl Run {
         self.packet += 1;
         let order = SortKey { clock: START + after, packet: self.packet, sub: 0 };
         let report = Report { events: vec![(order, event)], ..Report::default() };
-        self.correlator.block(&mut [report], START + after, &mut |rendered| self.published.push(rendered));
+        self.correlator.take_block(&mut [report], START + after, &mut |rendered| self.published.push(rendered));
         self
     }
 
@@ -45,7 +46,7 @@ impl Run {
     }
 
     fn tick(&mut self, after: i64) -> &mut Self {
-        self.correlator.block(&mut [], START + after, &mut |rendered| self.published.push(rendered));
+        self.correlator.take_block(&mut [], START + after, &mut |rendered| self.published.push(rendered));
         self
     }
 
@@ -242,7 +243,7 @@ fn the_id_depends_on_policy_and_packet_and_not_on_how_it_was_captured() {
     let id = |finding: &Finding| alert_id("00ff", finding);
     let one = testing::finding(0);
     let elsewhere = Finding {
-        evidence: crate::record::Evidence { capture: 3, packet: 77 },
+        proving_packet: crate::record::Evidence { capture: 3, packet: 77 },
         conversation: 9,
         at: None,
         ..testing::finding(0)
@@ -305,7 +306,7 @@ fn published(steps: &[Step], workers: u64, size: usize) -> Vec<u8> {
             reports[(order.packet * 31 % workers) as usize].events.push((*order, event.clone()));
         }
         let clock = block.last().map_or(START, |(order, _)| order.clock);
-        correlator.block(&mut reports, clock, &mut out);
+        correlator.take_block(&mut reports, clock, &mut out);
         rest = tail;
     }
     correlator.finish(&mut out);

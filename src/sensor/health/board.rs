@@ -1,4 +1,4 @@
-//! Where the parts of a sensor write what they know, and whoever reports reads it.
+//! The shared snapshot that the parts of a sensor update and the reporter reads.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use tokio::sync::watch;
 use super::now;
 use super::snapshot::Snapshot;
 
-/// What is known of a sensor now. Cheap to clone. It is written about once a second and never from the packet path.
+/// The current snapshot of a sensor. Cheap to clone. Updated about once a second, never from the packet path.
 #[derive(Clone, Debug)]
 pub struct Board(Arc<watch::Sender<Posted>>);
 
-/// How far a sensor is in its life.
+/// The phase of a sensor's life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// Not listening yet.
@@ -36,7 +36,7 @@ impl Board {
         Self(Arc::new(watch::Sender::new(Posted { phase: Phase::default(), snapshot })))
     }
 
-    /// Writes something down. State and reasons are not for the parts to say: they are judged from the rest.
+    /// Changes the snapshot. Only the reporter sets its state and reasons.
     pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
         self.0.send_modify(|posted| change(&mut posted.snapshot));
     }
@@ -46,12 +46,12 @@ impl Board {
         self.0.send_modify(|posted| posted.phase = phase);
     }
 
-    /// How far the sensor is.
+    /// The current phase.
     pub fn phase(&self) -> Phase {
         self.0.borrow().phase
     }
 
-    /// All that is known now.
+    /// A copy of the current snapshot.
     pub fn read(&self) -> Snapshot {
         self.0.borrow().snapshot.clone()
     }

@@ -1,6 +1,7 @@
 //! A snapshot in the text format of OpenMetrics, for Prometheus.
 //!
-//! [`FAMILIES`] is the list of what there is: one row for each metric. The dashboard in `deploy/` is held against it.
+//! Each metric is one row: of [`SENSOR_FAMILIES`], of [`SINK_FAMILIES`] for every sink, or of [`PROCESS_FAMILIES`]. A test
+//! checks the dashboard in `deploy/` against them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,27 +14,28 @@ use prometheus_client::registry::Registry;
 
 use super::snapshot::{Interface, Recording, Snapshot, State, Traffic};
 use crate::metrics::{LATENCY_BOUNDS, LatencySummary};
-use crate::publish::MqttReading;
+use crate::publish::SINKS;
+use crate::publish::sink::{Sink, SinkHealth};
 use crate::sensor::confine::Level;
 
-/// The content type of what [`exposition`] writes.
+/// The content type of [`exposition`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Everything that a sensor counts, as Prometheus reads it.
+/// All metrics of a sensor, as Prometheus reads them.
 pub fn exposition(snapshot: Snapshot) -> String {
     let mut registry = Registry::with_prefix(PREFIX);
     registry.register_collector(Box::new(Page(Arc::new(snapshot))));
     let mut page = String::new();
-    // Writing to a string does not fail; the page would end early, which the missing end mark shows.
+    // Writing to a string cannot fail; if it did, the missing end mark would show that the page is cut.
     let _cannot_fail = text::encode(&mut page, &registry);
     page
 }
 
-/// The names under which Prometheus knows what is counted.
+/// The names of all metrics in Prometheus.
 pub fn metric_names() -> impl Iterator<Item = String> {
-    FAMILIES.iter().flat_map(|family| {
-        let name = format!("{PREFIX}_{}", family.name);
-        let endings: &[&str] = match family.kind {
+    metrics().flat_map(|metric| {
+        let name = format!("{PREFIX}_{}", metric.name);
+        let endings: &[&str] = match metric.kind {
             Kind::Counter => &["_total"],
             Kind::Gauge => &[""],
             Kind::Histogram => &["_bucket", "_sum", "_count"],
@@ -42,12 +44,20 @@ pub fn metric_names() -> impl Iterator<Item = String> {
     })
 }
 
-/// One metric, with its samples from a snapshot.
+/// A metric of the sensor or of its process.
 struct Family {
     name: &'static str,
     help: &'static str,
     kind: Kind,
     samples: Write,
+}
+
+/// A metric of each sink.
+struct SinkFamily {
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+    value: fn(&SinkHealth) -> f64,
 }
 
 /// Writes the samples of one metric.
@@ -60,8 +70,8 @@ enum Kind {
     Histogram,
 }
 
-/// What there is, in the order of the page.
-const FAMILIES: &[Family] = &[
+/// The metrics of the sensor, in the order of the page.
+const SENSOR_FAMILIES: &[Family] = &[
     gauge("info", "The sensor and its policy; always 1", |now, out| {
         let Snapshot { sensor, site, version, policy, .. } = now;
         let names: [Label<'_>; 6] = [
@@ -75,11 +85,11 @@ const FAMILIES: &[Family] = &[
         out.add(&names, 1.0)
     }),
     gauge("state", "1 for the state that the sensor is in", |now, out| {
-        State::ALL.iter().try_for_each(|state| out.add(&[("state", state.name())], of(*state == now.state)))
+        State::ALL.iter().try_for_each(|state| out.add(&[("state", state.name())], one_if(*state == now.state)))
     }),
     gauge("confinement", "1 for how far the sensor is confined", |now, out| {
         let level = now.confinement.level;
-        Level::ALL.iter().try_for_each(|one| out.add(&[("level", one.name())], of(*one == level)))
+        Level::ALL.iter().try_for_each(|one| out.add(&[("level", one.name())], one_if(*one == level)))
     }),
     gauge("degraded_reason", "1 for each reason for which the sensor is degraded", |now, out| {
         let mut reasons: Vec<&str> = now.reasons.iter().map(|reason| reason.what.as_str()).collect();
@@ -95,10 +105,10 @@ const FAMILIES: &[Family] = &[
     gauge(
         "policy_rejected",
         "1 while the policy that should be in force is not, because it is wrong or cannot be read",
-        |now, out| out.add(&[], of(now.policy.rejected.is_some())),
+        |now, out| out.add(&[], one_if(now.policy.rejected.is_some())),
     ),
     gauge("interface_listening", "1 while an interface is listened to", |now, out| {
-        each(now, out, |interface| of(interface.state == "listening"))
+        each(now, out, |interface| one_if(interface.state == "listening"))
     }),
     counter("interface_packets", "Packets read from an interface", |now, out| {
         each(now, out, |interface| interface.packets as f64)
@@ -162,36 +172,42 @@ const FAMILIES: &[Family] = &[
     }),
     gauge("recording_files", "Files with recorded packets", |now, out| recording(now, out, |disk| disk.files as f64)),
     gauge("recording_bytes", "Bytes of them", |now, out| recording(now, out, |disk| disk.bytes as f64)),
-    gauge("mqtt_connected", "1 while the broker answers", |now, out| broker(now, out, |mqtt| of(mqtt.connected))),
-    counter("mqtt_connections", "How often the broker was connected", |now, out| {
-        broker(now, out, |mqtt| mqtt.connections as f64)
+];
+
+/// The metrics of each sink, whose name precedes theirs. `{receiver}` stands for its receiver.
+const SINK_FAMILIES: &[SinkFamily] = &[
+    of_sink("connected", Kind::Gauge, "1 while the {receiver} answers", |health| one_if(health.connected)),
+    of_sink("connections", Kind::Counter, "How often the {receiver} was connected", |health| health.connections as f64),
+    of_sink("backlog", Kind::Gauge, "Alert records that wait for the {receiver}", |health| health.backlog as f64),
+    of_sink("delivered", Kind::Counter, "Alert records that the {receiver} acknowledged", |health| {
+        health.delivered as f64
     }),
-    gauge("mqtt_backlog", "Alert records that wait for the broker", |now, out| {
-        broker(now, out, |mqtt| mqtt.backlog as f64)
+    of_sink("refused", Kind::Counter, "Alert records that the {receiver} refused", |health| health.refused as f64),
+    of_sink("dropped", Kind::Counter, "Alert records dropped because too many waited for the {receiver}", |health| {
+        health.dropped as f64
     }),
-    counter("mqtt_delivered", "Alert records that the broker acknowledged", |now, out| {
-        broker(now, out, |mqtt| mqtt.delivered as f64)
-    }),
-    counter("mqtt_refused", "Alert records that the broker refused", |now, out| {
-        broker(now, out, |mqtt| mqtt.refused as f64)
-    }),
-    counter("mqtt_dropped", "Alert records dropped because too many waited for the broker", |now, out| {
-        broker(now, out, |mqtt| mqtt.dropped as f64)
-    }),
-    counter("mqtt_retried", "Alert records refused for now by the broker and sent again, each time", |now, out| {
-        broker(now, out, |mqtt| mqtt.retried as f64)
-    }),
-    counter(
-        "mqtt_overdue",
-        "Alert records sent again because they were not acknowledged in time, each time",
-        |now, out| broker(now, out, |mqtt| mqtt.overdue as f64),
+    of_sink(
+        "retried",
+        Kind::Counter,
+        "Alert records refused for now by the {receiver} and sent again, each time",
+        |health| health.retried as f64,
     ),
-    counter("mqtt_unexpected", "Acknowledgements by the broker of what was not sent", |now, out| {
-        broker(now, out, |mqtt| mqtt.unexpected as f64)
+    of_sink(
+        "overdue",
+        Kind::Counter,
+        "Alert records sent again because they were not acknowledged in time, each time",
+        |health| health.overdue as f64,
+    ),
+    of_sink("unexpected", Kind::Counter, "Acknowledgements by the {receiver} of what was not sent", |health| {
+        health.unexpected as f64
     }),
+];
+
+/// The metrics of the process. `{acknowledgements}` stands for the stages of the sinks.
+const PROCESS_FAMILIES: &[Family] = &[
     Family {
         name: "latency_seconds",
-        help: "Time from the packet to a stage: verdict, alert, acknowledgement of the broker",
+        help: "Time from the packet to a stage: verdict, alert{acknowledgements}",
         kind: Kind::Histogram,
         samples: |now, out| now.latency.iter().try_for_each(|(stage, latency)| out.histogram(stage, latency)),
     },
@@ -214,17 +230,68 @@ fn recording(now: &Snapshot, out: &mut Samples<'_, '_>, value: impl Fn(&Recordin
     now.recording.as_ref().map_or(Ok(()), |disk| out.add(&[], value(disk)))
 }
 
-fn broker(now: &Snapshot, out: &mut Samples<'_, '_>, value: impl Fn(&MqttReading) -> f64) -> fmt::Result {
-    now.mqtt.as_ref().map_or(Ok(()), |mqtt| out.add(&[], value(mqtt)))
+const fn of_sink(name: &'static str, kind: Kind, help: &'static str, value: fn(&SinkHealth) -> f64) -> SinkFamily {
+    SinkFamily { name, help, kind, value }
 }
 
-const fn of(is_so: bool) -> f64 {
-    if is_so { 1.0 } else { 0.0 }
+const fn one_if(condition: bool) -> f64 {
+    if condition { 1.0 } else { 0.0 }
+}
+
+/// One metric of the page.
+struct Metric {
+    name: String,
+    help: String,
+    kind: Kind,
+    samples: Samplers,
+}
+
+/// What writes the samples of a metric.
+enum Samplers {
+    Sensor(Write),
+    Sink(&'static Sink, fn(&SinkHealth) -> f64),
+}
+
+/// All metrics, in the order of the page.
+fn metrics() -> impl Iterator<Item = Metric> {
+    let stages: String = SINKS.iter().map(|sink| format!(", {} of the {}", sink.stage, sink.receiver)).collect();
+    let of_sinks = SINKS.iter().flat_map(|sink| SINK_FAMILIES.iter().map(|family| family.metric(sink)));
+    let of_process = PROCESS_FAMILIES
+        .iter()
+        .map(Family::metric)
+        .map(move |metric| Metric { help: metric.help.replace("{acknowledgements}", &stages), ..metric });
+    SENSOR_FAMILIES.iter().map(Family::metric).chain(of_sinks).chain(of_process)
+}
+
+impl Family {
+    fn metric(&self) -> Metric {
+        let Self { name, help, kind, samples } = *self;
+        Metric { name: name.to_owned(), help: help.to_owned(), kind, samples: Samplers::Sensor(samples) }
+    }
+}
+
+impl SinkFamily {
+    fn metric(&self, sink: &'static Sink) -> Metric {
+        let help = self.help.replace("{receiver}", sink.receiver);
+        let name = format!("{}_{}", sink.name, self.name);
+        Metric { name, help, kind: self.kind, samples: Samplers::Sink(sink, self.value) }
+    }
+}
+
+impl Metric {
+    fn write(&self, snapshot: &Snapshot, out: &mut Samples<'_, '_>) -> fmt::Result {
+        match self.samples {
+            Samplers::Sensor(write) => write(snapshot, out),
+            Samplers::Sink(sink, value) => {
+                snapshot.sinks.get(sink).map_or(Ok(()), |health| out.add(&[], value(health)))
+            }
+        }
+    }
 }
 
 type Label<'a> = (&'a str, &'a str);
 
-/// Where the samples of one metric are written.
+/// The encoder of the samples of one metric.
 struct Samples<'a, 'e> {
     kind: Kind,
     encoder: &'a mut MetricEncoder<'e>,
@@ -257,25 +324,25 @@ fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
 
-/// A snapshot that is scraped.
+/// A snapshot as a collector of the registry.
 #[derive(Debug)]
 struct Page(Arc<Snapshot>);
 
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        FAMILIES.iter().try_for_each(|family| {
-            let kind = match family.kind {
+        metrics().try_for_each(|metric| {
+            let kind = match metric.kind {
                 Kind::Counter => MetricType::Counter,
                 Kind::Gauge => MetricType::Gauge,
                 Kind::Histogram => MetricType::Histogram,
             };
-            let mut metric = encoder.encode_descriptor(family.name, family.help, None, kind)?;
-            (family.samples)(&self.0, &mut Samples { kind: family.kind, encoder: &mut metric })
+            let mut encoder = encoder.encode_descriptor(&metric.name, &metric.help, None, kind)?;
+            metric.write(&self.0, &mut Samples { kind: metric.kind, encoder: &mut encoder })
         })
     }
 }
 
-/// Stands before every name.
+/// The prefix of every name.
 const PREFIX: &str = "lockkeeper";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The status file: always whole, whoever reads it when.
+//! The status file. A reader always sees a complete one.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::snapshot::Snapshot;
 
-/// Replaces the file in one step, so that a reader sees the old one or the new one.
+/// Replaces the file in one step, so that a reader sees either the old or the new one.
 pub(super) fn write(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
     let beside = beside(path);
     let mut json = serde_json::to_vec(snapshot)?;
     json.push(b'\n');
-    // Not synced: the file says how it is now, and after a loss of power that is over.
+    // Not synced: after a power failure, the old status would be wrong anyway.
     File::create(&beside)?.write_all(&json)?;
     fs::rename(&beside, path)
 }
@@ -21,12 +21,12 @@ pub(super) fn read(path: &Path) -> io::Result<Snapshot> {
     Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
 
-/// Takes the file away: the sensor does not run any more.
+/// Removes the file when the sensor stops.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Where the next one is written, in the same folder because only there it can be renamed in one step.
+/// The path of the next file, in the same folder, because a rename replaces a file only within one file system.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");

@@ -1,8 +1,8 @@
-//! A page for Prometheus, and one that says whether all is well. Two answers to `GET`, and a refusal to everything else:
-//! nothing that a caller sends is kept, and no caller waits for a slow one.
+//! The HTTP endpoint: `/metrics` for Prometheus and `/health` for monitoring. Any other request is refused. No client
+//! waits for a slow one.
 //!
-//! The number of callers is bounded. When all places are taken, the oldest caller that has not asked anything yet gives up
-//! its place, so that connections that are only held open do not keep Prometheus out.
+//! The number of connections is bounded. At the limit, the oldest connection without a complete request is closed, so that
+//! idle connections do not keep Prometheus out.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,79 +18,79 @@ use super::board::Board;
 use super::exposition::{self, exposition};
 use super::snapshot::State;
 
-/// Answers for as long as the sensor runs. A caller may take so long to ask and to listen.
-pub(super) async fn serve(listener: TcpListener, board: Board, patience: Duration) {
-    let mut callers = Callers::default();
+/// Serves requests for as long as the sensor runs. Each client has `client_timeout` for its request and the response.
+pub(super) async fn serve(listener: TcpListener, board: Board, client_timeout: Duration) {
+    let mut clients = Clients::default();
     loop {
-        callers.make_room().await;
+        clients.make_room().await;
         match listener.accept().await {
-            Ok((stream, _)) => callers.admit(stream, board.clone(), patience),
-            // No file descriptor left, or the like: others may give some back.
+            Ok((stream, _)) => clients.admit(stream, board.clone(), client_timeout),
+            // A temporary shortage, such as of file descriptors.
             Err(error) => {
-                tracing::debug!(%error, "A caller of the metrics could not be answered");
+                tracing::debug!(%error, "A connection to the metrics endpoint cannot be accepted");
                 sleep(PAUSE).await;
             }
         }
-        // A caller that has asked already is answered before the next one may take its place.
+        // A client whose request has arrived is answered before its place is given away.
         yield_now().await;
     }
 }
 
-/// The callers that are being answered, oldest first.
+/// The open connections, oldest first.
 #[derive(Default)]
-struct Callers(VecDeque<Caller>);
+struct Clients(VecDeque<Client>);
 
-struct Caller {
+struct Client {
     since: Instant,
-    /// Its whole request has arrived.
-    has_asked: Arc<AtomicBool>,
+    /// Its complete request has arrived.
+    has_requested: Arc<AtomicBool>,
     task: AbortHandle,
 }
 
-impl Callers {
-    /// Makes sure that there is a place for one more. Each caller keeps its place for a moment at least, so that a flood of
-    /// connections does not push out one that is about to ask.
+impl Clients {
+    /// Waits until there is room for one more client. Each one keeps its place for [`GRACE`], so that a flood of connections
+    /// does not displace one that is about to send its request.
     async fn make_room(&mut self) {
         loop {
-            self.0.retain(|caller| !caller.task.is_finished());
-            let slow = self.0.iter().position(|caller| !caller.has_asked.load(Relaxed)).unwrap_or(0);
-            let Some(end) = self.0.get(slow).map(|caller| caller.since + GRACE) else { return };
-            if self.0.len() < CALLERS {
+            self.0.retain(|client| !client.task.is_finished());
+            let slow = self.0.iter().position(|client| !client.has_requested.load(Relaxed)).unwrap_or(0);
+            let Some(end) = self.0.get(slow).map(|client| client.since + GRACE) else { return };
+            if self.0.len() < MAX_CLIENTS {
                 return;
             }
             if end <= now() {
-                self.0.remove(slow).inspect(|caller| caller.task.abort());
+                self.0.remove(slow).inspect(|client| client.task.abort());
                 return;
             }
             sleep_until(end).await;
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, board: Board, patience: Duration) {
-        let has_asked = Arc::new(AtomicBool::new(false));
-        let asks = Arc::clone(&has_asked);
+    fn admit(&mut self, stream: TcpStream, board: Board, client_timeout: Duration) {
+        let has_requested = Arc::new(AtomicBool::new(false));
+        let requested = Arc::clone(&has_requested);
         let task = tokio::spawn(async move {
-            // A caller that is too slow, or gone, is no loss.
-            let _ = timeout(patience, answer(stream, &board, &asks)).await;
+            // A client that is too slow or gone gets no response.
+            let _ = timeout(client_timeout, answer(stream, &board, &requested)).await;
         });
-        self.0.push_back(Caller { since: now(), has_asked, task: task.abort_handle() });
+        self.0.push_back(Client { since: now(), has_requested, task: task.abort_handle() });
     }
 }
 
-async fn answer(mut caller: TcpStream, board: &Board, has_asked: &AtomicBool) -> io::Result<()> {
-    let Some(request) = head(&mut caller).await? else { return Ok(()) };
-    has_asked.store(true, Relaxed);
+async fn answer(mut client: TcpStream, board: &Board, has_requested: &AtomicBool) -> io::Result<()> {
+    let Some(request) = read_head(&mut client).await? else { return Ok(()) };
+    has_requested.store(true, Relaxed);
     let response = respond(&request, board);
-    caller.write_all(response.as_bytes()).await?;
-    caller.shutdown().await
+    client.write_all(response.as_bytes()).await?;
+    client.shutdown().await
 }
 
-/// The head of a request, up to the empty line; none if it is too long, or ends before.
-async fn head(caller: &mut TcpStream) -> io::Result<Option<String>> {
+/// Reads the head of a request, up to the empty line; `None` if it is too long, or ends before.
+async fn read_head(client: &mut TcpStream) -> io::Result<Option<String>> {
     let mut head = Vec::new();
     let mut part = [0; 1024];
-    while head.len() < LONGEST_HEAD {
-        let read = caller.read(&mut part).await?;
+    while head.len() < MAX_HEAD {
+        let read = client.read(&mut part).await?;
         if read == 0 {
             break;
         }
@@ -128,21 +128,23 @@ fn response(status: &str, content_type: &str, body: &str, method: &str) -> Strin
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
-/// The time now, for the patience with callers.
-#[expect(clippy::disallowed_methods, reason = "how long a caller takes has nothing to do with packets")]
+
+/// The current time, for the timeouts of clients.
+#[expect(clippy::disallowed_methods, reason = "how long a client takes has nothing to do with packets")]
 fn now() -> Instant {
     Instant::now()
 }
 
-/// Callers that have a place at once.
-const CALLERS: usize = 32;
-/// How long one may take to ask and to listen, usually.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// How long one keeps its place whoever else comes.
+/// Connections at once, at most.
+const MAX_CLIENTS: usize = 32;
+/// How long a client may take for its request and the response.
+pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection is kept at least, at the limit.
 const GRACE: Duration = Duration::from_millis(100);
+/// The pause after a connection that could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Bytes of a request that are read.
-const LONGEST_HEAD: usize = 8192;
+/// Bytes of the head of a request, at most.
+const MAX_HEAD: usize = 8192;
 
 #[cfg(test)]
 mod tests {
@@ -214,7 +216,7 @@ mod tests {
             ("is all of these at once", |number| if number % 2 == 0 { b"" } else { b"GET " }),
         ];
         for (what, trick) in tricks {
-            while_serving(PATIENCE, async |address| {
+            while_serving(CLIENT_TIMEOUT, async |address| {
                 let mut held = Vec::new();
                 for number in 0..100 {
                     let mut caller = connect(address).await;
@@ -225,7 +227,7 @@ mod tests {
                     assert!(scrape(address).await.ends_with("# EOF\n"), "{what}");
                 }
                 let mut oldest = held.swap_remove(0);
-                let end = timeout(PATIENCE, oldest.read(&mut [0; 16])).await.expect("it gave up its place");
+                let end = timeout(CLIENT_TIMEOUT, oldest.read(&mut [0; 16])).await.expect("it gave up its place");
                 assert!(!end.is_ok_and(|read| read > 0), "{what}");
             });
         }
@@ -261,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_caller_has_a_moment_to_ask_however_many_come_after_it() {
-        while_serving(PATIENCE, async |address| {
+        while_serving(CLIENT_TIMEOUT, async |address| {
             let mut caller = connect(address).await;
             let mut held = Vec::new();
             for _ in 0..100 {

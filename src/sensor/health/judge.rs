@@ -1,20 +1,21 @@
-//! From numbers to a word: whether the sensor sees what it should see and tells whom it should tell.
+//! The assessment of a snapshot: whether the sensor captures its traffic and its outputs work.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::board::Phase;
 use super::snapshot::{Interface, Reason, Snapshot, State};
+use crate::publish::sink::Sink;
 use crate::record::unread::is_too_much;
 
-/// From when on something is wrong.
+/// Thresholds for a degraded sensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Share of the packets of the last minute that may be lost before they are looked at.
+    /// Share of the packets of the last minute that may be dropped, 0 to 1.
     pub loss: f64,
-    /// How long an interface may be silent; none: for ever.
+    /// How long an interface may be silent; `None` is no limit.
     pub silence: Option<Duration>,
-    /// Percent of the packets of the last minute that may be unread.
+    /// Percent of the packets of the last minute that may be unreadable.
     pub unread: f64,
 }
 
@@ -24,25 +25,26 @@ impl Default for Limits {
     }
 }
 
-/// Remembers the last minute, and says what is wrong.
+/// Assesses snapshots; remembers the counters of the last minute.
 #[derive(Debug)]
 pub(super) struct Judge {
     limits: Limits,
-    /// One for each time that it was asked, over [`RECENT`].
+    /// The counters at each assessment of the last [`RECENT`] seconds.
     past: VecDeque<Moment>,
-    /// When the pipeline last told something, seconds since the start, and how often it had until then.
+    /// The latest report of the pipeline: seconds since the start, and the number of reports.
     pulse: (u64, u64),
 }
 
-/// What a comparison with the past needs.
-#[derive(Clone, Copy, Debug, Default)]
+/// The counters that are compared with those of a minute before.
+#[derive(Clone, Debug, Default)]
 struct Moment {
     uptime: u64,
     arrived: u64,
     lost: u64,
     judged: u64,
     unread: u64,
-    undelivered: u64,
+    /// By sink.
+    undelivered: BTreeMap<&'static str, u64>,
 }
 
 impl Judge {
@@ -50,12 +52,12 @@ impl Judge {
         Self { limits, past: VecDeque::new(), pulse: (0, 0) }
     }
 
-    /// Whether the packet path has shown signs of life of late.
+    /// Whether the pipeline has reported within the last [`STALLED`] seconds.
     pub(super) fn is_alive(&self, snapshot: &Snapshot) -> bool {
         snapshot.uptime_seconds.saturating_sub(self.pulse.0) < STALLED
     }
 
-    /// State and reasons.
+    /// The state, and the reasons if it is degraded.
     pub(super) fn judge(&mut self, phase: Phase, snapshot: &Snapshot) -> (State, Vec<Reason>) {
         if phase != Phase::Running || snapshot.traffic.pulses != self.pulse.1 {
             self.pulse = (snapshot.uptime_seconds, snapshot.traffic.pulses);
@@ -64,13 +66,13 @@ impl Judge {
         while self.past.front().is_some_and(|then| then.uptime + RECENT < now.uptime) {
             self.past.pop_front();
         }
-        // What happened before the first look happened in the last minute too.
-        let then = self.past.front().copied().unwrap_or_default();
-        self.past.push_back(now);
+        // At the first assessment, everything since the start counts as recent.
+        let then = self.past.front().cloned().unwrap_or_default();
         let mut reasons = Vec::new();
-        self.interfaces(snapshot, &mut reasons);
-        self.capture(&now, &then, &mut reasons);
-        broker(snapshot, now.undelivered.saturating_sub(then.undelivered), &mut reasons);
+        self.check_interfaces(snapshot, &mut reasons);
+        self.check_capture(&now, &then, &mut reasons);
+        check_sinks(snapshot, &now, &then, &mut reasons);
+        self.past.push_back(now);
         if let Some(rejected) = &snapshot.policy.rejected {
             let message = format!("the policy that should be in force is not: {}", rejected.reason);
             reasons.push(reason("policy.rejected", message));
@@ -90,7 +92,7 @@ impl Judge {
         (state, reasons)
     }
 
-    fn interfaces(&self, snapshot: &Snapshot, reasons: &mut Vec<Reason>) {
+    fn check_interfaces(&self, snapshot: &Snapshot, reasons: &mut Vec<Reason>) {
         for Interface { name, state, silent_seconds, .. } in &snapshot.interfaces {
             let silent = silent_seconds.unwrap_or(snapshot.uptime_seconds);
             if state != LISTENING {
@@ -103,7 +105,7 @@ impl Judge {
         }
     }
 
-    fn capture(&self, now: &Moment, then: &Moment, reasons: &mut Vec<Reason>) {
+    fn check_capture(&self, now: &Moment, then: &Moment, reasons: &mut Vec<Reason>) {
         let lost = now.lost.saturating_sub(then.lost);
         let share = lost as f64 / now.arrived.saturating_sub(then.arrived).max(1) as f64;
         if lost > 0 && share > self.limits.loss {
@@ -122,25 +124,29 @@ impl Moment {
     fn of(snapshot: &Snapshot) -> Self {
         let lost = snapshot.interfaces.iter().map(Interface::lost).sum();
         let read: u64 = snapshot.interfaces.iter().map(|interface| interface.packets).sum();
-        let undelivered = snapshot.mqtt.as_ref().map_or(0, |mqtt| mqtt.dropped + mqtt.refused);
+        let undelivered =
+            snapshot.sinks.iter().map(|(sink, health)| (sink.name, health.dropped + health.refused)).collect();
         let unread = snapshot.unread.values().sum();
         let (uptime, judged) = (snapshot.uptime_seconds, snapshot.traffic.packets);
         Self { uptime, arrived: read + lost, lost, judged, unread, undelivered }
     }
 }
 
-fn broker(snapshot: &Snapshot, undelivered: u64, reasons: &mut Vec<Reason>) {
-    let Some(mqtt) = &snapshot.mqtt else { return };
-    if !mqtt.connected {
-        let why = mqtt.reason.as_deref().unwrap_or("no answer");
-        reasons.push(reason("mqtt.disconnected", format!("the MQTT broker cannot be reached: {why}")));
-    } else if let Some(why) = &mqtt.stalled {
-        reasons.push(reason("mqtt.stalled", format!("the MQTT broker takes no alert records: {why}")));
-    }
-    if undelivered > 0 {
-        let message =
-            format!("{undelivered} alert records of the last minute were dropped or refused by the MQTT broker");
-        reasons.push(reason("mqtt.undelivered", message));
+fn check_sinks(snapshot: &Snapshot, now: &Moment, then: &Moment, reasons: &mut Vec<Reason>) {
+    for (Sink { name, title, .. }, health) in snapshot.sinks.iter() {
+        if !health.connected {
+            let why = health.reason.as_deref().unwrap_or("no answer");
+            reasons.push(reason(&format!("{name}.disconnected"), format!("the {title} cannot be reached: {why}")));
+        } else if let Some(why) = &health.stalled {
+            reasons.push(reason(&format!("{name}.stalled"), format!("the {title} takes no alert records: {why}")));
+        }
+        let [now, then] = [now, then].map(|moment| moment.undelivered.get(name).copied().unwrap_or(0));
+        let undelivered = now.saturating_sub(then);
+        if undelivered > 0 {
+            let message =
+                format!("{undelivered} alert records of the last minute were dropped or refused by the {title}");
+            reasons.push(reason(&format!("{name}.undelivered"), message));
+        }
     }
 }
 
@@ -148,11 +154,11 @@ fn reason(what: &str, message: String) -> Reason {
     Reason { what: what.to_owned(), message }
 }
 
-/// The state of an interface that needs no mention.
+/// The state of an interface that works.
 const LISTENING: &str = "listening";
-/// How long a loss is a reason to worry, seconds.
+/// How long a loss makes the sensor degraded, seconds.
 const RECENT: u64 = 60;
-/// Seconds without a pulse after which the pipeline is stuck. It tells its counters about once a second.
+/// Seconds without a report after which the pipeline is stuck. It reports about once a second.
 const STALLED: u64 = 10;
 
 #[cfg(test)]
@@ -160,9 +166,17 @@ mod tests {
     use super::super::snapshot::Rejection;
     use super::super::testing::snapshot;
     use super::*;
-    use crate::publish::MqttReading;
+    use crate::publish::SINKS;
+    use crate::publish::sink::SinkHealth;
 
-    /// What is wrong after these changes of a sound sensor, which has run for an hour.
+    /// Changes the health of the first sink.
+    fn change_sink(now: &mut Snapshot, change: impl FnOnce(&mut SinkHealth)) {
+        let mut health = now.sinks.get(SINKS[0]).cloned().expect("a sink");
+        change(&mut health);
+        now.sinks.insert(SINKS[0], health);
+    }
+
+    /// State and reasons after this change of a sensor without problems, which has run for an hour.
     fn wrong(change: impl FnOnce(&mut Snapshot)) -> (State, Vec<String>) {
         let mut judge = Judge::new(Limits { loss: 0.0, ..Limits::default() });
         let mut now = snapshot();
@@ -187,11 +201,11 @@ mod tests {
                 now.traffic.packets += 100;
                 *now.unread.entry("ethernet/0x88e5".to_owned()).or_default() += 10;
             }),
-            ("mqtt.disconnected", |now| now.mqtt = Some(MqttReading::default())),
+            ("mqtt.disconnected", |now| change_sink(now, |mqtt| *mqtt = SinkHealth::default())),
             ("mqtt.stalled", |now| {
-                now.mqtt.as_mut().expect("a broker").stalled = Some("refused for now: quota exceeded".to_owned());
+                change_sink(now, |mqtt| mqtt.stalled = Some("refused for now: quota exceeded".to_owned()));
             }),
-            ("mqtt.undelivered", |now| now.mqtt.as_mut().expect("a broker").dropped += 1),
+            ("mqtt.undelivered", |now| change_sink(now, |mqtt| mqtt.dropped += 1)),
             ("policy.rejected", |now| {
                 now.policy.rejected = Some(Rejection { time: now.time, reason: "plant.toml:3:1".to_owned() });
             }),

@@ -1,16 +1,16 @@
-//! What a running sensor says of itself.
+//! The health report of a running sensor.
 //!
 //! ```text
-//!  workers, correlator: a pulse about once a second --> Board <-- interfaces, broker, memory
-//!                                                         |
-//!                         Reporter: judges it, then  -----+--> status file --> `lockkeeper status`
-//!                                                         +--> Prometheus, on request
-//!                                                         +--> MQTT topics `status` and `metrics`
-//!                                                         +--> systemd: READY, STATUS, WATCHDOG, STOPPING
+//!  workers, correlator: counters about once a second --> Board <-- interfaces, sinks, memory
+//!                                                          |
+//!                         Reporter: assesses it, then -----+--> status file --> `lockkeeper status`
+//!                                                          +--> Prometheus, on request
+//!                                                          +--> sinks, such as the MQTT topics `status` and `metrics`
+//!                                                          +--> systemd: READY, STATUS, WATCHDOG, STOPPING
 //! ```
 //!
-//! All of it happens on one thread of its own. Nothing here is on the packet path, and nothing here can end the sensor:
-//! what cannot be told in one way is told in the others.
+//! The reporter has a thread of its own. It is not on the packet path and cannot end the sensor: if one of these places
+//! cannot be written, the others show it.
 
 mod board;
 mod exposition;
@@ -19,6 +19,7 @@ mod http;
 mod judge;
 mod page;
 mod reporter;
+mod sinks;
 mod snapshot;
 mod systemd;
 mod tally;
@@ -33,18 +34,19 @@ pub use exposition::{exposition, metric_names};
 pub use judge::Limits;
 pub use page::{Verdict, status};
 pub use reporter::{Error, Handles, Reporter, Settings};
+pub use sinks::Sinks;
 pub use snapshot::{
     AlertCount, Interface, PolicyInForce, Reason, Recording, Rejection, SCHEMA, Snapshot, State, Traffic,
 };
-pub use tally::{AlertTally, verdicts};
+pub use tally::{AlertTally, measure_verdicts};
 
-/// Where a sensor leaves its status unless it is told otherwise.
+/// The status file of a sensor, by default.
 pub const STATUS_FILE: &str = "/run/lockkeeper/status.json";
 
-/// Where Prometheus finds a sensor unless it is told otherwise.
+/// The address of the metrics endpoint, by default.
 pub const METRICS_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9469);
 
-/// The time now: what a sensor says of itself is about the present, not about packets.
+/// The current time: health is about the present, not about packet time.
 #[expect(clippy::disallowed_methods, reason = "health is about the present; no result depends on it")]
 fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()

@@ -1,4 +1,4 @@
-//! `lockkeeper status`: what the status file says, for people, for programs, and as an exit status for monitoring.
+//! `lockkeeper status`: the status file as a page for people, as JSON, and as a verdict for monitoring.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,36 +9,36 @@ use jiff::Timestamp;
 use super::snapshot::{Interface, Recording, Snapshot, State};
 use super::{file, now};
 use crate::metrics::LatencySummary;
-use crate::publish::MqttReading;
+use crate::publish::sink::SinkHealth;
 
-/// How a sensor is, as monitoring counts.
+/// The result for monitoring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is ready.
+    /// The sensor is ready.
     Ok,
-    /// It runs, and is not ready.
+    /// The sensor runs, and is not ready.
     Degraded,
-    /// It does not run, or has not said anything for too long.
+    /// The sensor does not run, or its status is stale.
     Gone,
 }
 
-/// Tells how the sensor is that writes this file, on a page for people or as the JSON object of the file.
+/// Writes the health of the sensor whose status file this is, as a page for people or as one JSON object.
 pub fn status(path: &Path, json: bool, out: &mut dyn Write) -> io::Result<Verdict> {
     let read = file::read(path);
     let time = now();
-    let verdict = read.as_ref().map_or(Verdict::Gone, |snapshot| verdict(snapshot, time));
+    let verdict = read.as_ref().map_or(Verdict::Gone, |snapshot| assess(snapshot, time));
     match read {
         Ok(snapshot) if json => {
-            serde_json::to_writer(&mut *out, &told(&snapshot, time, verdict)?)?;
+            serde_json::to_writer(&mut *out, &with_age(&snapshot, time, verdict)?)?;
             writeln!(out)?;
         }
-        Ok(snapshot) => page(&snapshot, time, verdict, out)?,
-        Err(error) => absent(path, &error, json, out)?,
+        Ok(snapshot) => write_page(&snapshot, time, verdict, out)?,
+        Err(error) => write_unknown(path, &error, json, out)?,
     }
     Ok(verdict)
 }
 
-fn verdict(snapshot: &Snapshot, time: Timestamp) -> Verdict {
+fn assess(snapshot: &Snapshot, time: Timestamp) -> Verdict {
     let silent = time.as_second() - snapshot.time.as_second();
     if silent > i64::try_from(snapshot.good_for_seconds).unwrap_or(i64::MAX) {
         return Verdict::Gone;
@@ -46,34 +46,34 @@ fn verdict(snapshot: &Snapshot, time: Timestamp) -> Verdict {
     if snapshot.state == State::Ready { Verdict::Ok } else { Verdict::Degraded }
 }
 
-/// The object of the file, with what only the reader knows.
-fn told(snapshot: &Snapshot, time: Timestamp, verdict: Verdict) -> io::Result<serde_json::Value> {
-    let mut told = serde_json::to_value(snapshot)?;
-    told["age_seconds"] = (time.as_second() - snapshot.time.as_second()).max(0).into();
-    told["stale"] = (verdict == Verdict::Gone).into();
-    Ok(told)
+/// The object in the file, with its age and whether it is stale.
+fn with_age(snapshot: &Snapshot, time: Timestamp, verdict: Verdict) -> io::Result<serde_json::Value> {
+    let mut status = serde_json::to_value(snapshot)?;
+    status["age_seconds"] = (time.as_second() - snapshot.time.as_second()).max(0).into();
+    status["stale"] = (verdict == Verdict::Gone).into();
+    Ok(status)
 }
 
-/// There is no status: whether a sensor runs is not known.
-fn absent(path: &Path, error: &io::Error, json: bool, out: &mut dyn Write) -> io::Result<()> {
+/// Writes that there is no status, so that it is unknown whether a sensor runs.
+fn write_unknown(path: &Path, error: &io::Error, json: bool, out: &mut dyn Write) -> io::Result<()> {
     let problem = match error.kind() {
         io::ErrorKind::NotFound => format!("there is no status file at {}", path.display()),
         _ => format!("{}: {error}", path.display()),
     };
     if json {
-        let absent = serde_json::json!({
+        let unknown = serde_json::json!({
             "schema": super::SCHEMA,
             "state": "unknown",
             "stale": true,
             "problem": problem,
             "help": HOW_TO_GET_ONE,
         });
-        return writeln!(out, "{absent}");
+        return writeln!(out, "{unknown}");
     }
     writeln!(out, "{BAD}unknown{BAD:#}: {problem}: whether a sensor runs cannot be told.\n\n{HOW_TO_GET_ONE}")
 }
 
-/// What helps where there is no status file.
+/// The help for a missing status file.
 const HOW_TO_GET_ONE: &str = "\
 A sensor writes its status every second:
   systemctl status lockkeeper                         whether the service runs
@@ -82,7 +82,7 @@ A sensor writes its status every second:
                                                       it where that folder exists
   lockkeeper status --file FILE                       reads it from where it is written";
 
-fn page(snapshot: &Snapshot, time: Timestamp, verdict: Verdict, out: &mut dyn Write) -> io::Result<()> {
+fn write_page(snapshot: &Snapshot, time: Timestamp, verdict: Verdict, out: &mut dyn Write) -> io::Result<()> {
     let Snapshot { sensor, site, version, state, .. } = snapshot;
     let age = u64::try_from(time.as_second() - snapshot.time.as_second()).unwrap_or(0);
     let colour = match verdict {
@@ -94,99 +94,99 @@ fn page(snapshot: &Snapshot, time: Timestamp, verdict: Verdict, out: &mut dyn Wr
     match verdict {
         Verdict::Gone => {
             let word = state.name();
-            writeln!(out, "{colour}stale{colour:#}, last heard of {} ago, when it was {word}", length(age))?;
+            writeln!(out, "{colour}stale{colour:#}, last heard of {} ago, when it was {word}", duration_text(age))?;
         }
-        _ => writeln!(out, "{colour}{}{colour:#}, up for {}", state.name(), length(snapshot.uptime_seconds))?,
+        _ => writeln!(out, "{colour}{}{colour:#}, up for {}", state.name(), duration_text(snapshot.uptime_seconds))?,
     }
     for reason in &snapshot.reasons {
         writeln!(out, "  {colour}{:<18}{colour:#} {}", reason.what, reason.message)?;
     }
-    line(out, "confined", &snapshot.confinement.line())?;
-    policy(snapshot, out)?;
+    write_line(out, "confined", &snapshot.confinement.line())?;
+    write_policy(snapshot, out)?;
     for interface in &snapshot.interfaces {
-        line(out, &interface.name, &of_interface(interface))?;
+        write_line(out, &interface.name, &interface_text(interface))?;
     }
-    traffic(snapshot, out)?;
+    write_traffic(snapshot, out)?;
     for (stage, latency) in snapshot.latency.iter().filter(|(_, latency)| latency.count > 0) {
-        line(out, &format!("to {stage}"), &of_latency(latency))?;
+        write_line(out, &format!("to {stage}"), &latency_text(latency))?;
     }
-    if let Some(mqtt) = &snapshot.mqtt {
-        line(out, "mqtt", &of_broker(mqtt))?;
+    for (sink, health) in snapshot.sinks.iter() {
+        write_line(out, sink.name, &sink_text(health))?;
     }
     if let Some(recording) = &snapshot.recording {
-        line(out, "recording", &of_recording(recording))?;
+        write_line(out, "recording", &recording_text(recording))?;
     }
-    line(out, "memory", &format!("{:.1} MiB", snapshot.memory_bytes as f64 / 1048576.0))
+    write_line(out, "memory", &format!("{:.1} MiB", snapshot.memory_bytes as f64 / 1048576.0))
 }
 
-fn policy(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
+fn write_policy(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
     let policy = &snapshot.policy;
     if policy.id.is_empty() {
-        return line(out, "policy", "none: traffic is decoded and counted, not judged");
+        return write_line(out, "policy", "none: traffic is decoded and counted, not judged");
     }
     let sha256 = policy.sha256.get(..12).unwrap_or(&policy.sha256);
     let since = policy.loaded.map(|loaded| format!(", since {loaded:.0}")).unwrap_or_default();
-    line(out, "policy", &format!("{} version {} ({sha256}){since}", policy.id, policy.version))
+    write_line(out, "policy", &format!("{} version {} ({sha256}){since}", policy.id, policy.version))
 }
 
-fn traffic(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
+fn write_traffic(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
     let traffic = &snapshot.traffic;
     let flows = format!("{} open of {} begun", traffic.flows_open, traffic.flows);
-    line(out, "conversations", &flows)?;
+    write_line(out, "conversations", &flows)?;
     for (protocol, classes) in &snapshot.operations {
         let classes: Vec<_> = classes.iter().map(|(class, count)| format!("{class} {count}")).collect();
-        line(out, protocol, &classes.join(", "))?;
+        write_line(out, protocol, &classes.join(", "))?;
     }
     let not_judged = snapshot.not_judged.iter().filter(|(_, count)| **count > 0);
     let not_judged: Vec<_> = not_judged.map(|(why, count)| format!("{count} ({})", why.replace('_', " "))).collect();
     if !not_judged.is_empty() {
-        line(out, "not judged", &not_judged.join(", "))?;
+        write_line(out, "not judged", &not_judged.join(", "))?;
     }
     let alerts: Vec<_> =
         snapshot.alerts.iter().map(|count| format!("{} ({}) {}", count.rule, count.severity, count.alerts)).collect();
-    line(out, "alerts", &if alerts.is_empty() { "none".to_owned() } else { alerts.join(", ") })?;
+    write_line(out, "alerts", &if alerts.is_empty() { "none".to_owned() } else { alerts.join(", ") })?;
     let losses = snapshot.losses.iter().filter(|(_, count)| **count > 0);
     let losses: Vec<_> = losses.map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
-    line(out, "not seen", &if losses.is_empty() { "nothing".to_owned() } else { losses.join(", ") })
+    write_line(out, "not seen", &if losses.is_empty() { "nothing".to_owned() } else { losses.join(", ") })
 }
 
-fn of_interface(interface: &Interface) -> String {
+fn interface_text(interface: &Interface) -> String {
     let Interface { state, packets, backlog, cut, .. } = interface;
     let lost = interface.lost();
     let silent = match interface.silent_seconds {
         None => ", silent from the start".to_owned(),
         Some(0..3) => String::new(),
-        Some(seconds) => format!(", silent for {}", length(seconds)),
+        Some(seconds) => format!(", silent for {}", duration_text(seconds)),
     };
     let cut = if *cut > 0 { format!(", {cut} cut by the snap length") } else { String::new() };
     let waiting = if *backlog > 0 { format!(", {backlog} waiting") } else { String::new() };
     format!("{state}, {packets} packets, {lost} lost{cut}{waiting}{silent}")
 }
 
-fn of_broker(mqtt: &MqttReading) -> String {
-    let MqttReading { backlog, delivered, refused, dropped, retried, overdue, .. } = mqtt;
-    let state = if mqtt.connected { "connected" } else { "not connected" };
+fn sink_text(health: &SinkHealth) -> String {
+    let SinkHealth { backlog, delivered, refused, dropped, retried, overdue, .. } = health;
+    let state = if health.connected { "connected" } else { "not connected" };
     let again = if retried + overdue > 0 { format!(", {} sent again", retried + overdue) } else { String::new() };
     format!("{state}, {delivered} delivered, {backlog} waiting, {refused} refused, {dropped} dropped{again}")
 }
 
-fn of_recording(recording: &Recording) -> String {
+fn recording_text(recording: &Recording) -> String {
     let Recording { files, bytes, oldest } = recording;
     let since = oldest.as_ref().map(|oldest| format!(", from {oldest} on")).unwrap_or_default();
     format!("{files} files, {:.1} MiB{since}", *bytes as f64 / 1048576.0)
 }
 
-fn of_latency(latency: &LatencySummary) -> String {
+fn latency_text(latency: &LatencySummary) -> String {
     let [p50, p99, max] = [latency.p50, latency.p99, latency.max].map(|nanoseconds| nanoseconds as f64 / 1e6);
     format!("{p50:.2} ms half of the time, {p99:.2} ms in 99 of 100, {max:.2} ms at most")
 }
 
-fn line(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()> {
+fn write_line(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()> {
     writeln!(out, "  {FAINT}{name:<18}{FAINT:#} {value}")
 }
 
-/// A time for people, in its two largest units.
-fn length(seconds: u64) -> String {
+/// A duration in its two largest units.
+fn duration_text(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),
@@ -210,9 +210,9 @@ mod tests {
 
     fn after(snapshot: &Snapshot, seconds: i64) -> (Verdict, String) {
         let time = Timestamp::from_second(snapshot.time.as_second() + seconds).expect("a time");
-        let verdict = verdict(snapshot, time);
+        let verdict = assess(snapshot, time);
         let mut text = Vec::new();
-        page(snapshot, time, verdict, &mut text).expect("written");
+        write_page(snapshot, time, verdict, &mut text).expect("written");
         (verdict, anstream::adapter::strip_str(&String::from_utf8(text).expect("text")).to_string())
     }
 
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn times_are_told_in_their_two_largest_units() {
-        let told = [0, 59, 61, 3_600, 86_399, 90_000, 8_640_000].map(length);
-        assert_eq!(told, ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "23 h 59 min", "1 d 1 h", "100 d 0 h"]);
+        let texts = [0, 59, 61, 3_600, 86_399, 90_000, 8_640_000].map(duration_text);
+        assert_eq!(texts, ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "23 h 59 min", "1 d 1 h", "100 d 0 h"]);
     }
 }

@@ -1,10 +1,11 @@
-//! The thread that looks at the board, judges what it sees, and tells everybody who wants to know.
+//! The thread that assesses the board about once a second, and reports the result.
 
 use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -17,20 +18,20 @@ use super::judge::{Judge, Limits};
 use super::snapshot::{Reason, Snapshot, State};
 use super::systemd::Systemd;
 use super::{file, http, now};
-use crate::publish::MqttLine;
+use crate::publish::sink::SinkMonitor;
 
-/// Whom to tell, and how often.
+/// Where to report, and how often.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where the status file is written, if anywhere.
     pub status_file: Option<PathBuf>,
-    /// The broker's connection, if there is one.
-    pub mqtt: Option<MqttLine>,
-    /// How often everything is looked at.
+    /// The running sinks, whose health is part of the report, and which publish it.
+    pub sinks: Vec<Arc<dyn SinkMonitor>>,
+    /// How often the health is assessed.
     pub interval: Duration,
-    /// How often the MQTT topic `metrics` is published.
+    /// How often the sinks publish the counters.
     pub metrics_interval: Duration,
-    /// From when on something is wrong.
+    /// Thresholds for a degraded sensor.
     pub limits: Limits,
 }
 
@@ -38,7 +39,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             status_file: None,
-            mqtt: None,
+            sinks: Vec::new(),
             interval: Duration::from_secs(1),
             metrics_interval: Duration::from_secs(10),
             limits: Limits::default(),
@@ -46,7 +47,7 @@ impl Default for Settings {
     }
 }
 
-/// Why nothing can be reported.
+/// Why the reporter cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address for Prometheus cannot be used.
@@ -54,7 +55,7 @@ pub enum Error {
     Listen {
         /// As configured.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The thread cannot be started.
@@ -62,17 +63,17 @@ pub enum Error {
     Start(io::Error),
 }
 
-/// What has to be opened before the sensor gives up its rights.
+/// The files and sockets that are opened before the sensor is confined.
 #[derive(Debug, Default)]
 pub struct Handles {
-    /// Where Prometheus asks.
+    /// The socket of the metrics endpoint.
     listener: Option<TcpListener>,
-    /// What the kernel says of this process.
+    /// `/proc/self/status`.
     process: Option<File>,
 }
 
 impl Handles {
-    /// Opens them; Prometheus may ask at this address, if there is one.
+    /// Opens them; `listen` is the address of the metrics endpoint, if there is one.
     pub fn open(listen: Option<SocketAddr>) -> Result<Self, Error> {
         let listener = listen.map(|address| {
             let listener = TcpListener::bind(address).and_then(|listener| {
@@ -85,7 +86,7 @@ impl Handles {
     }
 }
 
-/// Reports until it is stopped.
+/// The reporting thread.
 #[derive(Debug)]
 pub struct Reporter {
     stop: oneshot::Sender<()>,
@@ -93,7 +94,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Starts to report what is on the board. Must not be called on an async runtime.
+    /// Starts the thread. Must not be called on an async runtime.
     pub fn start(board: Board, settings: Settings, handles: Handles) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
         let listener = handles.listener.map(|listener| adopt(&runtime, listener)).transpose().map_err(Error::Start)?;
@@ -102,17 +103,17 @@ impl Reporter {
         let thread = thread::Builder::new().name("health".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 if let Some(listener) = listener {
-                    tokio::spawn(http::serve(listener, board, http::PATIENCE));
+                    tokio::spawn(http::serve(listener, board, http::CLIENT_TIMEOUT));
                 }
-                rounds.until(stopped).await;
+                rounds.run_until(stopped).await;
             });
         });
         Ok(Self { stop, thread: thread.map_err(Error::Start)? })
     }
 
-    /// Ends the reports, when the sensor has delivered what it had. The status file is taken away.
+    /// Reports a last time, removes the status file and ends the thread. To be called when everything is delivered.
     pub fn stop(self) {
-        // If the thread is gone already, so is what was to be stopped.
+        // Both fail only if the thread has ended already.
         let _ = self.stop.send(());
         let _ = self.thread.join();
     }
@@ -123,7 +124,7 @@ fn adopt(runtime: &Runtime, listener: TcpListener) -> io::Result<tokio::net::Tcp
     tokio::net::TcpListener::from_std(listener)
 }
 
-/// What is done again and again.
+/// The state of the reporting loop.
 struct Rounds {
     board: Board,
     settings: Settings,
@@ -131,18 +132,18 @@ struct Rounds {
     judge: Judge,
     systemd: Systemd,
     watched: bool,
-    /// What the topic `status` was last told.
+    /// The latest announcement: state, reasons, policy.
     announced: Option<(State, Vec<String>, String)>,
-    /// Rounds until the topic `metrics` is due.
+    /// Rounds until the counters are published.
     metrics_in: u32,
-    /// The status file cannot be written, for this reason.
-    file_trouble: Option<String>,
+    /// Why the status file cannot be written.
+    file_problem: Option<String>,
 }
 
 impl Rounds {
     fn new(board: Board, mut settings: Settings, process: Option<File>) -> Self {
         let watchdog = Systemd::watchdog();
-        // Twice in the time that the service manager waits.
+        // At least twice within the service manager's timeout.
         let shortest = watchdog.map_or(settings.interval, |patience| settings.interval.min(patience / 2));
         settings.interval = shortest.max(SHORTEST_INTERVAL);
         Self {
@@ -154,32 +155,31 @@ impl Rounds {
             watched: watchdog.is_some(),
             announced: None,
             metrics_in: 0,
-            file_trouble: None,
+            file_problem: None,
         }
     }
 
-    async fn until(&mut self, mut stopped: oneshot::Receiver<()>) {
+    async fn run_until(&mut self, mut stopped: oneshot::Receiver<()>) {
         let mut turns = interval(self.settings.interval);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = turns.tick() => self.round(),
+                _ = turns.tick() => self.do_round(),
                 _ = &mut stopped => break,
             }
         }
         self.board.enter(Phase::Stopping);
-        self.round();
+        self.do_round();
         if let Some(path) = &self.settings.status_file {
-            // Not there is as good as taken away; anything else was said when it could not be written.
+            // A missing file needs no removal; other errors were reported when it could not be written.
             let _ = file::remove(path);
         }
     }
 
-    fn round(&mut self) {
-        let mqtt = self.settings.mqtt.as_ref();
-        let process = self.process.as_ref();
+    fn do_round(&mut self) {
+        let (sinks, process) = (&self.settings.sinks, self.process.as_ref());
         self.board.update(|snapshot| {
-            mqtt.into_iter().for_each(|line| read_broker(line, snapshot));
+            sinks.iter().for_each(|sink| read_sink(sink.as_ref(), snapshot));
             snapshot.memory_bytes = process.map_or(0, resident_memory);
             snapshot.time = now();
             snapshot.uptime_seconds = seconds_between(snapshot.started, snapshot.time);
@@ -187,60 +187,66 @@ impl Rounds {
         });
         let phase = self.board.phase();
         let (state, mut reasons) = self.judge.judge(phase, &self.board.read());
-        reasons.extend(self.file_trouble.clone().map(|message| Reason { what: "status.file".to_owned(), message }));
+        reasons.extend(self.file_problem.clone().map(|message| Reason { what: "status.file".to_owned(), message }));
         let state = if reasons.is_empty() || phase != Phase::Running { state } else { State::Degraded };
         self.board.update(|snapshot| (snapshot.state, snapshot.reasons) = (state, reasons));
-        self.tell(phase, &self.board.read());
+        let snapshot = self.board.read();
+        self.write_file(&snapshot);
+        self.notify_systemd(phase, &snapshot);
+        if !self.settings.sinks.is_empty() {
+            self.publish(&snapshot);
+        }
     }
 
-    fn tell(&mut self, phase: Phase, snapshot: &Snapshot) {
-        self.write_file(snapshot);
-        self.tell_systemd(phase, snapshot);
-        let Some(line) = &self.settings.mqtt else { return };
+    /// Publishes the state through every sink when it changes, and the counters when they are due.
+    fn publish(&mut self, snapshot: &Snapshot) {
         let reasons = snapshot.reasons.iter().map(|reason| reason.what.clone()).collect();
         let news = Some((snapshot.state, reasons, snapshot.policy.sha256.clone()));
         if self.announced != news {
             self.announced = news;
-            line.status(snapshot.announcement().to_string().into_bytes());
+            let state = snapshot.announcement().to_string();
+            self.settings.sinks.iter().for_each(|sink| sink.announce(state.as_bytes()));
         }
         if self.metrics_in == 0 {
             self.metrics_in = rounds_in(self.settings.metrics_interval, self.settings.interval);
-            line.metrics(serde_json::to_vec(snapshot).unwrap_or_default());
+            let metrics = serde_json::to_vec(snapshot).unwrap_or_default();
+            self.settings.sinks.iter().for_each(|sink| sink.publish_metrics(&metrics));
         }
         self.metrics_in -= 1;
     }
 
     fn write_file(&mut self, snapshot: &Snapshot) {
         let Some(path) = &self.settings.status_file else { return };
-        let trouble = file::write(path, snapshot)
+        let problem = file::write(path, snapshot)
             .err()
             .map(|error| format!("the status file {} cannot be written: {error}", path.display()));
-        if let Some(trouble) = trouble.as_ref().filter(|_| self.file_trouble.is_none()) {
-            tracing::warn!("{trouble}");
+        if let Some(problem) = problem.as_ref().filter(|_| self.file_problem.is_none()) {
+            tracing::warn!("{problem}");
         }
-        self.file_trouble = trouble;
+        self.file_problem = problem;
     }
 
-    fn tell_systemd(&mut self, phase: Phase, snapshot: &Snapshot) {
+    fn notify_systemd(&mut self, phase: Phase, snapshot: &Snapshot) {
         match phase {
             Phase::Starting => {}
-            Phase::Running => self.systemd.ready(),
-            Phase::Stopping => self.systemd.stopping(),
+            Phase::Running => self.systemd.set_ready(),
+            Phase::Stopping => self.systemd.set_stopping(),
         }
-        self.systemd.status(&snapshot.line());
-        // A sensor that is stuck says nothing, and is restarted.
+        self.systemd.set_status(&snapshot.line());
+        // The service manager restarts a sensor that is stuck.
         if self.watched && self.judge.is_alive(snapshot) {
-            Systemd::alive();
+            Systemd::keep_alive();
         }
     }
 }
 
-fn read_broker(line: &MqttLine, snapshot: &mut Snapshot) {
-    snapshot.latency.insert("acknowledgement".to_owned(), line.latency());
-    snapshot.mqtt = Some(line.read());
+fn read_sink(monitor: &dyn SinkMonitor, snapshot: &mut Snapshot) {
+    let sink = monitor.sink();
+    snapshot.latency.insert(sink.stage.to_owned(), monitor.latency());
+    snapshot.sinks.insert(sink, monitor.health());
 }
 
-/// Resident memory of this process, as the kernel says; 0 where it does not. What it says is new at each reading.
+/// Resident memory of this process, bytes; 0 if the kernel does not report it. Each read of the file gives a new value.
 fn resident_memory(process: &File) -> u64 {
     let mut page = [0; 4096];
     let length = process.read_at(&mut page, 0).unwrap_or(0);
@@ -254,15 +260,15 @@ fn seconds_between(earlier: jiff::Timestamp, later: jiff::Timestamp) -> u64 {
     u64::try_from(later.as_second() - earlier.as_second()).unwrap_or(0)
 }
 
-/// How many rounds a time takes, at least one.
+/// The number of rounds in a time, at least one.
 fn rounds_in(time: Duration, round: Duration) -> u32 {
     let rounds = time.as_millis() / round.as_millis().max(1);
     u32::try_from(rounds).unwrap_or(u32::MAX).max(1)
 }
 
-/// Below this, reporting would be work.
+/// The shortest interval between rounds; a shorter one would cost noticeable CPU time.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
-/// Rounds that may fail to come before the sensor counts as gone.
+/// Rounds that may be missed before the sensor counts as gone.
 const MISSED_ROUNDS: u64 = 5;
 
 #[cfg(test)]
@@ -281,7 +287,7 @@ mod tests {
         Handles::open(None).expect("nothing to bind")
     }
 
-    /// What a status file says, once it is as expected, or after five seconds.
+    /// The status file, once it meets a condition, or after five seconds.
     fn eventually(path: &std::path::Path, is_so: impl Fn(&Snapshot) -> bool) -> Snapshot {
         let looks = (0..500).map(|_| {
             thread::sleep(Duration::from_millis(10));

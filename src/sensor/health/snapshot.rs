@@ -1,18 +1,18 @@
-//! A sensor at one moment, in plain numbers and words.
+//! The health of a sensor at one moment.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::sinks::Sinks;
 use crate::metrics::LatencySummary;
-use crate::publish::MqttReading;
 use crate::sensor::confine::Confinement;
 
-/// The form of [`Snapshot`] as JSON: in the status file and on the MQTT topic `metrics`.
+/// The schema of [`Snapshot`] as JSON: in the status file and on the MQTT topic `metrics`.
 pub const SCHEMA: &str = "lockkeeper/health/1";
 
-/// A sensor at one moment. Counters count from its start.
+/// The health of a sensor at one moment. Counters count from its start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// [`SCHEMA`].
@@ -23,71 +23,72 @@ pub struct Snapshot {
     pub site: String,
     /// Version of the program.
     pub version: String,
-    /// In a word.
+    /// Whether it works as it should.
     pub state: State,
-    /// Why it is not `ready`.
+    /// Why it is `degraded`.
     pub reasons: Vec<Reason>,
-    /// When this was true.
+    /// When the snapshot was taken.
     pub time: Timestamp,
     /// When the sensor started.
     pub started: Timestamp,
     /// Seconds since then.
     pub uptime_seconds: u64,
-    /// Seconds after [`Snapshot::time`] from which on silence means that the sensor does not run any more.
+    /// Seconds after [`Snapshot::time`] after which the sensor counts as gone.
     pub good_for_seconds: u64,
-    /// What it has given up.
+    /// The rights that it has dropped.
     #[serde(default)]
     pub confinement: Confinement,
-    /// What it judges by.
+    /// The policy in force.
     pub policy: PolicyInForce,
-    /// What it listens to.
+    /// The interfaces that it listens to.
     pub interfaces: Vec<Interface>,
-    /// What came in.
+    /// The traffic so far.
     pub traffic: Traffic,
     /// Operations by protocol and class.
     pub operations: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Operations on which there is no verdict, by why.
+    /// Operations without a verdict, by reason.
     #[serde(default)]
     pub not_judged: BTreeMap<String, u64>,
     /// Alerts by rule and severity.
     pub alerts: Vec<AlertCount>,
-    /// Everything that was not seen or was given up, by name.
+    /// Losses by name: traffic that was not seen, and state that was given up.
     pub losses: BTreeMap<String, u64>,
-    /// Packets that were not read, or not all of them, by why: always the same names.
+    /// Packets that were not decoded, or not completely, by reason. The names are fixed.
     #[serde(default)]
     pub unread: BTreeMap<String, u64>,
-    /// What keeps outputs from their work now.
+    /// The current failures of outputs.
     pub problems: Vec<Reason>,
-    /// The packets on the disk, where they are recorded.
+    /// The recording, if there is one.
     pub recording: Option<Recording>,
-    /// The broker, if there is one.
-    pub mqtt: Option<MqttReading>,
-    /// How long it took from the packet to each stage.
+    /// The sinks, each under its name.
+    #[serde(flatten)]
+    pub sinks: Sinks,
+    /// Time from a packet to each stage.
     pub latency: BTreeMap<String, LatencySummary>,
-    /// Resident memory of the process.
+    /// Resident memory of the process, bytes.
     pub memory_bytes: u64,
 }
 
-/// How a sensor is, in a word.
+/// Whether a sensor works as it should.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// It does not listen yet.
     #[default]
     Starting,
-    /// It sees what it should see, and tells whom it should tell.
+    /// It captures its traffic, and its outputs work.
     Ready,
-    /// It runs, and something that it needs is missing: the reasons say what.
+    /// It runs, but something is wrong, which the reasons name.
     Degraded,
-    /// It was asked to stop, and delivers what it has.
+    /// It was asked to stop, and delivers the remaining alerts.
     Stopping,
 }
 
 impl State {
-    /// All of them.
+    /// Every state.
     pub const ALL: [Self; 4] = [Self::Starting, Self::Ready, Self::Degraded, Self::Stopping];
 
-    /// The word.
+    /// The name, as in the status file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -101,44 +102,44 @@ impl State {
 /// Why a sensor is degraded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// A stable word for programs, such as `mqtt.disconnected`.
+    /// A stable name for programs, such as `mqtt.disconnected`.
     pub what: String,
-    /// A sentence for people, with what to do where that is known.
+    /// A message for people, with a remedy where one is known.
     pub message: String,
 }
 
-/// The policy that a sensor judges by.
+/// The policy in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyInForce {
     /// Its id; empty without a policy.
     pub id: String,
     /// Its version.
     pub version: String,
-    /// Which text it is, exactly.
+    /// The hash of its text.
     pub sha256: String,
-    /// Since when it is in force.
+    /// When it came into force.
     pub loaded: Option<Timestamp>,
-    /// The latest one that was to replace it, if that was wrong.
+    /// The rejection of the latest change, if it was rejected.
     pub rejected: Option<Rejection>,
 }
 
-/// A policy that was not taken.
+/// A changed policy that was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
-    /// When.
+    /// When it was rejected.
     pub time: Timestamp,
-    /// What is wrong with it.
+    /// Its mistake.
     pub reason: String,
 }
 
-/// An interface that is listened to.
+/// An interface that the sensor listens to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interface {
     /// Its name.
     pub name: String,
     /// `listening`, or why not: `down`, `gone`.
     pub state: String,
-    /// Packets that were read.
+    /// Packets captured.
     pub packets: u64,
     /// Bytes of them on the wire.
     pub bytes: u64,
@@ -146,57 +147,57 @@ pub struct Interface {
     pub kernel_drops: u64,
     /// Packets that the interface dropped.
     pub interface_drops: u64,
-    /// Packets that were dropped because the pipeline was behind.
+    /// Packets that the sensor dropped because its pipeline was behind.
     pub channel_drops: u64,
     /// Packets that the snap length cut.
     pub cut: u64,
-    /// Packets that were read and wait for the pipeline.
+    /// Captured packets that wait for the pipeline.
     pub backlog: u64,
-    /// Seconds since the latest packet; none before the first.
+    /// Seconds since the latest packet; `None` before the first.
     pub silent_seconds: Option<u64>,
 }
 
 impl Interface {
-    /// Packets that arrived and were not looked at.
+    /// Packets that arrived and were dropped.
     pub const fn lost(&self) -> u64 {
         self.kernel_drops + self.interface_drops + self.channel_drops
     }
 }
 
-/// What came in.
+/// The traffic so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Packets that were judged, copies included.
+    /// Packets judged, duplicates included.
     pub packets: u64,
     /// Bytes of them on the wire.
     pub bytes: u64,
     /// Conversations begun.
     pub flows: u64,
-    /// Conversations that are followed now.
+    /// Conversations in the flow tables.
     pub flows_open: u64,
     /// Share of the conversations begun of which only one direction was seen.
     pub one_way_share: f64,
-    /// Tunnels begun: pairs of hosts that send packets inside others.
+    /// Tunnels: pairs of hosts that send packets inside others.
     #[serde(default)]
     pub tunnels: u64,
-    /// Connections that were asked for and not answered.
+    /// TCP connections whose SYN was not answered.
     #[serde(default)]
     pub connections_unanswered: u64,
-    /// Connections that the server refused.
+    /// TCP connections that the server refused.
     #[serde(default)]
     pub connections_refused: u64,
-    /// How often the pipeline has told its counters: it lives while this grows.
+    /// Reports of the pipeline so far; the pipeline is stuck while this does not grow.
     pub pulses: u64,
 }
 
-/// The packets on the disk.
+/// The recording on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recording {
-    /// Files.
+    /// Number of files.
     pub files: u64,
-    /// Bytes of them.
+    /// Bytes of all files.
     pub bytes: u64,
-    /// Name of the oldest of them: it says since when there are packets.
+    /// Name of the oldest file, which contains its start time.
     pub oldest: Option<String>,
 }
 
@@ -207,7 +208,7 @@ pub struct AlertCount {
     pub rule: String,
     /// The severity.
     pub severity: String,
-    /// Alerts, however often each of them was updated.
+    /// Alerts, without their updates.
     pub alerts: u64,
 }
 
@@ -236,13 +237,13 @@ impl Snapshot {
             unread: BTreeMap::new(),
             problems: Vec::new(),
             recording: None,
-            mqtt: None,
+            sinks: Sinks::default(),
             latency: BTreeMap::new(),
             memory_bytes: 0,
         }
     }
 
-    /// What the topic `status` says, retained: short, and new only when something changes.
+    /// The payload of the retained topic `status`: short, without anything that changes all the time.
     pub fn announcement(&self) -> serde_json::Value {
         serde_json::json!({
             "schema": "lockkeeper/status/1", "status": "online", "sensor": self.sensor, "site": self.site,
@@ -251,7 +252,7 @@ impl Snapshot {
         })
     }
 
-    /// The state and its reasons, on one line for people.
+    /// The state and its reasons, on one line.
     pub fn line(&self) -> String {
         let reasons: Vec<&str> = self.reasons.iter().map(|reason| reason.message.as_str()).collect();
         if reasons.is_empty() {

@@ -1,10 +1,10 @@
-//! What the service manager is told, where there is one. Elsewhere nothing happens.
+//! Notifications to the service manager, if there is one.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// The service manager.
+/// The notifications sent so far.
 #[derive(Debug, Default)]
 pub(super) struct Systemd {
     is_ready: bool,
@@ -13,41 +13,41 @@ pub(super) struct Systemd {
 }
 
 impl Systemd {
-    /// How long the manager waits for a sign of life before it restarts the sensor, if it does.
+    /// The time without a keep-alive after which the manager restarts the sensor, if it does.
     pub(super) fn watchdog() -> Option<Duration> {
         sd_notify::watchdog_enabled()
     }
 
-    /// The sensor listens: what depends on it can start.
-    pub(super) fn ready(&mut self) {
+    /// READY: the sensor listens, and units that depend on it can start.
+    pub(super) fn set_ready(&mut self) {
         if !std::mem::replace(&mut self.is_ready, true) {
-            tell(&NotifyState::Ready);
+            notify(&NotifyState::Ready);
         }
     }
 
-    /// It was asked to stop.
-    pub(super) fn stopping(&mut self) {
+    /// STOPPING: the sensor was asked to stop.
+    pub(super) fn set_stopping(&mut self) {
         if !std::mem::replace(&mut self.is_stopping, true) {
-            tell(&NotifyState::Stopping);
+            notify(&NotifyState::Stopping);
         }
     }
 
-    /// The line that `systemctl status` shows.
-    pub(super) fn status(&mut self, line: &str) {
+    /// STATUS: the line that `systemctl status` shows.
+    pub(super) fn set_status(&mut self, line: &str) {
         if self.status != line {
             line.clone_into(&mut self.status);
-            tell(&NotifyState::Status(line));
+            notify(&NotifyState::Status(line));
         }
     }
 
-    /// It lives.
-    pub(super) fn alive() {
-        tell(&NotifyState::Watchdog);
+    /// WATCHDOG: the sensor is not stuck.
+    pub(super) fn keep_alive() {
+        notify(&NotifyState::Watchdog);
     }
 }
 
-fn tell(state: &NotifyState<'_>) {
+fn notify(state: &NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
-        tracing::debug!(%error, "The service manager was not told");
+        tracing::debug!(%error, "The service manager cannot be notified");
     }
 }

@@ -1,4 +1,4 @@
-//! Alerts by rule and severity, and how long packets took to be judged and told of.
+//! Counts of alerts by rule and severity, and the latencies from a packet to its verdict and its alert.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::metrics::Latency;
 use crate::publish::{Delivered, PublishError, Publisher};
 use crate::record::{Rendered, Severity};
 
-/// Stands last among the publishers: what comes to it has been handed to all others.
+/// The last of the publishers: an alert that reaches it has been accepted by all others.
 #[derive(Debug)]
 pub struct AlertTally {
     board: Board,
@@ -18,22 +18,22 @@ pub struct AlertTally {
 }
 
 impl AlertTally {
-    /// Writes to this board.
+    /// Updates this board.
     pub fn new(board: Board) -> Self {
         Self { board, alerts: BTreeMap::new(), latency: Latency::new() }
     }
 }
 
-/// How long packets take until they are judged, for the stage `verdict`: told of the oldest packet of a block when the
-/// block is judged, and writing to the board once a second.
-pub fn verdicts(board: Board) -> impl FnMut(i64) + Send {
+/// Measures the stage `verdict`. To be called with the time of the oldest packet of each block once the block is judged;
+/// updates the board once a second.
+pub fn measure_verdicts(board: Board) -> impl FnMut(i64) + Send {
     let mut latency = Latency::new();
-    let mut told = i64::MIN;
+    let mut updated = i64::MIN;
     move |oldest| {
         let now = clock::now();
         latency.record(oldest, now);
-        if now.saturating_sub(told) >= SECOND {
-            told = now;
+        if now.saturating_sub(updated) >= SECOND {
+            updated = now;
             let summary = latency.summary();
             board.update(|snapshot| {
                 snapshot.latency.insert("verdict".to_owned(), summary);
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_time_to_the_verdict_is_that_of_the_oldest_packet_of_each_block() {
         let board = Board::new("lock-1", "lock");
-        verdicts(board.clone())(clock::now() - 3_000_000);
+        measure_verdicts(board.clone())(clock::now() - 3_000_000);
         let verdict = board.read().latency["verdict"];
         assert_eq!(verdict.count, 1);
         assert!(verdict.max >= 2_900_000, "{verdict:?}");
@@ -99,7 +99,7 @@ mod tests {
             id: AlertId([0; 16]),
             news: Some(0),
             json: Vec::new(),
-            about: None,
+            evidence_request: None,
         };
         let update = Rendered { news: None, ..first.clone() };
         for alert in [&first, &update, &first] {

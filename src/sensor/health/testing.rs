@@ -1,8 +1,9 @@
-//! A sensor that is well.
+//! The health of a sensor without problems.
 
 use super::snapshot::{AlertCount, Interface, PolicyInForce, Recording, Snapshot, Traffic};
 use crate::metrics::Latency;
-use crate::publish::MqttReading;
+use crate::publish::SINKS;
+use crate::publish::sink::SinkHealth;
 use crate::sensor::confine::{Confinement, Level};
 
 pub(super) fn snapshot() -> Snapshot {
@@ -47,7 +48,8 @@ pub(super) fn snapshot() -> Snapshot {
     snapshot.losses = crate::metrics::Losses::default().named().map(|(name, n)| (name.to_owned(), n)).collect();
     snapshot.losses.insert("stream_gaps".to_owned(), 2);
     snapshot.unread.insert("ethernet/0x88e5".to_owned(), 9);
-    snapshot.mqtt = Some(MqttReading { connected: true, connections: 1, delivered: 5, ..MqttReading::default() });
+    let health = SinkHealth { connected: true, connections: 1, delivered: 5, ..SinkHealth::default() };
+    snapshot.sinks.insert(SINKS[0], health);
     let oldest = Some("recording-20261124T090000.000000000Z.pcapng".to_owned());
     snapshot.recording = Some(Recording { files: 2, bytes: 1_048_576, oldest });
     let mut latency = Latency::new();

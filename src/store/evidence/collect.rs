@@ -3,9 +3,9 @@
 use super::recent::{Seen, WINDOW};
 use crate::capture::Packet;
 use crate::capture::pcapng::write::{self, Interfaces};
-use crate::frame::{self, Body, IpPair, Layers, Macs, Outer, OuterCarrier, Peek};
+use crate::frame::{self, Body, IpHeader, Layers, Macs, Outer, OuterCarrier, Peek};
 use crate::policy::Carrier;
-use crate::record::{About, Endpoint};
+use crate::record::{Endpoint, EvidenceRequest};
 
 /// How long the packets behind an alert's own are waited for, nanoseconds of packet time: as long as an answer is.
 const PATIENCE: i64 = 5_000_000_000;
@@ -48,8 +48,8 @@ struct Parties {
 
 impl Collection {
     /// Begins with nothing.
-    pub(super) fn new(about: &About, name: String, comment: String, wanted: usize) -> Self {
-        let About { client, server, carrier, .. } = *about;
+    pub(super) fn new(request: &EvidenceRequest, name: String, comment: String, wanted: usize) -> Self {
+        let EvidenceRequest { client, server, carrier, .. } = *request;
         let parties = Parties { client, server, carrier };
         let (kept, own, behind, over) = (Vec::new(), 0, 0, false);
         Self { name, comment, parties, wanted, kept, own, sequence: 0, clock: i64::MIN, behind, over }
@@ -176,7 +176,7 @@ impl Parties {
     }
 
     /// In either direction.
-    fn are(&self, pair: &IpPair, ports: Option<(u16, u16)>) -> bool {
+    fn are(&self, pair: &IpHeader, ports: Option<(u16, u16)>) -> bool {
         let (source, destination) = (Some(pair.source), Some(pair.destination));
         let one_way = |from: &Endpoint, to: &Endpoint| {
             from.host.ip == source

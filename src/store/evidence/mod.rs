@@ -26,7 +26,7 @@ use hashbrown::HashMap;
 
 use crate::capture::Block;
 use crate::fault::FaultReport;
-use crate::record::{About, Kind, Rendered};
+use crate::record::{EvidenceRequest, Kind, Rendered};
 use collect::Collection;
 use recent::Recent;
 use store::Store;
@@ -132,12 +132,12 @@ impl Keeper {
 
     /// Takes one revision of an alert.
     pub fn alert(&mut self, alert: &Rendered) {
-        let Some(about) = alert.about.as_deref().filter(|_| alert.kind == Kind::Violation) else { return };
+        let Some(request) = alert.evidence_request.as_deref().filter(|_| alert.kind == Kind::Violation) else { return };
         let held = || self.open.iter().map(Collection::bytes).sum();
         if !self.store.reserve(held) {
             return;
         }
-        match self.collect(about, alert) {
+        match self.collect(request, alert) {
             Some(collection) => {
                 self.waiting.entry(collection.key()).or_default().push(self.first + self.open.len() as u64);
                 self.open.push_back(collection);
@@ -185,11 +185,11 @@ impl Keeper {
     }
 
     /// What is known by now of the packets around an alert. `None`: its own is gone.
-    fn collect(&self, about: &About, alert: &Rendered) -> Option<Collection> {
-        let place = self.recent.find(about.evidence, about.known)?;
-        let comment = format!("Lockkeeper alert {}: {}: {}", alert.id, about.rule, about.message);
-        let name = format!("{}-{}.pcapng", about.rule, alert.id);
-        let mut collection = Collection::new(about, name, comment, self.packets);
+    fn collect(&self, request: &EvidenceRequest, alert: &Rendered) -> Option<Collection> {
+        let place = self.recent.find(request.proving_packet, request.known_at_packet)?;
+        let comment = format!("Lockkeeper alert {}: {}: {}", alert.id, request.rule, request.message);
+        let name = format!("{}-{}.pcapng", request.rule, alert.id);
+        let mut collection = Collection::new(request, name, comment, self.packets);
         collection.before(self.recent.backwards(place));
         for (packet, bytes, keys) in self.recent.forwards(place) {
             if keys.contain(collection.key()) {

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use jiff::Timestamp;
 
 use super::{Chunk, Interface, Settings, Stock};
-use crate::capture::live::Reading;
+use crate::capture::live::InterfaceReading;
 use crate::capture::pcapng::write::{self, Statistics};
 use crate::fault::{self, Fault, FaultReport};
 use crate::store::rotating_dir::{Limits, RotatingDir};
@@ -31,7 +31,7 @@ pub(super) struct Writer {
     /// The capture of each of those interfaces.
     captures: Vec<u16>,
     /// What was counted of each capture up to the end of the last file.
-    counted: Vec<Reading>,
+    counted: Vec<InterfaceReading>,
     file: Option<OpenFile>,
     fault: Fault,
     empty: Sender<Chunk>,
@@ -68,7 +68,7 @@ impl Writer {
         }
         let mut head = Vec::new();
         write::section(&mut head);
-        let (captures, file, counted) = (Vec::new(), None, vec![Reading::default(); interfaces.len()]);
+        let (captures, file, counted) = (Vec::new(), None, vec![InterfaceReading::default(); interfaces.len()]);
         Ok(Self { dir, file_bytes, interfaces, head, captures, counted, file, fault, empty, news, ended })
     }
 
@@ -223,7 +223,7 @@ impl OpenFile {
 }
 
 /// What an interface went through between two looks at it.
-fn since(before: &Reading, after: &Reading, span: (i64, i64), written: u64) -> Statistics {
+fn since(before: &InterfaceReading, after: &InterfaceReading, span: (i64, i64), written: u64) -> Statistics {
     let kernel = after.kernel_drops.saturating_sub(before.kernel_drops);
     let channel = after.channel_drops.saturating_sub(before.channel_drops);
     let interface = after.interface_drops.saturating_sub(before.interface_drops);

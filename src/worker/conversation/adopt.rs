@@ -1,46 +1,21 @@
-//! Another policy while conversations go on: their state stays, and what was thought of them is thought again.
+//! Change of policy: a conversation keeps its state, and is judged again.
 
 use std::sync::Arc;
 
 use super::FlowState;
 use crate::policy::{Denial, Policy, Verdict};
 use crate::record::What;
-use crate::worker::{Worker, WorkerState};
-
-impl Worker {
-    /// Judges by another policy from here on. `clock`: the packet clock, for what is told about conversations that the new
-    /// policy does not permit.
-    pub fn adopt(&mut self, policy: &Arc<Policy>, clock: i64) {
-        let before = self.state.adopt(policy);
-        for shard in &mut self.shards {
-            shard.neighbours.judge_again();
-            shard.sightings.tell_again();
-        }
-        for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
-            conversation.flow.adopt(&before, clock, &mut self.state);
-        }
-    }
-}
-
-impl WorkerState {
-    /// Takes over a policy; returns the one before it.
-    fn adopt(&mut self, policy: &Arc<Policy>) -> Arc<Policy> {
-        self.judging = policy.judges();
-        self.watches_hardware = policy.watches_hardware();
-        self.watches_vlans = policy.watches_vlans();
-        self.forget_rulings();
-        std::mem::replace(&mut self.policy, Arc::clone(policy))
-    }
-}
+use crate::worker::state::WorkerState;
 
 impl FlowState {
-    /// Thinks again what was thought of it, and tells what is not permitted any more. What it said and was granted stays.
-    fn adopt(&mut self, before: &Policy, clock: i64, state: &mut WorkerState) {
+    /// Judges the conversation by the worker's new policy, and reports if it is no longer permitted. Its protocol, its session
+    /// and its pending operations stay.
+    pub(in crate::worker) fn adopt(&mut self, before: &Policy, clock: i64, state: &mut WorkerState) {
         let facts = &mut self.facts;
         facts.last_values.carry_over(before, &state.policy);
         facts.forget_text();
         if let Some(rare) = facts.rare_mut() {
-            // The flows that permitted what is under way are those of another policy.
+            // Verdicts on pending operations name flows of the old policy.
             rare.pending.values_mut().for_each(|pending| pending.verdict = under_another_policy(pending.verdict));
         }
         if facts.flow_verdict.take().is_none() {
@@ -58,9 +33,13 @@ impl FlowState {
         }
         let stamp = facts.first.at(clock);
         for side in state.policy.unknown_sides(&flow_verdict) {
-            state.find(facts, What::UnknownAsset(side), None, None, &stamp);
+            state.report_finding(facts, What::UnknownAsset(side), None, None, &stamp);
         }
-        let verdict = state.of_tunnel(state.verdict(&flow_verdict, self.identification()), &tuple);
+        let verdict = state.verdict_on_tunnel(
+            state.verdict(&flow_verdict, self.identification(), stamp.time),
+            &tuple,
+            stamp.time,
+        );
         let facts = &mut self.facts;
         let denied = match verdict {
             Verdict::Deny(denial) => Some(denial).filter(|denial| !facts.is_doubtful(denial)),
@@ -68,12 +47,12 @@ impl FlowState {
         };
         let known = std::mem::replace(&mut facts.denied, denied.map(|denial| denial.rule));
         if let Some(denial) = denied.filter(|denial| known != Some(denial.rule)) {
-            state.deny(facts, denial, &stamp);
+            state.report_denied_flow(facts, denial, &stamp);
         }
     }
 }
 
-/// The verdict on an operation under way, without the flow of a policy that is no longer in force.
+/// The verdict on a pending operation, without the flow of a policy that is no longer in force.
 fn under_another_policy(verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Deny(denial) => Verdict::Deny(Denial { flow: None, ..denial }),

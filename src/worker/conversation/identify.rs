@@ -1,4 +1,4 @@
-//! Which protocol a conversation speaks: from its first bytes, or later, where one is expected.
+//! Identification of the protocol of a conversation: by its first bytes, or later, where one is expected.
 
 use std::sync::Arc;
 
@@ -6,29 +6,21 @@ use lockkeeper_protocols::{
     Decision, Found, Hints, Identifier, Keys, Protocol, REGISTRY, Search, Session, Side, Stamp, Transport,
 };
 
-use super::{Content, FlowFacts, FlowState, Identification, JUDGE_AFTER, NEVER, NO_ROW};
+use super::FlowState;
+use super::content::Content;
+use super::probe_buffer::ProbeBuffer;
 use crate::flow::End;
-use crate::worker::WorkerState;
+use crate::worker::flow_facts::{FlowFacts, Identification, JUDGE_AFTER, NEVER, NO_ROW};
 use crate::worker::flow_sink::FlowSink;
-
-/// The first bytes of a conversation, until its protocol is known.
-pub(super) struct ProbeBuffer {
-    /// First bytes of each end, by [`End`].
-    first: [Vec<u8>; 2],
-    /// In what order they came: who, how many bytes, when.
-    pieces: Vec<(End, usize, Stamp)>,
-    /// What the policy declares on its ports.
-    declared: Hints,
-}
+use crate::worker::state::WorkerState;
 
 impl FlowState {
-    /// Looks at the first bytes of a conversation until they tell which protocol it is, or that it is none of ours.
-    #[inline(never)]
+    /// Collects the first bytes of a conversation until they identify its protocol.
     pub(super) fn identify(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         if bytes.is_empty() {
             return;
         }
-        if matches!(self.content, Content::Silent) {
+        if matches!(self.content, Content::Empty) {
             self.content = Content::Unidentified(Box::new(ProbeBuffer::new(self.facts.declared(state))));
         }
         let Content::Unidentified(buffer) = &mut self.content else { return };
@@ -42,30 +34,30 @@ impl FlowState {
         self.decide(exhausted, stamp, state);
     }
 
-    /// Takes what is known of the first bytes for what it is. `exhausted`: more will not be looked at.
+    /// Identifies the protocol by the collected bytes, if they suffice. `exhausted`: no more will be collected.
     fn decide(&mut self, exhausted: bool, stamp: &Stamp, state: &mut WorkerState) {
         let Content::Unidentified(buffer) = &self.content else { return };
         let facts = &mut self.facts;
         let (declared, sides) = (buffer.declared, buffer.sides(facts.client));
         match facts.identifier(declared).decide(REGISTRY, sides, exhausted) {
             Decision::Undecided => {}
-            Decision::Unknown => self.is_another_protocol(stamp, state),
+            Decision::Unknown => self.conclude_unrecognised(stamp, state),
             Decision::Identified { protocol, swapped } => {
                 if swapped {
                     facts.client = facts.client.other();
                 }
                 let midstream = facts.midstream;
-                let before = self.speak(protocol, midstream, declared, state);
+                let before = self.begin_decoding(protocol, midstream, declared, state);
                 self.judge(Identification::Protocol(protocol.name), stamp, state);
                 if let Content::Unidentified(buffer) = before {
-                    self.replay(&buffer, state);
+                    self.decode_probe(&buffer, state);
                 }
             }
         }
     }
 
-    /// From here on a protocol is spoken. Returns what the conversation was taken for until now.
-    fn speak(
+    /// Begins to decode a protocol. Returns the content before.
+    fn begin_decoding(
         &mut self,
         protocol: &'static Protocol,
         midstream: bool,
@@ -76,64 +68,64 @@ impl FlowState {
         facts.set_protocol(protocol, state);
         let mut session = Session::new(protocol, facts.transport(), &state.decoder, midstream);
         session.expect(facts.expected(declared));
-        let keys: Arc<dyn Keys> = Arc::clone(&state.ring) as _;
+        let keys: Arc<dyn Keys> = Arc::clone(&state.keys) as _;
         session.unlock(&keys);
         std::mem::replace(&mut self.content, Content::Identified(session))
     }
 
-    /// Gives the decoder the bytes that were kept while the protocol was not known.
-    fn replay(&mut self, buffer: &ProbeBuffer, state: &mut WorkerState) {
-        buffer.each(|from, bytes, stamp| self.said(from, bytes, stamp, state));
+    /// Decodes the collected bytes.
+    fn decode_probe(&mut self, buffer: &ProbeBuffer, state: &mut WorkerState) {
+        buffer.for_each_piece(|from, bytes, stamp| self.take_bytes(from, bytes, stamp, state));
     }
 
-    fn is_another_protocol(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+    fn conclude_unrecognised(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         let Content::Unidentified(buffer) = &self.content else { return };
         let search = Search::new(self.facts.transport(), self.facts.expected(buffer.declared));
         let before = std::mem::replace(&mut self.content, Content::Other(search.map(Box::new)));
         self.facts.forget_decoded_port();
         self.judge(Identification::Unrecognised, stamp, state);
         if let Content::Unidentified(buffer) = before {
-            self.replay(&buffer, state);
+            self.decode_probe(&buffer, state);
         }
     }
 
-    /// Something was said in a conversation that speaks none of our protocols, so far.
-    pub(super) fn said_something_else(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
+    /// Searches the payload of an unrecognised conversation for an expected protocol.
+    pub(super) fn search(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let side = self.facts.side(from);
         match &mut self.content {
             Content::Other(Some(search)) => {
                 let before = search.memory();
                 let (given_up, found) = search.feed(side, bytes, stamp);
                 state.took_memory |= search.memory() > before;
-                self.found(given_up, found, state);
+                self.take_found(given_up, found, state);
             }
             _ => state.counters.losses.other_protocol_bytes += bytes.len() as u64,
         }
     }
 
-    /// Something is missing in it.
-    pub(super) fn miss_something_else(&mut self, from: End, state: &mut WorkerState) {
+    /// Continues the search behind missing bytes.
+    pub(super) fn search_gap(&mut self, from: End, state: &mut WorkerState) {
         let side = self.facts.side(from);
         if let Content::Other(Some(search)) = &mut self.content {
             let (given_up, found) = search.settle(side);
-            self.found(given_up, found, state);
+            self.take_found(given_up, found, state);
             if let Content::Identified(session) = &mut self.content {
                 session.feed_gap(side, &mut FlowSink { facts: &mut self.facts, state });
             }
         }
     }
 
-    /// One of our protocols was found in it, perhaps.
-    fn found(&mut self, given_up: usize, found: Option<Found>, state: &mut WorkerState) {
+    /// Counts bytes that the search has given up, and begins to decode a protocol that it found.
+    fn take_found(&mut self, given_up: usize, found: Option<Found>, state: &mut WorkerState) {
         state.counters.losses.other_protocol_bytes += given_up as u64;
         let Some(Found { protocol, bytes, on }) = found else { return };
         let declared = self.facts.declared(state);
-        self.speak(protocol, false, declared, state);
+        self.begin_decoding(protocol, false, declared, state);
         let stamp = bytes[on.index()].1;
         self.judge(Identification::Protocol(protocol.name), &stamp, state);
         let Self { facts, content: Content::Identified(session) } = self else { return };
         let flow_sink = &mut FlowSink { facts, state };
-        // The other side came before, and may begin anywhere.
+        // The other side came before, and may begin anywhere in a message.
         session.feed_gap(on.other(), flow_sink);
         for side in [on.other(), on] {
             let (bytes, stamp) = &bytes[side.index()];
@@ -144,15 +136,15 @@ impl FlowState {
         }
     }
 
-    /// No more bytes will come: what was said so far has to be enough to tell what it is.
-    pub(super) fn conclude_identification(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+    /// Concludes the identification: the bytes so far have to suffice.
+    pub(in crate::worker) fn conclude_identification(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         match &self.content {
             Content::Unidentified(buffer) if buffer.len() > 0 => self.decide(true, stamp, state),
-            Content::Silent | Content::Unidentified(_) => self.judge(Identification::Pending, stamp, state),
+            Content::Empty | Content::Unidentified(_) => self.judge(Identification::Pending, stamp, state),
             Content::Identified(_) | Content::Other(_) => {}
         }
         for end in [self.facts.client, self.facts.client.other()] {
-            self.miss_something_else(end, state);
+            self.search_gap(end, state);
         }
     }
 }
@@ -169,69 +161,23 @@ impl FlowFacts {
         }
     }
 
-    /// What the policy declares on either port: asked once a conversation.
+    /// Protocols that the policy declares on either port. Asked once a conversation.
     pub(in crate::worker) fn declared(&self, state: &WorkerState) -> Hints {
         let names = self.ends.iter().flat_map(|end| state.policy.protocols_at((self.carrier, end.port)));
         names.map(Hints::of_protocol).fold(Hints::default(), Hints::and)
     }
 
-    /// What may be expected of it, by its ports and by the policy.
+    /// Protocols that are expected by ports or by the policy.
     fn expected(&self, declared: Hints) -> Hints {
         Hints::of_ports(self.ends.map(|end| end.port)).and(declared).in_any_framing()
     }
 
-    /// It speaks this protocol, or does from here on.
+    /// Sets the protocol of the conversation.
     pub(in crate::worker) fn set_protocol(&mut self, protocol: &'static Protocol, state: &mut WorkerState) {
         self.row = row_of(protocol);
-        self.slot = state.counters.slot(protocol);
-        // From now on answers are waited for, perhaps less long than the timer that is set.
+        self.slot = state.counters.protocol_slot(protocol);
+        // An answer timeout of the protocol may be earlier than the timer in force.
         self.armed = NEVER;
-    }
-}
-
-impl ProbeBuffer {
-    fn new(declared: Hints) -> Self {
-        Self { first: Default::default(), pieces: Vec::new(), declared }
-    }
-
-    fn add(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
-        self.first[from.index()].extend_from_slice(bytes);
-        self.pieces.push((from, bytes.len(), *stamp));
-    }
-
-    /// First bytes of the client and of the server.
-    fn sides(&self, client: End) -> [&[u8]; 2] {
-        [&self.first[client.index()], &self.first[client.other().index()]]
-    }
-
-    /// Every piece, as it came.
-    fn each(&self, mut tell: impl FnMut(End, &[u8], &Stamp)) {
-        let mut used = [0; 2];
-        for &(from, length, ref stamp) in &self.pieces {
-            let start = used[from.index()];
-            used[from.index()] = start + length;
-            tell(from, self.first[from.index()].get(start..start + length).unwrap_or_default(), stamp);
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.first.iter().map(Vec::len).sum()
-    }
-
-    /// Bytes of memory that they take.
-    pub(super) fn memory(&self) -> usize {
-        let pieces = self.pieces.capacity() * size_of::<(End, usize, Stamp)>();
-        size_of::<Self>() + pieces + self.first.iter().map(Vec::capacity).sum::<usize>()
-    }
-
-    fn is_full(&self) -> bool {
-        self.len() >= PROBE_BYTES || self.pieces.len() >= PROBE_PIECES
-    }
-
-    /// Drops what an end has sent; returns how many bytes that was.
-    pub(super) fn forget(&mut self, from: End) -> u64 {
-        self.pieces.retain(|(end, ..)| *end != from);
-        std::mem::take(&mut self.first[from.index()]).len() as u64
     }
 }
 
@@ -239,9 +185,3 @@ fn row_of(protocol: &Protocol) -> u8 {
     let row = REGISTRY.iter().position(|row| std::ptr::eq(*row, protocol));
     row.and_then(|row| u8::try_from(row).ok()).unwrap_or(NO_ROW)
 }
-
-/// Payload bytes that are kept while a protocol is being identified. Long enough for three frames of any protocol.
-const PROBE_BYTES: usize = 4096;
-
-/// Segments that are looked at before identification is given up.
-const PROBE_PIECES: usize = 512;

@@ -1,24 +1,21 @@
-//! What a conversation takes of the memory that all of them share, and how it gives that back.
-//!
-//! One budget holds for the conversations of a shard. Where it is exceeded, those that take most give up what they hold, until
-//! an eighth of it is free: whoever fills it pays first, and a look at all conversations is worth its time.
+//! The memory that a conversation holds, and how it gives it up.
 
 use std::cmp::Reverse;
 
 use lockkeeper_protocols::Stamp;
 
-use super::{Content, Conversation, FlowContext};
-use crate::flow::Entry;
+use super::content::Content;
+use super::stream_sink::StreamSink;
+use super::{Conversation, FlowState};
 use crate::record::Doubt;
+use crate::worker::context::FlowContext;
 use crate::worker::flow_sink::FlowSink;
-use crate::worker::{Shard, Worker};
 
 impl Conversation {
-    /// Bytes of memory, nearly, that it takes beside its place in the table: for what is out of order or incomplete, and for
-    /// what is waited for.
+    /// Approximate memory beside its row in the table, bytes: segments out of order, incomplete messages, pending operations.
     fn memory(&self) -> usize {
         let content = match &self.flow.content {
-            Content::Silent | Content::Other(None) => 0,
+            Content::Empty | Content::Other(None) => 0,
             Content::Unidentified(buffer) => buffer.memory(),
             Content::Identified(session) => session.memory(),
             Content::Other(Some(search)) => search.memory(),
@@ -28,18 +25,18 @@ impl Conversation {
         self.tcp.held_bytes() + content + rare
     }
 
-    /// Whether it holds anything, as far as that was noted, or something is out of order.
+    /// Whether it held memory when it was measured last, or holds segments out of order now.
     pub(in crate::worker) fn holds_memory(&self) -> bool {
         self.noted_memory() > 0 || self.tcp.held_bytes() > 0
     }
 
-    /// What it took when that was noted last.
-    fn noted_memory(&self) -> u32 {
+    /// Memory as measured last, bytes.
+    pub(in crate::worker) fn noted_memory(&self) -> u32 {
         self.flow.facts.rare().map_or(0, |rare| rare.memory)
     }
 
-    /// Notes what it takes now.
-    fn note_memory(&mut self, of_all: &mut usize) {
+    /// Measures its memory, and adds the difference to `of_all`.
+    pub(in crate::worker) fn note_memory(&mut self, of_all: &mut usize) {
         let now = u32::try_from(self.memory()).unwrap_or(u32::MAX);
         let before = self.noted_memory();
         if now != before {
@@ -49,23 +46,24 @@ impl Conversation {
         *of_all = of_all.saturating_sub(before as usize) + now as usize;
     }
 
-    /// It has ended.
+    /// Returns its memory to the budget of the shard.
     pub(super) fn free_memory(&mut self, context: &mut FlowContext<'_>) {
         let memory = &mut context.shared.memory;
         *memory = memory.saturating_sub(self.noted_memory() as usize);
     }
 
-    /// Gives up all that it holds: bytes that wait for others are delivered without them, and what is incomplete is lost.
-    fn give_up_memory(&mut self, stamp: &Stamp, context: &mut FlowContext<'_>) {
+    /// Gives up everything that it holds: bytes behind a hole are delivered without what is missing, incomplete messages are
+    /// lost.
+    pub(in crate::worker) fn give_up_memory(&mut self, stamp: &Stamp, context: &mut FlowContext<'_>) {
         let Self { tcp, flow } = self;
         if tcp.held_bytes() > 0 {
-            context.state.doubt(&mut flow.facts, Doubt::GivenUp, stamp);
+            context.state.report_doubt(&mut flow.facts, Doubt::GivenUp, stamp);
             context.counters.limit_reached += 1;
             let (assembly, state) = context.assembly(flow.facts.compares);
-            tcp.finish(stamp.clock, assembly, &mut super::StreamSink { flow, state });
+            tcp.finish(stamp.clock, assembly, &mut StreamSink { flow, state });
         }
         flow.conclude_identification(stamp, context.state);
-        let super::FlowState { facts, content } = flow;
+        let FlowState { facts, content } = flow;
         if let Content::Identified(session) = content {
             let flow_sink = &mut FlowSink { facts, state: &mut *context.state };
             session.give_up(stamp, flow_sink);
@@ -79,55 +77,9 @@ impl Conversation {
     }
 }
 
-impl Worker {
-    /// Notes what a conversation takes of memory, and sees to it that all of its shard take no more than they may.
-    #[inline(never)]
-    pub(in crate::worker) fn note_memory(&mut self, index: usize, entry: Entry, stamp: &Stamp) {
-        self.state.took_memory = false;
-        let Some(Shard { flows, shared, .. }) = self.shards.get_mut(index) else { return };
-        if let Some((_, conversation)) = flows.get_mut(entry) {
-            conversation.note_memory(&mut shared.memory);
-        }
-        if shared.memory > self.settings.memory {
-            self.free_memory(index, stamp);
-        }
-    }
-
-    /// The conversations that take most give up what they hold.
-    #[cold]
-    fn free_memory(&mut self, index: usize, stamp: &Stamp) {
-        let Self { state, shards, streams: counters, settings, .. } = self;
-        let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { return };
-        shared.memory = 0;
-        let mut takers: Vec<_> = Vec::new();
-        for conversation in flows.values_mut() {
-            shared.memory += conversation.noted_memory() as usize;
-            conversation.note_memory(&mut shared.memory);
-            if conversation.noted_memory() > 0 {
-                takers.push(conversation.rank());
-            }
-        }
-        takers.sort_unstable();
-        let enough = settings.memory - settings.memory / 8;
-        let mut left = shared.memory;
-        let is_spared = |(Reverse(taken), _): &&(Reverse<u32>, u64)| {
-            let is_enough = left <= enough;
-            left = left.saturating_sub(*taken as usize);
-            is_enough
-        };
-        let spared = takers.iter().find(is_spared).copied().unwrap_or((Reverse(0), 0));
-        let mut context = FlowContext::new(state, settings, counters, shared);
-        for conversation in flows.values_mut().filter(|conversation| conversation.rank() < spared) {
-            conversation.give_up_memory(stamp, &mut context);
-            conversation.note_memory(&mut context.shared.memory);
-        }
-        context.state.took_memory = false;
-    }
-}
-
 impl Conversation {
-    /// Whoever takes most comes first; of two that take the same, the older.
-    fn rank(&self) -> (Reverse<u32>, u64) {
+    /// Sorts conversations by memory, largest first, then by age, oldest first.
+    pub(in crate::worker) fn rank(&self) -> (Reverse<u32>, u64) {
         (Reverse(self.noted_memory()), self.flow.facts.first.packet)
     }
 }

@@ -6,27 +6,27 @@ use super::dialect::{Dialect, Reading, Standard};
 use crate::fault::Fault;
 use crate::reader::{DecodeError, Reader};
 
-/// Something that has an encoding of its own.
+/// A type with an encoding of its own.
 pub trait Encoded<'a>: Sized {
-    /// The fewest bytes that one takes: at least 1.
-    const LEAST: usize;
+    /// Its shortest encoding, bytes: at least 1.
+    const MIN_SIZE: usize;
 
-    /// Reads one in a dialect, or steps over it and keeps where it lies.
+    /// Decodes a value in a dialect. Values that hold others are skipped, and keep where they lie.
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault>;
 
-    /// Reads one in the standard's encoding.
+    /// Decodes a value in the standard's encoding.
     #[inline]
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
         Self::decode(reader, Standard)
     }
 }
 
-/// How many elements of at least `least` bytes follow; none of a null array. A count that the bytes that are left cannot
-/// hold is an error at once.
+/// Reads the number of elements of an array, each of at least `min_size` bytes; 0 for a null array. Fails at once if the
+/// remaining bytes cannot hold them.
 #[inline]
-pub fn count(
+pub fn read_count(
     reader: &mut Reader<'_>,
-    least: usize,
+    min_size: usize,
     field: &'static str,
     dialect: impl Dialect,
 ) -> Result<usize, Fault> {
@@ -35,13 +35,13 @@ pub fn count(
         ..-1 => return no_elements(field, dialect),
         count => count as usize,
     };
-    if count > reader.left() / least {
+    if count > reader.left() / min_size {
         return Err(DecodeError::Truncated(field).into());
     }
     Ok(count)
 }
 
-/// A count below -1: no server expects elements behind it.
+/// The number of elements for a count below -1: servers read it as 0.
 fn no_elements(field: &'static str, dialect: impl Dialect) -> Result<usize, Fault> {
     match dialect.reading() {
         Reading::Standard | Reading::Unanimous => Err(Fault::invalid(field)),
@@ -49,36 +49,36 @@ fn no_elements(field: &'static str, dialect: impl Dialect) -> Result<usize, Faul
     }
 }
 
-/// Visits every element in order and leaves the reader behind the last.
+/// Visits every element in order, and leaves the reader behind the last.
 #[inline]
-pub fn each<'a, T: Encoded<'a>>(
+pub fn visit_each<'a, T: Encoded<'a>>(
     reader: &mut Reader<'a>,
     field: &'static str,
     dialect: impl Dialect,
     mut visit: impl FnMut(T),
 ) -> Result<(), Fault> {
-    for _ in 0..count(reader, T::LEAST, field, dialect)? {
+    for _ in 0..read_count(reader, T::MIN_SIZE, field, dialect)? {
         visit(T::decode(reader, dialect)?);
     }
     Ok(())
 }
 
-/// Steps over an array.
+/// Skips an array.
 pub fn skip_array<'a, T: Encoded<'a>>(
     reader: &mut Reader<'a>,
     field: &'static str,
     dialect: impl Dialect,
 ) -> Result<(), Fault> {
-    each(reader, field, dialect, |_: T| ())
+    visit_each(reader, field, dialect, |_: T| ())
 }
 
-/// Steps over an array and keeps how many elements it has, and where they lie.
-pub fn elements<'a, T: Encoded<'a>>(
+/// Skips an array. Returns the number of its elements and their bytes.
+pub fn read_elements<'a, T: Encoded<'a>>(
     reader: &mut Reader<'a>,
     field: &'static str,
     dialect: impl Dialect,
 ) -> Result<(u32, &'a [u8]), Fault> {
-    let count = count(reader, T::LEAST, field, dialect)?;
+    let count = read_count(reader, T::MIN_SIZE, field, dialect)?;
     let start = reader.rest();
     for _ in 0..count {
         T::decode(reader, dialect)?;
@@ -87,7 +87,7 @@ pub fn elements<'a, T: Encoded<'a>>(
     Ok((u32::try_from(count).unwrap_or(u32::MAX), bytes))
 }
 
-/// An array whose elements are asked for one after another. After an error there are no more.
+/// An array whose elements are decoded one by one. An error ends it.
 #[derive(Clone, Copy, Debug)]
 pub struct Array<'a, T> {
     reader: Reader<'a>,
@@ -96,31 +96,31 @@ pub struct Array<'a, T> {
 }
 
 impl<'a, T: Encoded<'a>> Array<'a, T> {
-    /// An array that starts here. Where it ends is not known: it takes all that is left.
+    /// The array that begins here. Its end is unknown, so that it holds the whole rest of the reader.
     pub fn open(reader: Reader<'a>, field: &'static str) -> Result<Self, Fault> {
         let mut reader = reader;
-        let left = count(&mut reader, T::LEAST, field, Standard)?;
+        let left = read_count(&mut reader, T::MIN_SIZE, field, Standard)?;
         Ok(Self { reader, left, element: PhantomData })
     }
 
-    /// An array that starts here: the reader moves behind it.
+    /// The array that begins here. The reader moves behind it.
     pub fn read(reader: &mut Reader<'a>, field: &'static str) -> Result<Self, Fault> {
         let start = *reader;
         skip_array::<T>(reader, field, Standard)?;
         Self::open(start, field)
     }
 
-    /// An array without elements.
+    /// An empty array.
     pub const fn empty() -> Self {
         Self { reader: Reader::new(&[]), left: 0, element: PhantomData }
     }
 
-    /// How many elements are left, as far as the count says.
+    /// The number of elements left, by the count.
     pub const fn left(&self) -> usize {
         self.left
     }
 
-    /// What stands behind the elements that were asked for.
+    /// The reader, behind the elements that were decoded.
     pub const fn reader(&self) -> Reader<'a> {
         self.reader
     }
@@ -149,10 +149,10 @@ mod tests {
 
     #[test]
     fn a_count_that_the_bytes_cannot_hold_is_refused_before_any_element() {
-        // 0x7FFFFFFF strings in four bytes: eight gigabytes if it were believed
+        // 0x7FFFFFFF strings in four bytes: they would take 8 GB
         let mut reader = Reader::new(b"\xff\xff\xff\x7f\xff\xff\xff\xff");
         let mut seen = 0;
-        let result = each(&mut reader, "names", Standard, |_: Bytes<'_>| seen += 1);
+        let result = visit_each(&mut reader, "names", Standard, |_: Bytes<'_>| seen += 1);
         assert_eq!((result, seen), (Err(DecodeError::Truncated("names").into()), 0));
     }
 
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn after_an_error_an_array_has_no_more_elements() {
-        // two strings, the second longer than what is left
+        // two strings, the second longer than the remaining bytes
         let array = Array::<Bytes<'_>>::open(Reader::new(b"\x02\0\0\0\x01\0\0\0a\x09\0\0\0b"), "names").unwrap();
         let all: Vec<_> = array.collect();
         assert_eq!(all.len(), 2);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_that_is_stepped_over_leaves_the_reader_behind_it() {
+    fn a_skipped_array_leaves_the_reader_behind_it() {
         let mut reader = Reader::new(b"\x02\0\0\0\0\0\0\0\0\0\x34\x80!");
         let array = Array::<StatusCode>::read(&mut reader, "results").unwrap();
         assert_eq!(array.flatten().collect::<Vec<_>>(), [StatusCode(0), StatusCode(0x8034_0000)]);

@@ -1,34 +1,34 @@
-//! DataValue: a value with its quality and its times (OPC 10000-6, 5.2.2.17).
+//! DataValue: a value with its quality and timestamps (OPC 10000-6, 5.2.2.17).
 
 use super::array::Encoded;
 use super::dialect::Dialect;
-use super::scalar::date_time;
+use super::scalar::read_date_time;
 use super::status::StatusCode;
-use super::variant::{Variant, step_over_scalar};
+use super::variant::{Variant, skip_scalar};
 use crate::fault::Fault;
 use crate::reader::Reader;
 
-/// A value as a server measured it, or as a client wants it.
+/// A value with its quality and timestamps.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DataValue<'a> {
     /// The value; null if there is none.
     pub value: Variant<'a>,
-    /// Its quality, or the reason why there is no value. Good if it does not travel.
+    /// Its quality, or why there is no value. Good if absent.
     pub status: StatusCode,
-    /// When the source had it, nanoseconds since 1970.
+    /// Timestamp of the source, nanoseconds since 1970.
     pub source_time: Option<i64>,
-    /// When the server had it, nanoseconds since 1970.
+    /// Timestamp of the server, nanoseconds since 1970.
     pub server_time: Option<i64>,
 }
 
 impl<'a> DataValue<'a> {
-    /// How long one is that holds no value or a single one of fixed size, as nearly all do, and its status. Nothing of any
-    /// other.
+    /// The length in bytes and the status of a DataValue that holds no value or a scalar of fixed size, as nearly all do;
+    /// `None` for any other.
     #[inline]
     pub(in crate::opcua) fn measure(bytes: &[u8]) -> Option<(usize, StatusCode)> {
         let (&present, mut rest) = bytes.split_first()?;
         if present & VALUE != 0 {
-            rest = step_over_scalar(rest)?;
+            rest = skip_scalar(rest)?;
         }
         let mut status = StatusCode(0);
         if present & STATUS != 0 {
@@ -40,35 +40,38 @@ impl<'a> DataValue<'a> {
         Some((bytes.len() - rest.len(), status))
     }
 
-    /// What it begins with, if all that begin so are as long as it is, and good: what is present, and the type.
+    /// The mask of present parts and the type, which determine the length of a DataValue of fixed size; `None` if it has a
+    /// status.
     #[inline]
     pub(in crate::opcua) fn head(bytes: &[u8]) -> Option<&[u8; HEAD]> {
         bytes.first_chunk().filter(|[present, _]| present & STATUS == 0)
     }
 
-    /// Steps over one that can be [measured](Self::measure), and over those behind it that are of the same type with the
-    /// same times, up to `most` in all. Says how many, their status, and what follows them.
+    /// Skips a DataValue that can be [measured](Self::measure), and those behind it with the same head, at most `most` in
+    /// all. Returns their number, their status and the bytes behind them.
     #[inline]
-    pub(in crate::opcua) fn step_over(bytes: &'a [u8], most: usize) -> Option<(usize, StatusCode, &'a [u8])> {
+    pub(in crate::opcua) fn skip_alike(bytes: &'a [u8], most: usize) -> Option<(usize, StatusCode, &'a [u8])> {
         let (size, status) = Self::measure(bytes)?;
         let rest = bytes.get(size..)?;
         let Some(head) = Self::head(bytes) else { return Some((1, status, rest)) };
         let most = most.saturating_sub(1);
-        // Usual sizes, those of numbers and switches with no time, one or both: the compiler knows where the heads lie.
+        // The usual sizes, numbers and Booleans with up to two timestamps, as constants: the compiler knows where the heads
+        // lie.
         let more = match size {
-            6 => alike::<6>(rest, head, most),
-            10 => alike::<10>(rest, head, most),
-            14 => alike::<14>(rest, head, most),
-            18 => alike::<18>(rest, head, most),
-            19 => alike::<19>(rest, head, most),
-            20 => alike::<20>(rest, head, most),
-            22 => alike::<22>(rest, head, most),
-            26 => alike::<26>(rest, head, most),
+            6 => count_alike::<6>(rest, head, most),
+            10 => count_alike::<10>(rest, head, most),
+            14 => count_alike::<14>(rest, head, most),
+            18 => count_alike::<18>(rest, head, most),
+            19 => count_alike::<19>(rest, head, most),
+            20 => count_alike::<20>(rest, head, most),
+            22 => count_alike::<22>(rest, head, most),
+            26 => count_alike::<26>(rest, head, most),
             _ => rest.chunks_exact(size).take(most).take_while(|value| value.first_chunk() == Some(head)).count(),
         };
         Some((1 + more, status, rest.get(more * size..)?))
     }
 
+    /// Reads a value nested `depth` levels deep.
     #[inline]
     pub(super) fn read_at(reader: &mut Reader<'a>, depth: u8, dialect: impl Dialect) -> Result<Self, Fault> {
         let present = reader.u8("data_value")?;
@@ -80,13 +83,13 @@ impl<'a> DataValue<'a> {
             found.status = StatusCode::read(reader)?;
         }
         if present & SOURCE_TIME != 0 {
-            found.source_time = Some(date_time(reader, "source_time")?);
+            found.source_time = Some(read_date_time(reader, "source_time")?);
         }
         if present & SOURCE_PICOSECONDS != 0 {
             reader.u16_le("source_picoseconds")?;
         }
         if present & SERVER_TIME != 0 {
-            found.server_time = Some(date_time(reader, "server_time")?);
+            found.server_time = Some(read_date_time(reader, "server_time")?);
         }
         if present & SERVER_PICOSECONDS != 0 {
             reader.u16_le("server_picoseconds")?;
@@ -96,7 +99,7 @@ impl<'a> DataValue<'a> {
 }
 
 impl<'a> Encoded<'a> for DataValue<'a> {
-    const LEAST: usize = 1;
+    const MIN_SIZE: usize = 1;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -104,9 +107,9 @@ impl<'a> Encoded<'a> for DataValue<'a> {
     }
 }
 
-/// How many values of `SIZE` bytes begin with a head, up to `most`. They are looked at eight at a time: 4 instructions a
-/// value, where one at a time takes 10.
-fn alike<const SIZE: usize>(bytes: &[u8], head: &[u8; HEAD], most: usize) -> usize {
+/// Counts the values of `SIZE` bytes that begin with `head`, at most `most`. Eight are compared at a time: 4 instructions a
+/// value instead of 10.
+fn count_alike<const SIZE: usize>(bytes: &[u8], head: &[u8; HEAD], most: usize) -> usize {
     let values = bytes.as_chunks::<SIZE>().0;
     let values = values.get(..most).unwrap_or(values);
     let differs = |value: &[u8; SIZE]| {
@@ -116,8 +119,7 @@ fn alike<const SIZE: usize>(bytes: &[u8], head: &[u8; HEAD], most: usize) -> usi
     let (runs, end) = values.as_chunks::<RUN>();
     let is_alike = |run: &[[u8; SIZE]; RUN]| run.iter().fold(0, |all, value| all | differs(value)) == 0;
     let count = RUN * runs.iter().take_while(|run| is_alike(run)).count();
-    // The end of an array, with some that were looked at already: how many are left nobody, the processor included, can
-    // guess.
+    // The last run may overlap with values compared before: a loop over the varying rest would be mispredicted.
     if count == RUN * runs.len() && !end.is_empty() && values.last_chunk().is_some_and(is_alike) {
         return values.len();
     }
@@ -125,7 +127,7 @@ fn alike<const SIZE: usize>(bytes: &[u8], head: &[u8; HEAD], most: usize) -> usi
     count + rest.iter().take_while(|value| differs(value) == 0).count()
 }
 
-// What is present. The picoseconds belong behind the time that they refine, whatever the order of the bits.
+// The mask of present parts. Picoseconds follow the timestamp that they refine, whatever the order of the bits.
 const VALUE: u8 = 0x01;
 const STATUS: u8 = 0x02;
 const SOURCE_TIME: u8 = 0x04;
@@ -133,22 +135,22 @@ const SERVER_TIME: u8 = 0x08;
 const SOURCE_PICOSECONDS: u8 = 0x10;
 const SERVER_PICOSECONDS: u8 = 0x20;
 
-/// Values that are looked at together.
+/// Values that are compared together.
 const RUN: usize = 8;
 
-/// What is present, and the type of the value: they make out how long all of it is, if it is of fixed size.
+/// Size of the mask and the type, bytes: they determine the length of a value of fixed size.
 const HEAD: usize = 2;
 
-/// Place of the first of the four bits that stand for times.
+/// Position of the first of the four timestamp bits.
 const FIRST_TIME: u32 = SOURCE_TIME.trailing_zeros();
-/// Bytes of the times that are present: eight for each time, two for what refines it.
+/// Size of the timestamps that are present, bytes: eight each, and two for picoseconds.
 const fn size_of_times(present: u8) -> usize {
     let times = (present & (SOURCE_TIME | SERVER_TIME)).count_ones();
     let picoseconds = (present & (SOURCE_PICOSECONDS | SERVER_PICOSECONDS)).count_ones();
     (8 * times + 2 * picoseconds) as usize
 }
-/// The same by those four bits, since it is asked for every value.
-#[expect(clippy::indexing_slicing, reason = "the compiler fills it, and would say so")]
+/// The same as a table by those four bits, since every value needs it.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
 static SIZES_OF_TIMES: [u8; 16] = {
     let mut sizes = [0; 16];
     let mut bits = 0;
@@ -166,7 +168,7 @@ mod tests {
     use crate::operation::Kind;
 
     #[test]
-    fn every_part_stands_in_the_order_of_the_standard() {
+    fn all_six_parts_are_read_in_the_order_of_the_standard() {
         let bytes = [
             0x3F, // all six parts
             0x0B, 0, 0, 0, 0, 0, 0, 0xF8, 0x3F, // Double 1.5
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_one_is_good_and_null() {
+    fn an_empty_data_value_is_good_and_null() {
         let value = DataValue::read(&mut Reader::new(&[0])).unwrap();
         assert!(!value.status.is_bad() && value.value.kind().is_none());
     }

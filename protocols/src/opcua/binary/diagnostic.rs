@@ -1,4 +1,4 @@
-//! DiagnosticInfo: details of an error, which may have one inside in turn (OPC 10000-6, 5.2.2.12).
+//! DiagnosticInfo: details of an error, which may nest (OPC 10000-6, 5.2.2.12).
 
 use super::array::Encoded;
 use super::dialect::Dialect;
@@ -7,12 +7,12 @@ use super::{MAX_DEPTH, TOO_DEEP};
 use crate::fault::Fault;
 use crate::reader::Reader;
 
-/// Stepped over: what it says is the status code's business, and its texts are the vendor's.
+/// Diagnostics, skipped: the status code has the meaning, and the texts are the vendor's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiagnosticInfo;
 
 impl DiagnosticInfo {
-    /// Steps over one and all that it holds. The one inside comes last, so that this is a loop.
+    /// Skips a DiagnosticInfo with all that it holds. The nested one comes last, so that a loop suffices.
     pub(super) fn skip(reader: &mut Reader<'_>, depth: u8, dialect: impl Dialect) -> Result<(), Fault> {
         for _ in depth..=MAX_DEPTH {
             let present = reader.u8("diagnostic_info")?;
@@ -34,7 +34,7 @@ impl DiagnosticInfo {
 }
 
 impl<'a> Encoded<'a> for DiagnosticInfo {
-    const LEAST: usize = 1;
+    const MIN_SIZE: usize = 1;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -42,7 +42,7 @@ impl<'a> Encoded<'a> for DiagnosticInfo {
     }
 }
 
-// What is present.
+// The mask of present parts.
 const INDEXES: u8 = 0x0F;
 const ADDITIONAL_INFO: u8 = 0x10;
 const INNER_STATUS: u8 = 0x20;
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_parts_and_the_one_inside_are_stepped_over() {
+    fn all_parts_and_the_nested_info_are_skipped() {
         let bytes = b"\x7f\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x02\0\0\0hi\0\0\x01\x80\x01\x05\0\0\0!";
         let mut reader = Reader::new(bytes);
         assert_eq!(DiagnosticInfo::read(&mut reader), Ok(DiagnosticInfo));
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_inside_one_another_are_given_up() {
+    fn nesting_beyond_the_limit_is_refused() {
         let nested = |levels: usize| {
             let mut bytes = std::vec![INNER_INFO; levels];
             bytes.push(0);

@@ -1,28 +1,28 @@
-//! What is made of bytes that the standard does not have, or that servers do not all read alike.
+//! How bytes are read that the standard does not define, or that servers read in different ways.
 //!
-//! A server executes what it reads, whatever the standard says of it. Known stacks fall into two families, which differ in
-//! what follows the odd byte, so that what is behind it is another request for each:
+//! A server executes what it reads, whatever the standard defines. Known stacks fall into two families. They differ in what
+//! follows an unusual byte, so that the bytes behind it are different requests to them:
 //!
 //! | | [`Reading::Expanded`] (asyncua, FreeOpcUa) | [`Reading::Plain`] (.NET, open62541, Milo, node-opcua) |
 //! | --- | --- | --- |
-//! | upper bits of a NodeId's first byte | a namespace URI and a server index follow, as in an ExpandedNodeId | mean nothing |
-//! | a length below -1 | of a text: what was read is read again; of an array: no elements | null |
+//! | upper bits of a NodeId's first byte | flags of a namespace URI and a server index, as in an ExpandedNodeId | ignored |
+//! | a length below -1 | of a text: earlier bytes are read again; of an array: no elements | null |
 //! | types 32 to 63 of a Variant | byte strings | refused |
-//! | an array of nulls, dimensions of a single value | as the bits say | refused; passed over |
+//! | an array of nulls, dimensions of a scalar | read as flagged | refused; ignored |
 //! | an ExtensionObject in XML | no body | a body with a length |
-//! | an ExtensionObject of length -1 | its structure follows all the same | null, or the same |
+//! | an ExtensionObject of length -1 | its structure follows nevertheless | null, or the same |
 
-/// How bytes are read. A type for what is known when a decoder is compiled, so that it costs nothing.
+/// How bytes are read. A type parameter, so that the choice costs nothing at run time.
 pub trait Dialect: Copy {
-    /// Which one it is.
+    /// The reading that it stands for.
     fn reading(self) -> Reading;
 }
 
-/// The standard's own encoding. What it does not have is refused.
+/// The standard's own encoding. Anything else is refused.
 #[derive(Clone, Copy, Debug)]
 pub struct Standard;
 
-/// What every server reads alike. What it does not have is refused, and so is what the standard has and servers differ in.
+/// What all servers read alike. Anything else is refused, including what the standard defines but servers read differently.
 #[derive(Clone, Copy, Debug)]
 pub struct Unanimous;
 
@@ -33,9 +33,9 @@ pub enum Reading {
     Standard,
     /// As [`Unanimous`].
     Unanimous,
-    /// As the stacks do that read every NodeId as an ExpandedNodeId.
+    /// As stacks that read every NodeId as an ExpandedNodeId.
     Expanded,
-    /// As the others do.
+    /// As all other stacks.
     Plain,
 }
 

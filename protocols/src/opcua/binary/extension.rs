@@ -1,4 +1,4 @@
-//! ExtensionObject: a structure with the id of its encoding in front (OPC 10000-6, 5.2.2.15).
+//! ExtensionObject: a structure behind the id of its encoding (OPC 10000-6, 5.2.2.15).
 
 use super::array::Encoded;
 use super::dialect::{Dialect, Reading};
@@ -7,10 +7,10 @@ use crate::fault::Fault;
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
-/// A structure of any type. Its bytes are stepped over by their length.
+/// A structure of any type, skipped by its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtensionObject<'a> {
-    /// The id of the encoding of its type; null if there is nothing.
+    /// The id of its encoding; null for none.
     pub encoding: Node<'a>,
     /// Its bytes.
     pub body: ExtensionBody<'a>,
@@ -19,17 +19,17 @@ pub struct ExtensionObject<'a> {
 /// How the structure is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExtensionBody<'a> {
-    /// Not at all: there is no body.
+    /// There is no body.
     None,
-    /// In this encoding.
+    /// In the encoding of its id.
     Binary(&'a [u8]),
     /// As XML.
     Xml(&'a [u8]),
 }
 
 impl<'a> ExtensionObject<'a> {
-    /// The standard's number of the encoding, and the bytes of a structure that is encoded in binary.
-    pub fn standard(&self) -> Option<(u32, Reader<'a>)> {
+    /// The encoding number of the standard and the bytes of a structure in binary encoding.
+    pub fn standard_body(&self) -> Option<(u32, Reader<'a>)> {
         match self.body {
             ExtensionBody::Binary(bytes) => Some((self.encoding.standard_number()?, Reader::new(bytes))),
             ExtensionBody::None | ExtensionBody::Xml(_) => None,
@@ -38,20 +38,21 @@ impl<'a> ExtensionObject<'a> {
 }
 
 impl<'a> Encoded<'a> for ExtensionObject<'a> {
-    const LEAST: usize = 3;
+    const MIN_SIZE: usize = 3;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
-        if reader.rest().starts_with(&NOTHING) {
-            reader.bytes(NOTHING.len(), "extension")?;
+        if reader.rest().starts_with(&NULL_OBJECT) {
+            reader.bytes(NULL_OBJECT.len(), "extension")?;
             return Ok(Self { encoding: Node::standard(0), body: ExtensionBody::None });
         }
-        Self::read_something(reader, dialect)
+        Self::read_non_null(reader, dialect)
     }
 }
 
 impl<'a> ExtensionObject<'a> {
-    fn read_something(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+    /// Reads an object other than the null object.
+    fn read_non_null(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let encoding = Node::decode(reader, dialect)?;
         let form = reader.u8(FORM)?;
         let is_null = matches!(encoding.id, NodeId::Numeric(0));
@@ -59,7 +60,7 @@ impl<'a> ExtensionObject<'a> {
             (0, _) => ExtensionBody::None,
             (_, Reading::Expanded) => return Self::read_expanded(encoding, form, reader),
             (1, _) => match Bytes::decode_as(reader, BODY, dialect)?.0 {
-                // Some read the structure of a type that they know whatever its length says.
+                // Some servers read the structure of a known type whatever its length.
                 None if !is_null && dialect.reading() == Reading::Unanimous => return Err(Fault::Ambiguous(BODY)),
                 body => ExtensionBody::Binary(body.unwrap_or_default()),
             },
@@ -70,7 +71,7 @@ impl<'a> ExtensionObject<'a> {
         Ok(Self { encoding, body })
     }
 
-    /// In this reading bit 0 alone says that there is a body, and the length -1 that nobody counted its bytes.
+    /// In this reading, bit 0 alone marks a body, and a length of -1 an unknown length.
     fn read_expanded(encoding: Node<'a>, form: u8, reader: &mut Reader<'a>) -> Result<Self, Fault> {
         if form & 1 == 0 {
             return Ok(Self { encoding, body: ExtensionBody::None });
@@ -84,12 +85,12 @@ impl<'a> ExtensionObject<'a> {
     }
 }
 
-/// The bytes of a structure, as a field.
+/// The bytes of a structure, as a field name.
 pub(super) const BODY: &str = "extension";
-/// How they are encoded, as a field.
+/// Their encoding, as a field name.
 pub(super) const FORM: &str = "extension_encoding";
-/// The null node without a body: what most headers and parameters end with.
-const NOTHING: [u8; 3] = [0; 3];
+/// The null node without a body, which ends most headers and parameters.
+const NULL_OBJECT: [u8; 3] = [0; 3];
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
@@ -97,11 +98,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_structure_is_stepped_over_by_its_length() {
+    fn a_structure_is_skipped_by_its_length() {
         // four-byte node id 321, binary, 4 bytes; then the null object
         let mut reader = Reader::new(b"\x01\x00\x41\x01\x01\x04\0\0\0\xff\xff\xff\xff\x00\x00\x00");
         let token = ExtensionObject::read(&mut reader).unwrap();
-        assert_eq!(token.standard().map(|(id, body)| (id, body.rest())), Some((321, &[0xFF; 4][..])));
+        assert_eq!(token.standard_body().map(|(id, body)| (id, body.rest())), Some((321, &[0xFF; 4][..])));
         let null = ExtensionObject::read(&mut reader).unwrap();
         assert!(null.encoding == Node::standard(0) && null.body == ExtensionBody::None);
         assert_eq!(reader.left(), 0);
@@ -112,7 +113,7 @@ mod tests {
         let mut reader = Reader::new(b"\x00\x07\x02\x04\0\0\0<a/>\x01\x03\x41\x01\x01\x00\0\0\0");
         let xml = ExtensionObject::read(&mut reader).unwrap();
         assert_eq!(xml.body, ExtensionBody::Xml(b"<a/>"));
-        assert!(xml.standard().is_none());
-        assert!(ExtensionObject::read(&mut reader).unwrap().standard().is_none(), "namespace 3");
+        assert!(xml.standard_body().is_none());
+        assert!(ExtensionObject::read(&mut reader).unwrap().standard_body().is_none(), "namespace 3");
     }
 }

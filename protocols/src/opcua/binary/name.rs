@@ -9,14 +9,14 @@ use crate::reader::Reader;
 /// A name with its namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QualifiedName<'a> {
-    /// Index into the server's table of namespaces.
+    /// Index into the namespace table of the server.
     pub namespace: u16,
     /// The name, UTF-8.
     pub name: Bytes<'a>,
 }
 
 impl<'a> Encoded<'a> for QualifiedName<'a> {
-    const LEAST: usize = 6;
+    const MIN_SIZE: usize = 6;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let namespace = reader.u16_le("namespace")?;
@@ -24,7 +24,7 @@ impl<'a> Encoded<'a> for QualifiedName<'a> {
     }
 }
 
-/// A text for people, with its language.
+/// A human-readable text, with its language.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LocalizedText<'a> {
     /// Language and country, such as `en-US`.
@@ -34,7 +34,7 @@ pub struct LocalizedText<'a> {
 }
 
 impl<'a> Encoded<'a> for LocalizedText<'a> {
-    const LEAST: usize = 1;
+    const MIN_SIZE: usize = 1;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let present = reader.u8("localized_text")?;
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_has_only_the_parts_that_its_first_byte_names() {
+    fn a_localized_text_has_only_the_parts_that_its_mask_names() {
         let mut reader = Reader::new(b"\x02\x02\0\0\0hi\x03\x02\0\0\0en\x02\0\0\0ho\x00");
         let texts = [(); 3].map(|()| LocalizedText::read(&mut reader).unwrap());
         let [first, second, none] = texts;
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_qualified_name_has_its_namespace_in_front() {
+    fn a_qualified_name_begins_with_its_namespace() {
         let mut reader = Reader::new(b"\x02\x00\x05\0\0\0Start");
         let name = QualifiedName { namespace: 2, name: Bytes(Some(b"Start")) };
         assert_eq!(QualifiedName::read(&mut reader), Ok(name));

@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
-/// A node whose first byte, without the flags of the expanded form, was `encoding`.
+/// Reads what follows the first byte of a node id. `encoding`: that byte, without the flags of an ExpandedNodeId.
 #[inline]
 fn read_encoded<'a>(encoding: u8, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Node<'a>, Fault> {
     if encoding == TWO_BYTE {
@@ -30,7 +30,7 @@ fn read_encoded<'a>(encoding: u8, reader: &mut Reader<'a>, dialect: impl Dialect
     Ok(Node { namespace, id })
 }
 
-/// Steps over a node: the namespace that it lies in, and what follows it.
+/// Skips a node id. Returns its namespace and the bytes behind it.
 #[inline]
 pub(in crate::opcua) fn node_namespace(bytes: &[u8]) -> Option<(u16, &[u8])> {
     match *bytes {
@@ -49,7 +49,7 @@ pub(in crate::opcua) fn node_namespace(bytes: &[u8]) -> Option<(u16, &[u8])> {
 }
 
 impl<'a> Encoded<'a> for Node<'a> {
-    const LEAST: usize = 2;
+    const MIN_SIZE: usize = 2;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -61,38 +61,40 @@ impl<'a> Encoded<'a> for Node<'a> {
     }
 }
 
-/// A node whose first byte has bits that only that of an ExpandedNodeId has, or none at all.
+/// Reads a node id whose first byte has flags of an ExpandedNodeId or undefined bits.
 fn read_flagged<'a>(encoding: u8, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Node<'a>, Fault> {
     match dialect.reading() {
         Reading::Standard | Reading::Unanimous => Err(Fault::invalid(ENCODING)),
-        Reading::Expanded => ExpandedNodeId::read_behind(encoding, reader, dialect).map(|expanded| expanded.node),
+        Reading::Expanded => {
+            ExpandedNodeId::read_after_first_byte(encoding, reader, dialect).map(|expanded| expanded.node)
+        }
         Reading::Plain => read_encoded(encoding & KNOWN_TO_ALL, reader, dialect),
     }
 }
 
-/// A node that may lie in another server, or in a namespace that is named by its URI.
+/// A node id that may name its namespace by URI, or lie in another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ExpandedNodeId<'a> {
-    /// The node. Its namespace index does not count if there is a URI.
+    /// The node id. Its namespace index is void if there is a URI.
     pub node: Node<'a>,
-    /// The namespace by name, if it is given so.
+    /// The namespace URI, if there is one.
     pub namespace_uri: Option<&'a [u8]>,
-    /// Index into the server's table of servers; 0 is itself.
+    /// Index into the server table; 0 is the server itself.
     pub server: u32,
 }
 
 impl<'a> Encoded<'a> for ExpandedNodeId<'a> {
-    const LEAST: usize = 2;
+    const MIN_SIZE: usize = 2;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let flags = reader.u8(ENCODING)?;
-        Self::read_behind(flags, reader, dialect)
+        Self::read_after_first_byte(flags, reader, dialect)
     }
 }
 
 impl<'a> ExpandedNodeId<'a> {
-    /// What follows its first byte.
-    fn read_behind(flags: u8, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+    /// Reads what follows its first byte.
+    fn read_after_first_byte(flags: u8, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let encoding = match dialect.reading() {
             Reading::Plain => flags & KNOWN_TO_ALL,
             Reading::Standard | Reading::Unanimous | Reading::Expanded => flags & !(HAS_URI | HAS_SERVER),
@@ -104,18 +106,18 @@ impl<'a> ExpandedNodeId<'a> {
         Ok(Self { node, namespace_uri, server })
     }
 
-    /// The node, if it is one of the server's own that its index names.
-    pub fn own(&self) -> Option<Node<'a>> {
+    /// The node, if it lies in this server and its namespace index is valid.
+    pub fn local_node(&self) -> Option<Node<'a>> {
         (self.namespace_uri.is_none_or(<[u8]>::is_empty) && self.server == 0).then_some(self.node)
     }
 }
 
-/// The byte in front, as a field.
+/// The first byte, as a field name.
 pub(super) const ENCODING: &str = "node_id_encoding";
-/// The bits of it that every server looks at.
+/// The bits of it that every server evaluates.
 const KNOWN_TO_ALL: u8 = 0x0F;
 
-// The encoding, a byte in front.
+// Encodings, by the first byte.
 const TWO_BYTE: u8 = 0;
 pub(in crate::opcua) const FOUR_BYTE: u8 = 1;
 pub(in crate::opcua) const NUMERIC: u8 = 2;
@@ -123,7 +125,7 @@ const STRING: u8 = 3;
 const GUID: u8 = 4;
 const BYTE_STRING: u8 = 5;
 
-// Its flags in an ExpandedNodeId.
+// Flags of the first byte of an ExpandedNodeId.
 const HAS_URI: u8 = 0x80;
 const HAS_SERVER: u8 = 0x40;
 
@@ -142,8 +144,8 @@ mod tests {
     #[test]
     fn every_encoding_of_a_node_id_is_read() {
         let number = |namespace, number| Ok(Node { namespace, id: NodeId::Numeric(number) });
-        assert_eq!(read(&[0x00, 0x48]), number(0, 72)); // two-byte: the standard's example
-        assert_eq!(read(&[0x01, 0x05, 0x01, 0x04]), number(5, 1025)); // four-byte: the standard's example
+        assert_eq!(read(&[0x00, 0x48]), number(0, 72)); // two-byte, example of the standard
+        assert_eq!(read(&[0x01, 0x05, 0x01, 0x04]), number(5, 1025)); // four-byte, example of the standard
         assert_eq!(read(&[0x02, 0x0A, 0x00, 0x40, 0x42, 0x0F, 0x00]), number(10, 1_000_000));
         let text = [0x03, 0x01, 0x00, 0x06, 0x00, 0x00, 0x00, 0x48, 0x6F, 0x74, 0xE6, 0xB0, 0xB4]; // standard: "Hot水"
         assert_eq!(read(&text), Ok(Node { namespace: 1, id: NodeId::Text("Hot水".as_bytes()) }));
@@ -155,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn an_encoding_that_does_not_exist_is_refused() {
+    fn an_undefined_encoding_is_refused() {
         assert_eq!(read(&[0x06, 0, 0, 0, 0, 0, 0]), Err(Fault::invalid("node_id_encoding")));
         assert_eq!(read(&[0x80, 0x48]), Err(Fault::invalid("node_id_encoding")), "a flag of the expanded form only");
     }
 
     #[test]
-    fn an_expanded_node_id_has_the_uri_before_the_server() {
+    fn the_uri_of_an_expanded_node_id_precedes_its_server_index() {
         let bytes = [0xC0, 0x48, 0x03, 0x00, 0x00, 0x00, b'u', b'r', b'n', 0x07, 0x00, 0x00, 0x00];
         let mut reader = Reader::new(&bytes);
         let node = ExpandedNodeId::read(&mut reader).unwrap();

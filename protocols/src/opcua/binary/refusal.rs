@@ -1,4 +1,4 @@
-//! Which faults make servers refuse a message.
+//! Faults that make servers refuse a message.
 
 use super::dialect::Reading;
 use super::{extension, node_id, variant};
@@ -6,11 +6,11 @@ use crate::fault::Fault;
 use crate::reader::DecodeError;
 
 impl Reading {
-    /// Whether every server of this family refuses a message for a fault. Servers decode a request to its end before they
+    /// Whether all servers of this family refuse a message with this fault. Servers decode a request to its end before they
     /// execute any of it.
     pub fn refuses(self, fault: Fault) -> bool {
         match fault {
-            // A server that knows the type of a structure need not look at its length.
+            // A server that decodes the type of a structure may ignore its length.
             Fault::Bytes(DecodeError::Truncated(extension::BODY)) => false,
             Fault::Bytes(DecodeError::Truncated(_) | DecodeError::Invalid(node_id::ENCODING)) => true,
             Fault::Bytes(DecodeError::Invalid(variant::TYPE_FIELD | extension::FORM)) => self == Self::Plain,

@@ -1,42 +1,43 @@
-//! Texts, byte strings and times.
+//! Strings, byte strings and numbers.
 
 use super::array::Encoded;
 use super::dialect::{Dialect, Reading, Standard};
 use crate::fault::Fault;
 use crate::reader::Reader;
 
-/// A String, ByteString or XmlElement as it travels: null is not the same as empty (OPC 10000-6, 5.2.2.4).
+/// A String, ByteString or XmlElement. Null differs from empty (OPC 10000-6, 5.2.2.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bytes<'a>(pub Option<&'a [u8]>);
 
 impl<'a> Bytes<'a> {
-    /// The bytes; none of null.
+    /// The bytes; empty for null.
     pub fn or_empty(self) -> &'a [u8] {
         self.0.unwrap_or_default()
     }
 
-    /// Whether there is nothing in it: null, or no bytes.
+    /// Whether it is null or empty.
     pub fn is_empty(self) -> bool {
         self.or_empty().is_empty()
     }
 
-    /// Reads one in the standard's encoding, and names its field in an error.
+    /// Reads a string in the standard's encoding. `field` names it in errors.
     #[inline]
     pub fn read_as(reader: &mut Reader<'a>, field: &'static str) -> Result<Self, Fault> {
         Self::decode_as(reader, field, Standard)
     }
 
-    /// Reads one in a dialect, and names its field in an error. The length -1 means null, other negative ones mean nothing.
+    /// Reads a string in a dialect. `field` names it in errors. A length of -1 means null; others below 0 are not defined.
     #[inline]
     pub fn decode_as(reader: &mut Reader<'a>, field: &'static str, dialect: impl Dialect) -> Result<Self, Fault> {
         match reader.i32_le(field)? {
             -1 => Ok(Self(None)),
-            ..-1 => Self::negative(field, dialect),
+            ..-1 => Self::negative_length(field, dialect),
             length => Ok(Self(Some(reader.bytes(length as usize, field)?))),
         }
     }
 
-    fn negative(field: &'static str, dialect: impl Dialect) -> Result<Self, Fault> {
+    /// The string for a length below -1.
+    fn negative_length(field: &'static str, dialect: impl Dialect) -> Result<Self, Fault> {
         match dialect.reading() {
             Reading::Plain => Ok(Self(None)),
             Reading::Standard | Reading::Unanimous | Reading::Expanded => Err(Fault::invalid(field)),
@@ -45,7 +46,7 @@ impl<'a> Bytes<'a> {
 }
 
 impl<'a> Encoded<'a> for Bytes<'a> {
-    const LEAST: usize = 4;
+    const MIN_SIZE: usize = 4;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -54,7 +55,7 @@ impl<'a> Encoded<'a> for Bytes<'a> {
 }
 
 impl<'a> Encoded<'a> for u32 {
-    const LEAST: usize = 4;
+    const MIN_SIZE: usize = 4;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, _: impl Dialect) -> Result<Self, Fault> {
@@ -62,21 +63,21 @@ impl<'a> Encoded<'a> for u32 {
     }
 }
 
-/// A DateTime as nanoseconds since 1970-01-01 UTC: it travels as units of 100 ns since 1601-01-01 (OPC 10000-6, 5.2.2.5).
-/// Times beyond the years 1677 to 2262 become the nearest that can be expressed.
+/// Reads a DateTime, units of 100 ns since 1601-01-01 UTC (OPC 10000-6, 5.2.2.5), as nanoseconds since 1970-01-01 UTC.
+/// Times outside the years 1677 to 2262 are clamped.
 #[inline]
-pub fn date_time(reader: &mut Reader<'_>, field: &'static str) -> Result<i64, Fault> {
+pub fn read_date_time(reader: &mut Reader<'_>, field: &'static str) -> Result<i64, Fault> {
     Ok(reader.i64_le(field)?.saturating_sub(UNITS_BEFORE_1970).saturating_mul(100))
 }
 
-/// A Double; not a number if it is not one.
+/// Reads a Double.
 #[inline]
-pub fn double(reader: &mut Reader<'_>, field: &'static str) -> Result<f64, Fault> {
+pub fn read_double(reader: &mut Reader<'_>, field: &'static str) -> Result<f64, Fault> {
     Ok(f64::from_le_bytes(reader.array(field)?))
 }
 
-/// A Boolean: all but 0 is true.
-pub fn boolean(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, Fault> {
+/// Reads a Boolean: any number but 0 is true.
+pub fn read_boolean(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, Fault> {
     Ok(reader.u8(field)? != 0)
 }
 
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn null_is_not_empty_and_other_negative_lengths_are_nothing() {
+    fn null_is_not_empty_and_other_negative_lengths_are_invalid() {
         let read = |bytes: &'static [u8]| Bytes::read_as(&mut Reader::new(bytes), "name");
         assert_eq!(read(b"\xff\xff\xff\xff"), Ok(Bytes(None)));
         assert_eq!(read(b"\x00\x00\x00\x00"), Ok(Bytes(Some(b""))));
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beyond_the_end_is_an_error_and_takes_nothing() {
+    fn a_length_beyond_the_end_is_truncated() {
         let mut reader = Reader::new(b"\xff\xff\xff\x7fabc");
         let truncated = crate::reader::DecodeError::Truncated("name");
         assert_eq!(Bytes::read_as(&mut reader, "name"), Err(truncated.into()));
@@ -105,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_date_counts_from_1601_and_saturates() {
-        let read = |units: i64| date_time(&mut Reader::new(&units.to_le_bytes()), "time");
+        let read = |units: i64| read_date_time(&mut Reader::new(&units.to_le_bytes()), "time");
         assert_eq!(read(UNITS_BEFORE_1970), Ok(0));
         // 2024-06-01T12:00:00Z
         assert_eq!(read(133_617_024_000_000_000), Ok(1_717_228_800_000_000_000));

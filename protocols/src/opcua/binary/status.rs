@@ -1,4 +1,4 @@
-//! StatusCode: how an operation went, or how good a value is (OPC 10000-4, 7.39).
+//! StatusCode: the result of an operation, or the quality of a value (OPC 10000-4, 7.39).
 
 use super::array::Encoded;
 use super::dialect::Dialect;
@@ -6,23 +6,23 @@ use super::status_names::NAMES;
 use crate::fault::Fault;
 use crate::reader::Reader;
 
-/// A status code as it travels. The upper half names it, the lower half adds details to the quality of a value.
+/// A status code. Its upper half identifies it, its lower half details the quality of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct StatusCode(pub u32);
 
-/// What the two highest bits of a status code say.
+/// The severity, in the two highest bits of a status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Done; the value may be used.
+    /// Success; the value is usable.
     Good,
-    /// Done, with doubts.
+    /// Success with reservations.
     Uncertain,
-    /// Not done; there is no usable value.
+    /// Failure; there is no usable value.
     Bad,
 }
 
 impl StatusCode {
-    /// How bad it is.
+    /// Its severity.
     pub const fn severity(self) -> Severity {
         match self.0 >> 30 {
             0 => Severity::Good,
@@ -37,7 +37,7 @@ impl StatusCode {
         self.0 >> 31 != 0
     }
 
-    /// The standard's name in snake_case, such as `bad_user_access_denied`. Of a code that has none, its severity.
+    /// The standard's name in snake_case, such as `bad_user_access_denied`; the severity if the code has no name.
     pub fn name(self) -> &'static str {
         let upper = (self.0 >> 16) as u16;
         match NAMES.binary_search_by_key(&upper, |(code, _)| *code) {
@@ -52,7 +52,7 @@ impl StatusCode {
 }
 
 impl<'a> Encoded<'a> for StatusCode {
-    const LEAST: usize = 4;
+    const MIN_SIZE: usize = 4;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, _: impl Dialect) -> Result<Self, Fault> {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_in_order_and_found_whatever_their_lower_half() {
+    fn codes_are_sorted_and_found_by_their_upper_half() {
         assert!(NAMES.is_sorted_by(|(one, _), (other, _)| one < other));
         assert_eq!(StatusCode(0).name(), "good");
         assert_eq!(StatusCode(0x801F_0000).name(), "bad_user_access_denied");

@@ -1,4 +1,4 @@
-//! Variants: what they hold, and hostile shapes of them.
+//! Variants and other values: sound, nested, hostile, and read in different ways.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ fn every_built_in_type_has_its_size() {
 }
 
 #[test]
-fn numbers_kept_for_later_are_byte_strings_and_there_are_no_others() {
+fn reserved_types_are_byte_strings_and_higher_ones_are_invalid() {
     assert_eq!(variant(&[31, 1, 0, 0, 0, 7]).unwrap().kind(), Some(Kind::Bytes));
     assert_eq!(variant(&[32, 1, 0, 0, 0, 7]), Err(Fault::invalid("variant_type")));
 }
@@ -54,7 +54,7 @@ fn an_array_of_texts_gives_its_texts() {
 }
 
 #[test]
-fn a_matrix_has_dimensions_that_make_up_its_elements() {
+fn the_dimensions_of_a_matrix_multiply_to_its_number_of_elements() {
     let matrix = |dimensions: &[i32]| {
         let mut bytes = vec![0xC3, 6, 0, 0, 0, 1, 2, 3, 4, 5, 6]; // 6 bytes
         bytes.extend((dimensions.len() as i32).to_le_bytes());
@@ -66,22 +66,22 @@ fn a_matrix_has_dimensions_that_make_up_its_elements() {
     assert!(matrix(&[2, 3]));
     assert!(matrix(&[6, 1, 1]));
     assert!(!matrix(&[2, 2]));
-    assert!(!matrix(&[0, 6]), "a dimension of nothing");
+    assert!(!matrix(&[0, 6]), "a dimension of length 0");
     assert!(!matrix(&[-1, -6]));
-    // 65536 x 65536 overflows to 0, 0x40000001 x 4 to 4: neither is 6, and 0x80000003 x 2 must not be
+    // 65536 x 65536 overflows to 0 and must not match, nor must larger products
     assert!(!matrix(&[65536, 65536]));
     assert!(!matrix(&[i32::MAX, i32::MAX, i32::MAX]));
 }
 
 #[test]
-fn an_array_of_nothing_is_refused() {
-    // two thousand million elements that take no bytes
+fn an_array_of_nulls_is_refused() {
+    // two billion elements that take no bytes
     assert_eq!(variant(&[0x80, 0xFF, 0xFF, 0xFF, 0x7F]), Err(Fault::invalid("variant_array")));
     assert_eq!(variant(&[0x46, 0x2A, 0, 0, 0, 0, 0, 0, 0]), Err(Fault::invalid("variant_array")), "dimensions alone");
 }
 
 #[test]
-fn thirty_bytes_that_ask_for_gigabytes_cost_nothing() {
+fn a_count_of_gigabytes_in_thirty_bytes_is_truncated_at_once() {
     for kind in 1..=25 {
         let mut bytes = vec![0x80 | kind, 0xFF, 0xFF, 0xFF, 0x7F];
         bytes.resize(30, 0);
@@ -90,7 +90,7 @@ fn thirty_bytes_that_ask_for_gigabytes_cost_nothing() {
 }
 
 #[test]
-fn variants_within_variants_end_at_the_bound() {
+fn nested_variants_end_at_the_limit() {
     let nested = |levels: usize| {
         let mut bytes = vec![24; levels];
         bytes.extend([0x01, 0x01]);
@@ -114,7 +114,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn random_bytes_never_panic_and_are_never_passed(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_never_panic_and_every_read_advances(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let mut reader = Reader::new(&bytes);
         while reader.left() > 0 {
             let before = reader.left();
@@ -140,14 +140,14 @@ proptest! {
     }
 }
 
-/// What is read of bytes in a dialect, and how many of them are left.
+/// The node id that a dialect reads, and the number of bytes left.
 fn node_in(dialect: impl Dialect, bytes: &[u8]) -> Result<(Node<'_>, usize), Fault> {
     let mut reader = Reader::new(bytes);
     Node::decode(&mut reader, dialect).map(|node| (node, reader.left()))
 }
 
 #[test]
-fn flags_of_a_node_id_have_fields_of_their_own_in_one_reading_and_none_in_the_other() {
+fn flags_of_a_node_id_add_fields_in_one_reading_and_none_in_the_other() {
     let two = Node { namespace: 2, id: NodeId::Numeric(2) };
     let server = [0x41, 0x02, 0x02, 0x00, /* server index */ 0x07, 0x00, 0x00, 0x00];
     let uri = [0x81, 0x02, 0x02, 0x00, /* URI */ 0x03, 0x00, 0x00, 0x00, b'u', b'r', b'n'];
@@ -159,17 +159,17 @@ fn flags_of_a_node_id_have_fields_of_their_own_in_one_reading_and_none_in_the_ot
         assert_eq!(node_in(Reading::Plain, bytes), Ok((two, bytes.len() - 4)));
     }
     let reserved = [0x31, 0x02, 0x02, 0x00];
-    assert_eq!(node_in(Reading::Plain, &reserved), Ok((two, 0)), "some look at the lower half only");
+    assert_eq!(node_in(Reading::Plain, &reserved), Ok((two, 0)), "these stacks evaluate the lower half only");
     assert_eq!(node_in(Reading::Expanded, &reserved), Err(Fault::invalid(ENCODING)));
-    for nobody in [[0x06, 0, 0, 0], [0x4F, 0, 0, 0], [0xFF; 4]] {
+    for undefined in [[0x06, 0, 0, 0], [0x4F, 0, 0, 0], [0xFF; 4]] {
         for reading in Reading::OF_SERVERS {
-            assert_eq!(node_in(reading, &nobody), Err(Fault::invalid(ENCODING)), "{nobody:02x?}");
+            assert_eq!(node_in(reading, &undefined), Err(Fault::invalid(ENCODING)), "{undefined:02x?}");
         }
     }
 }
 
 #[test]
-fn a_negative_length_is_null_to_some_and_negative_counts_are_nothing_to_all_servers() {
+fn a_negative_length_is_null_to_some_servers_and_a_negative_count_is_zero_to_all() {
     let length = (-2_i32).to_le_bytes();
     let text = |dialect: Reading| Bytes::decode_as(&mut Reader::new(&length), "name", dialect);
     let invalid = Err(Fault::invalid("name"));
@@ -177,13 +177,13 @@ fn a_negative_length_is_null_to_some_and_negative_counts_are_nothing_to_all_serv
         [Reading::Standard, Reading::Unanimous, Reading::Expanded, Reading::Plain].map(text),
         [invalid, invalid, invalid, Ok(Bytes(None))]
     );
-    let number = |dialect: Reading| count(&mut Reader::new(&length), 4, "names", dialect);
+    let number = |dialect: Reading| read_count(&mut Reader::new(&length), 4, "names", dialect);
     assert_eq!(Reading::OF_SERVERS.map(number), [Ok(0), Ok(0)]);
     assert_eq!(number(Reading::Unanimous), Err(Fault::invalid("names")));
 }
 
 #[test]
-fn odd_variants_are_read_on_as_each_reading_does() {
+fn unusual_variants_are_read_as_each_family_of_servers_does() {
     let read = |dialect: Reading, bytes: &'static [u8]| {
         let mut reader = Reader::new(bytes);
         Variant::decode(&mut reader, dialect).map(|value| (value.kind(), value.count(), reader.left()))
@@ -229,12 +229,16 @@ fn structures_that_servers_read_in_different_ways_are_ambiguous() {
 }
 
 #[test]
-fn what_every_server_refuses_is_known_for_each_reading() {
+fn each_reading_refuses_the_faults_that_its_servers_refuse() {
     let by = |fault: Fault| Reading::OF_SERVERS.map(|reading| reading.refuses(fault));
     assert_eq!(by(DecodeError::Truncated("value").into()), [true, true]);
     assert_eq!(by(Fault::invalid(ENCODING)), [true, true]);
     assert_eq!(by(Fault::invalid(TYPE_FIELD)), [false, true]);
-    assert_eq!(by(DecodeError::Truncated(BODY).into()), [false, false], "who knows the type needs no length");
+    assert_eq!(
+        by(DecodeError::Truncated(BODY).into()),
+        [false, false],
+        "a server that decodes the type may ignore its length"
+    );
     assert_eq!(by(Fault::invalid("index_range")), [false, false], "null to some");
-    assert_eq!(by(Fault::Limit(TOO_DEEP)), [false, false], "ours");
+    assert_eq!(by(Fault::Limit(TOO_DEEP)), [false, false], "a limit of this decoder");
 }

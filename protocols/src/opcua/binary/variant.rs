@@ -1,6 +1,6 @@
-//! Variant: a value that says what it is: one of the built-in types, or an array of them (OPC 10000-6, 5.2.2.16).
+//! Variant: a value with its type, one of the built-in types or an array of it (OPC 10000-6, 5.2.2.16).
 
-use super::array::{Encoded, count, elements};
+use super::array::{Encoded, read_count, read_elements};
 use super::data_value::DataValue;
 use super::diagnostic::DiagnosticInfo;
 use super::dialect::{Dialect, Reading};
@@ -13,9 +13,9 @@ use crate::fault::Fault;
 use crate::operation::{Kind, Node};
 use crate::reader::Reader;
 
-/// The type of that number: none for 0, no value. Numbers 26 to 31 are to be taken for byte strings; there are no others.
+/// The type with this number; `None` for 0, no value. Types 26 to 31 are read as byte strings; higher ones are undefined.
 #[inline]
-fn kind(number: u8, dialect: impl Dialect) -> Result<Option<Kind>, Fault> {
+fn kind_of_number(number: u8, dialect: impl Dialect) -> Result<Option<Kind>, Fault> {
     match Kind::from_number(number) {
         None if number > LAST_RESERVED && dialect.reading() != Reading::Expanded => Err(Fault::invalid(TYPE_FIELD)),
         None if number > 0 => Ok(Some(Kind::Bytes)),
@@ -23,7 +23,7 @@ fn kind(number: u8, dialect: impl Dialect) -> Result<Option<Kind>, Fault> {
     }
 }
 
-/// Bytes of one value, for the types that have a fixed size.
+/// Size of a value, bytes, if its type has a fixed size.
 const fn fixed_size(kind: Kind) -> Option<usize> {
     match kind {
         Kind::Bool | Kind::I8 | Kind::U8 => Some(1),
@@ -35,15 +35,15 @@ const fn fixed_size(kind: Kind) -> Option<usize> {
     }
 }
 
-/// Steps over a value of fixed size, or none at all. Nothing of any other.
+/// Skips a scalar of fixed size, or a null; `None` for any other value.
 #[inline]
-pub(super) fn step_over_scalar(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn skip_scalar(bytes: &[u8]) -> Option<&[u8]> {
     let (&mask, rest) = bytes.split_first()?;
     let size = SIZES.get(usize::from(mask)).filter(|size| **size != NOT_FIXED)?;
     rest.get(usize::from(*size)..)
 }
 
-/// Bytes of a single value, by the byte in front of it.
+/// Size of a scalar by its first byte, bytes; [`NOT_FIXED`] if it varies.
 #[expect(clippy::indexing_slicing, reason = "the compiler fills it, and would say so")]
 static SIZES: [u8; 26] = {
     let mut sizes = [NOT_FIXED; 26];
@@ -57,16 +57,16 @@ static SIZES: [u8; 26] = {
     sizes[0] = 0;
     sizes
 };
-/// Stands for a value that says itself how long it is.
+/// Marks a type whose size varies.
 const NOT_FIXED: u8 = u8::MAX;
 
-/// The fewest bytes of one value.
-const fn least(kind: Kind) -> usize {
+/// Shortest encoding of a value of this type, bytes.
+const fn min_size_of(kind: Kind) -> usize {
     match kind {
-        Kind::Text | Kind::Bytes | Kind::Xml => Bytes::LEAST,
-        Kind::Node | Kind::ExpandedNode => Node::LEAST,
-        Kind::QualifiedName => QualifiedName::LEAST,
-        Kind::Structure => ExtensionObject::LEAST,
+        Kind::Text | Kind::Bytes | Kind::Xml => Bytes::MIN_SIZE,
+        Kind::Node | Kind::ExpandedNode => Node::MIN_SIZE,
+        Kind::QualifiedName => QualifiedName::MIN_SIZE,
+        Kind::Structure => ExtensionObject::MIN_SIZE,
         _ => match fixed_size(kind) {
             Some(size) => size,
             None => 1,
@@ -74,7 +74,7 @@ const fn least(kind: Kind) -> usize {
     }
 }
 
-/// A value as it travels: what it is, and where its bytes lie.
+/// A value: its type, and the bytes of its elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Variant<'a> {
     kind: Option<Kind>,
@@ -85,42 +85,42 @@ pub struct Variant<'a> {
 }
 
 impl<'a> Variant<'a> {
-    /// What it is, or what its elements are; none if there is no value.
+    /// Its type, or that of its elements; `None` for null.
     pub const fn kind(&self) -> Option<Kind> {
         self.kind
     }
 
-    /// Whether it is an array, be it of one element or none.
+    /// Whether it is an array, of any number of elements.
     pub const fn is_array(&self) -> bool {
         self.is_array
     }
 
-    /// How many values it holds: 1 if it is none array, 0 if it is null.
+    /// Number of elements: 1 for a scalar, 0 for null.
     pub const fn count(&self) -> u32 {
         self.count
     }
 
-    /// Its values without count and dimensions, one after another as they travel.
+    /// The encoded elements, without count and dimensions.
     pub const fn body(&self) -> &'a [u8] {
         self.body
     }
 
-    /// Lengths of the dimensions of a matrix, outermost first; none of a plain array.
+    /// Lengths of the dimensions of a matrix, outermost first; empty for a plain array.
     pub fn dimensions(&self) -> impl Iterator<Item = i32> + use<'a> {
         self.dimensions.as_chunks().0.iter().map(|length| i32::from_le_bytes(*length))
     }
 
-    /// Whether its dimensions, if it has any, make up as many elements as there are.
+    /// Whether its dimensions, if any, multiply to its number of elements.
     pub fn fits_dimensions(&self) -> bool {
         let size = self.dimensions().try_fold(1_u32, |size, length| size.checked_mul(u32::try_from(length).ok()?));
         self.dimensions.is_empty() || size == Some(self.count)
     }
 
-    /// Steps over a value that is `depth` values deep.
+    /// Reads a value nested `depth` levels deep.
     #[inline]
     pub(super) fn read_at(reader: &mut Reader<'a>, depth: u8, dialect: impl Dialect) -> Result<Self, Fault> {
         let mask = reader.u8("variant")?;
-        let kind = kind(mask & TYPE, dialect)?;
+        let kind = kind_of_number(mask & TYPE, dialect)?;
         if mask & (ARRAY | DIMENSIONS) != 0 {
             return Self::read_array(reader, kind, mask, depth, dialect);
         }
@@ -128,13 +128,15 @@ impl<'a> Variant<'a> {
         Self::read_single(reader, known, depth, dialect)
     }
 
+    /// Reads a scalar behind its type.
     #[inline]
     fn read_single(reader: &mut Reader<'a>, kind: Kind, depth: u8, dialect: impl Dialect) -> Result<Self, Fault> {
         let start = reader.rest();
         skip_elements(reader, kind, 1, depth, dialect)?;
-        Ok(Self { kind: Some(kind), is_array: false, count: 1, body: between(start, reader), dimensions: &[] })
+        Ok(Self { kind: Some(kind), is_array: false, count: 1, body: bytes_read(start, reader), dimensions: &[] })
     }
 
+    /// Reads an array behind its type and flags.
     fn read_array(
         reader: &mut Reader<'a>,
         kind: Option<Kind>,
@@ -145,15 +147,15 @@ impl<'a> Variant<'a> {
         let Some(known) = kind.filter(|_| mask & ARRAY != 0) else {
             return Self::read_odd_array(reader, kind, mask, depth, dialect);
         };
-        let count = count(reader, least(known), ARRAY_FIELD, dialect)?;
+        let count = read_count(reader, min_size_of(known), ARRAY_FIELD, dialect)?;
         let start = reader.rest();
         skip_elements(reader, known, count, depth, dialect)?;
-        let body = between(start, reader);
-        let dimensions = if mask & DIMENSIONS != 0 { dimensions(reader, dialect)? } else { &[] };
+        let body = bytes_read(start, reader);
+        let dimensions = if mask & DIMENSIONS != 0 { read_dimensions(reader, dialect)? } else { &[] };
         Ok(Self { kind, is_array: true, count: u32::try_from(count).unwrap_or(u32::MAX), body, dimensions })
     }
 
-    /// Elements of no size, or dimensions of a single value: the standard does not say what is meant.
+    /// Reads an array of nulls, or a scalar with dimensions: the standard does not define their meaning.
     fn read_odd_array(
         reader: &mut Reader<'a>,
         kind: Option<Kind>,
@@ -173,19 +175,19 @@ impl<'a> Variant<'a> {
             _ => return Err(Fault::invalid(ARRAY_FIELD)),
         };
         if dialect.reading() == Reading::Expanded && mask & DIMENSIONS != 0 {
-            found.dimensions = dimensions(reader, dialect)?;
+            found.dimensions = read_dimensions(reader, dialect)?;
         }
         Ok(found)
     }
 }
 
-/// Lengths of the dimensions of an array, as they travel.
-fn dimensions<'a>(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<&'a [u8], Fault> {
-    elements::<u32>(reader, "array_dimensions", dialect).map(|(_, bytes)| bytes)
+/// Reads the dimensions of an array, as encoded.
+fn read_dimensions<'a>(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<&'a [u8], Fault> {
+    read_elements::<u32>(reader, "array_dimensions", dialect).map(|(_, bytes)| bytes)
 }
 
 impl<'a> Encoded<'a> for Variant<'a> {
-    const LEAST: usize = 1;
+    const MIN_SIZE: usize = 1;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -193,7 +195,7 @@ impl<'a> Encoded<'a> for Variant<'a> {
     }
 }
 
-/// Steps over values that stand one after another.
+/// Skips `count` values of one type.
 #[inline]
 fn skip_elements(
     reader: &mut Reader<'_>,
@@ -209,7 +211,7 @@ fn skip_elements(
     (0..count).try_for_each(|_| skip_element(reader, kind, depth, dialect))
 }
 
-/// Steps over one value of a type that has no fixed size.
+/// Skips a value of a type whose size varies.
 fn skip_element(reader: &mut Reader<'_>, kind: Kind, depth: u8, dialect: impl Dialect) -> Result<(), Fault> {
     match kind {
         Kind::Text | Kind::Bytes | Kind::Xml => Bytes::decode(reader, dialect).map(drop),
@@ -218,29 +220,30 @@ fn skip_element(reader: &mut Reader<'_>, kind: Kind, depth: u8, dialect: impl Di
         Kind::QualifiedName => QualifiedName::decode(reader, dialect).map(drop),
         Kind::LocalizedText => LocalizedText::decode(reader, dialect).map(drop),
         Kind::Structure => ExtensionObject::decode(reader, dialect).map(drop),
-        Kind::Diagnostic => DiagnosticInfo::skip(reader, deeper(depth)?, dialect),
-        Kind::DataValue => DataValue::read_at(reader, deeper(depth)?, dialect).map(drop),
-        Kind::Any => Variant::read_at(reader, deeper(depth)?, dialect).map(drop),
+        Kind::Diagnostic => DiagnosticInfo::skip(reader, next_depth(depth)?, dialect),
+        Kind::DataValue => DataValue::read_at(reader, next_depth(depth)?, dialect).map(drop),
+        Kind::Any => Variant::read_at(reader, next_depth(depth)?, dialect).map(drop),
         _ => Ok(()),
     }
 }
 
-fn deeper(depth: u8) -> Result<u8, Fault> {
+/// The depth of a nested value, if it is within the limit.
+fn next_depth(depth: u8) -> Result<u8, Fault> {
     if depth >= MAX_DEPTH { Err(Fault::Limit(TOO_DEEP)) } else { Ok(depth + 1) }
 }
 
-/// What a reader that started at `start` has moved over.
-fn between<'a>(start: &'a [u8], reader: &Reader<'a>) -> &'a [u8] {
+/// The bytes that a reader has consumed since `start`.
+fn bytes_read<'a>(start: &'a [u8], reader: &Reader<'a>) -> &'a [u8] {
     start.get(..start.len() - reader.left()).unwrap_or_default()
 }
 
-/// The type of a value, and an array with its dimensions, as fields.
+/// Field names of the type of a value, and of an array with its dimensions.
 pub(super) const TYPE_FIELD: &str = "variant_type";
 const ARRAY_FIELD: &str = "variant_array";
 
-// The byte in front.
+// The first byte: type and flags.
 const TYPE: u8 = 0x3F;
 const DIMENSIONS: u8 = 0x40;
 const ARRAY: u8 = 0x80;
-/// The last number that is kept for types to come.
+/// The last type number that is reserved for the future.
 const LAST_RESERVED: u8 = 31;

@@ -3,26 +3,26 @@
 use super::item::{Item, Subject};
 use super::table::Service;
 use crate::fault::Fault;
-use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, LocalizedText, each, skip_array};
+use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, LocalizedText, skip_array, visit_each};
 use crate::reader::Reader;
 
-/// ApplicationDescription (7.2): who a client or a server says that it is.
+/// ApplicationDescription (7.2): the identity of a client or server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApplicationDescription<'a> {
-    /// URI of the application: its name in its certificate too.
+    /// URI of the application, which its certificate contains, too.
     pub uri: Bytes<'a>,
     /// URI of the product.
     pub product: Bytes<'a>,
-    /// Name for people.
+    /// Human-readable name.
     pub name: LocalizedText<'a>,
     /// 0 server, 1 client, 2 both, 3 discovery server.
     pub kind: u32,
-    /// URL of the first endpoint where it can be discovered.
+    /// The first of its discovery URLs.
     pub discovery_url: Bytes<'a>,
 }
 
 impl<'a> Encoded<'a> for ApplicationDescription<'a> {
-    const LEAST: usize = 25;
+    const MIN_SIZE: usize = 25;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let uri = Bytes::decode_as(reader, "application_uri", dialect)?;
@@ -31,12 +31,12 @@ impl<'a> Encoded<'a> for ApplicationDescription<'a> {
         let kind = reader.u32_le("application_type")?;
         Bytes::decode_as(reader, "gateway_uri", dialect)?;
         Bytes::decode_as(reader, "discovery_profile", dialect)?;
-        let discovery_url = first(reader, "discovery_urls", dialect)?;
+        let discovery_url = read_first_text(reader, "discovery_urls", dialect)?;
         Ok(Self { uri, product, name, kind, discovery_url })
     }
 }
 
-/// EndpointDescription (7.14): where a server can be reached, and how that is secured.
+/// EndpointDescription (7.14): an address of a server, and its security.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint<'a> {
     /// URL of the endpoint.
@@ -45,16 +45,16 @@ pub struct Endpoint<'a> {
     pub server: ApplicationDescription<'a>,
     /// Certificate of the server, DER.
     pub certificate: Bytes<'a>,
-    /// Mode of security by its number: 1 none, 2 sign, 3 sign and encrypt.
+    /// Security mode: 1 None, 2 Sign, 3 SignAndEncrypt.
     pub mode: u32,
     /// URI of the security policy.
     pub policy: Bytes<'a>,
-    /// Which kinds of users it lets in: bit 0 anonymous, 1 user name, 2 certificate, 3 issued token.
+    /// Accepted user tokens: bit 0 anonymous, 1 user name, 2 certificate, 3 issued token.
     pub users: u8,
 }
 
 impl<'a> Encoded<'a> for Endpoint<'a> {
-    const LEAST: usize = 50;
+    const MIN_SIZE: usize = 50;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let url = Bytes::decode_as(reader, "endpoint_url", dialect)?;
@@ -63,7 +63,7 @@ impl<'a> Encoded<'a> for Endpoint<'a> {
         let mode = reader.u32_le("security_mode")?;
         let policy = Bytes::decode_as(reader, "security_policy", dialect)?;
         let mut users = 0;
-        each(reader, "user_tokens", dialect, |token: UserTokenPolicy| {
+        visit_each(reader, "user_tokens", dialect, |token: UserTokenPolicy| {
             users |= 1_u8.checked_shl(token.kind).unwrap_or(0)
         })?;
         Bytes::decode_as(reader, "transport_profile", dialect)?;
@@ -72,12 +72,13 @@ impl<'a> Encoded<'a> for Endpoint<'a> {
     }
 }
 
+/// UserTokenPolicy: only the kind of user token is kept.
 struct UserTokenPolicy {
     kind: u32,
 }
 
 impl<'a> Encoded<'a> for UserTokenPolicy {
-    const LEAST: usize = 20;
+    const MIN_SIZE: usize = 20;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         Bytes::decode_as(reader, "policy_id", dialect)?;
@@ -89,25 +90,29 @@ impl<'a> Encoded<'a> for UserTokenPolicy {
     }
 }
 
-/// The first of several texts; null if there are none.
-fn first<'a>(reader: &mut Reader<'a>, field: &'static str, dialect: impl Dialect) -> Result<Bytes<'a>, Fault> {
+/// Reads an array of texts, and returns the first; null if there are none.
+fn read_first_text<'a>(
+    reader: &mut Reader<'a>,
+    field: &'static str,
+    dialect: impl Dialect,
+) -> Result<Bytes<'a>, Fault> {
     let mut first = None;
-    each(reader, field, dialect, |text: Bytes<'a>| first = first.or(Some(text)))?;
+    visit_each(reader, field, dialect, |text: Bytes<'a>| first = first.or(Some(text)))?;
     Ok(first.unwrap_or_default())
 }
 
-/// The endpoints that the response to GetEndpoints offers, starting behind its header.
-pub fn endpoints(content: Reader<'_>) -> Result<Array<'_, Endpoint<'_>>, Fault> {
+/// The endpoints in a GetEndpoints response; `content` begins behind its header.
+pub fn read_endpoints(content: Reader<'_>) -> Result<Array<'_, Endpoint<'_>>, Fault> {
     Array::open(content, "endpoints")
 }
 
-/// The servers that the response to FindServers names, starting behind its header.
-pub fn find_servers(content: Reader<'_>) -> Result<Array<'_, ApplicationDescription<'_>>, Fault> {
+/// The servers in a FindServers response; `content` begins behind its header.
+pub fn read_servers(content: Reader<'_>) -> Result<Array<'_, ApplicationDescription<'_>>, Fault> {
     Array::open(content, "servers")
 }
 
-/// FindServers and GetEndpoints: the URL that the client uses comes first.
-pub(super) fn endpoint<'a>(
+/// FindServers and GetEndpoints: an item with the URL that the client uses.
+pub(super) fn visit_endpoint<'a>(
     service: Service,
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -118,8 +123,8 @@ pub(super) fn endpoint<'a>(
     Ok(())
 }
 
-/// RegisterServer and RegisterServer2: the first URL under which the server shall be found.
-pub(super) fn register<'a>(
+/// RegisterServer and RegisterServer2: an item with the first discovery URL of the server.
+pub(super) fn visit_register_server<'a>(
     service: Service,
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -130,7 +135,7 @@ pub(super) fn register<'a>(
     skip_array::<LocalizedText<'_>>(reader, "server_names", dialect)?;
     reader.u32_le("server_type")?;
     Bytes::decode_as(reader, "gateway_uri", dialect)?;
-    let url = first(reader, "discovery_urls", dialect)?;
+    let url = read_first_text(reader, "discovery_urls", dialect)?;
     visit(&Item::new(service.class(), Subject::Endpoint(url.or_empty())));
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Read and Write (OPC 10000-4, 5.11).
 
-use super::item::{Item, values};
+use super::item::{Item, values_of};
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, DataValue, Dialect, Encoded, QualifiedName, double, each};
+use crate::opcua::binary::{Bytes, DataValue, Dialect, Encoded, QualifiedName, read_double, visit_each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
@@ -15,7 +15,7 @@ pub(super) struct ReadValueId<'a> {
 }
 
 impl<'a> Encoded<'a> for ReadValueId<'a> {
-    const LEAST: usize = 16;
+    const MIN_SIZE: usize = 16;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -27,7 +27,7 @@ impl<'a> Encoded<'a> for ReadValueId<'a> {
     }
 }
 
-/// WriteValue (5.11.4.2): an attribute of a node, and what shall become of it.
+/// WriteValue (5.11.4.2): an attribute of a node, and its new value.
 pub(super) struct WriteValue<'a> {
     pub(super) node: Node<'a>,
     pub(super) attribute: u32,
@@ -36,7 +36,7 @@ pub(super) struct WriteValue<'a> {
 }
 
 impl<'a> Encoded<'a> for WriteValue<'a> {
-    const LEAST: usize = 11;
+    const MIN_SIZE: usize = 11;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -47,31 +47,32 @@ impl<'a> Encoded<'a> for WriteValue<'a> {
     }
 }
 
-pub(super) fn read<'a>(
+/// Read: an item for each attribute.
+pub(super) fn visit_read<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    double(reader, "max_age")?;
+    read_double(reader, "max_age")?;
     reader.u32_le("timestamps_to_return")?;
-    each(reader, "nodes_to_read", dialect, |asked: ReadValueId<'a>| {
+    visit_each(reader, "nodes_to_read", dialect, |asked: ReadValueId<'a>| {
         visit(&Item::attribute(Class::Read, asked.node, asked.attribute, asked.range));
     })
 }
 
-/// To write a value is to operate the plant; to write any other attribute changes what the server is.
-pub(super) fn write<'a>(
+/// Write: a Value attribute belongs to the process, any other attribute to the configuration of the server.
+pub(super) fn visit_write<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "nodes_to_write", dialect, |asked: WriteValue<'a>| {
+    visit_each(reader, "nodes_to_write", dialect, |asked: WriteValue<'a>| {
         let class = if asked.attribute == VALUE { Class::Write } else { Class::Program };
         let mut item = Item::attribute(class, asked.node, asked.attribute, asked.range);
         item.deviation = (!asked.value.value.fits_dimensions()).then_some("array_dimensions");
-        visit(&item.with(values(&asked.value.value)));
+        visit(&item.with_values(values_of(&asked.value.value)));
     })
 }
 
-/// The attribute that holds the value of a variable.
+/// The Value attribute of a variable.
 pub(super) const VALUE: u32 = 13;

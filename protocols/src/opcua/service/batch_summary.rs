@@ -1,11 +1,11 @@
-//! A quick look at messages of many parts: how many there are, in which namespaces, how they ended.
+//! Fast summaries of messages with many items: their number, their namespaces, their outcomes.
 //!
-//! It finds what [`items`](super::items), [`Answers`](super::Answers) and [`notifications`](super::notifications) would
-//! find, without making anything of each part: most are alike, and nobody asks for one of them. A message that is
-//! unusual in any way gives nothing here; then each part has to be looked at.
+//! They agree with [`visit_items`](super::visit_items), [`ItemResults`](super::ItemResults) and
+//! [`visit_notifications`](super::visit_notifications), but decode no single item: most items of a message are alike, and no
+//! single one matters. A message that is unusual in any way has no summary, and each item has to be decoded.
 
 use super::attribute::{ReadValueId, VALUE, WriteValue};
-use super::notification::{DATA_CHANGE, published};
+use super::notification::{DATA_CHANGE, read_published};
 use super::table::Service;
 use crate::opcua::binary::{
     DataValue, Encoded, ExtensionObject, FOUR_BYTE, NUMERIC, StatusCode, Unanimous, node_namespace,
@@ -13,105 +13,106 @@ use crate::opcua::binary::{
 use crate::operation::{Class, Namespaces};
 use crate::reader::Reader;
 
-/// Parts of one message that are alike.
+/// Items of one message that have the same class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchSummary {
-    /// What all of them do.
+    /// The class of all of them.
     pub class: Class,
-    /// How many there are: at least one.
+    /// Their number: at least one.
     pub count: u32,
-    /// Where the nodes lie on which they act.
+    /// The namespaces of their nodes.
     pub namespaces: Namespaces,
 }
 
 impl BatchSummary {
-    /// The parts of a Read, or of a Write that writes nothing but values, starting behind the header of the request.
+    /// Summarises a Read, or a Write of Value attributes; `content` begins behind its header.
     #[inline]
     pub fn of_request(service: Service, content: Reader<'_>) -> Option<Self> {
         match service {
-            // How old a value may be, and which times are wanted, stand in front.
-            Service::Read => Self::of_array(Class::Read, content.rest().get(12..)?, read_value_ids),
-            Service::Write => Self::of_array(Class::Write, content.rest(), |bytes, _| write_value(bytes)),
+            // The maximum age and the timestamps to return come first.
+            Service::Read => Self::of_array(Class::Read, content.rest().get(12..)?, skip_reads),
+            Service::Write => Self::of_array(Class::Write, content.rest(), |bytes, _| skip_write(bytes)),
             _ => None,
         }
     }
 
-    /// What the answer to Publish reports, starting behind its header: values of items that are known. `place` says where
-    /// an item lies, by its subscription and the client's number, and which of its neighbours lie there, too.
-    pub fn of_report(content: Reader<'_>, mut place: impl FnMut(u32, u32) -> Option<Neighbours>) -> Option<Self> {
+    /// Summarises the values in a Publish response; `content` begins behind its header. `find_block` finds the block of
+    /// known handles around the handle of an item in a subscription.
+    pub fn of_report(content: Reader<'_>, mut find_block: impl FnMut(u32, u32) -> Option<HandleBlock>) -> Option<Self> {
         let mut reader = content;
-        let subscription = published(Service::Publish, &mut reader).ok()?.subscription?;
-        // Values, and events or the end of the subscription, come as structures of their own.
+        let subscription = read_published(Service::Publish, &mut reader).ok()?.subscription?;
+        // Events and status changes come in structures of their own.
         if reader.u32_le("notification_data").ok()? != 1 {
             return None;
         }
         let data = ExtensionObject::read(&mut reader).ok()?;
-        let (_, body) = data.standard().filter(|(number, _)| *number == DATA_CHANGE)?;
-        let mut place = |item| place(subscription, item);
-        Self::of_array(Class::Report, body.rest(), |bytes, most| reported(bytes, most, &mut place))
+        let (_, body) = data.standard_body().filter(|(number, _)| *number == DATA_CHANGE)?;
+        let mut find_block = |handle| find_block(subscription, handle);
+        Self::of_array(Class::Report, body.rest(), |bytes, most| skip_reports(bytes, most, &mut find_block))
     }
 
-    /// `step` looks at some parts, up to as many as it is told: how many, in which namespace, and what follows them.
+    /// Summarises an array. `step` skips some of the remaining items, and returns their number, their namespace and the
+    /// bytes behind them.
     #[inline]
     fn of_array<'a>(
         class: Class,
         bytes: &'a [u8],
         mut step: impl FnMut(&'a [u8], usize) -> Option<(usize, u16, &'a [u8])>,
     ) -> Option<Self> {
-        let (count, mut rest) = count(bytes)?;
+        let (count, mut rest) = split_count(bytes)?;
         let mut left = count as usize;
         let mut namespaces = Namespaces::NONE;
         while left > 0 {
-            let (parts, namespace);
-            (parts, namespace, rest) = step(rest, left)?;
+            let (items, namespace);
+            (items, namespace, rest) = step(rest, left)?;
             if namespace >= Namespaces::END {
                 return None;
             }
             namespaces = namespaces.with(Namespaces::only(namespace));
-            left = left.checked_sub(parts)?;
+            left = left.checked_sub(items)?;
         }
         Some(Self { class, count, namespaces })
     }
 }
 
-/// Monitored items whose numbers lie side by side, and whose nodes lie in one namespace.
+/// Consecutive client handles whose items lie in one namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Neighbours {
-    /// The client's number of the first of them, whether that is known or not.
+pub struct HandleBlock {
+    /// The first handle of the block, known or not.
     pub first: u32,
-    /// Those of the next 64 that are known, one bit each.
+    /// A bit for each of its 64 handles: whether it is known.
     pub known: u64,
-    /// Where all of these lie.
+    /// The namespace of all known handles.
     pub namespace: u16,
 }
 
-impl Neighbours {
-    /// Whether an item is one of those that are known.
+impl HandleBlock {
+    /// Whether a handle is known.
     #[inline]
-    pub(in crate::opcua) fn have(&self, item: u32) -> bool {
-        let place = item.wrapping_sub(self.first);
+    pub(in crate::opcua) fn contains(&self, handle: u32) -> bool {
+        let place = handle.wrapping_sub(self.first);
         place < u64::BITS && self.known >> place & 1 != 0
     }
 }
 
-/// How many parts of a request ended well, and how many did not.
+/// Numbers of good and bad results of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Endings {
-    /// Done.
+pub struct ResultCounts {
+    /// Results that are not bad.
     pub good: u32,
-    /// Refused.
+    /// Bad results.
     pub bad: u32,
-    /// Why the last of those was; good if there is none.
-    pub why: StatusCode,
+    /// The status of the last bad result; good if there is none.
+    pub last_bad: StatusCode,
 }
 
-impl Endings {
-    /// The results of a Read or Write of so many parts, starting behind the header of the response.
+impl ResultCounts {
+    /// Counts the results of a Read or Write of `items` items; `content` begins behind the header of the response.
     #[inline]
-    pub fn of(service: Service, content: Reader<'_>, parts: u32) -> Option<Self> {
+    pub fn of(service: Service, content: Reader<'_>, items: u32) -> Option<Self> {
         match service {
-            Service::Read => Self::of_array(content.rest(), parts, data_values),
-            Service::Write => Self::of_array(content.rest(), parts, |bytes, _| {
+            Service::Read => Self::of_array(content.rest(), items, skip_values),
+            Service::Write => Self::of_array(content.rest(), items, |bytes, _| {
                 let (status, rest) = bytes.split_first_chunk()?;
                 Some((1, StatusCode(u32::from_le_bytes(*status)), rest))
             }),
@@ -119,40 +120,42 @@ impl Endings {
         }
     }
 
-    /// `step` looks at some results, up to as many as it is told: how many, the status of all of them, what follows.
+    /// Counts an array of results. `step` skips some of the remaining results, and returns their number, their common
+    /// status and the bytes behind them.
     #[inline]
     fn of_array<'a>(
         bytes: &'a [u8],
-        parts: u32,
+        items: u32,
         step: impl Fn(&'a [u8], usize) -> Option<(usize, StatusCode, &'a [u8])>,
     ) -> Option<Self> {
-        let (count, mut rest) = count(bytes).filter(|(count, _)| *count == parts)?;
+        let (count, mut rest) = split_count(bytes).filter(|(count, _)| *count == items)?;
         let mut left = count as usize;
-        let (mut bad, mut why) = (0, StatusCode(0));
+        let (mut bad, mut last_bad) = (0, StatusCode(0));
         while left > 0 {
             let (results, status);
             (results, status, rest) = step(rest, left)?;
             if status.is_bad() {
                 bad += results as u32;
-                why = status;
+                last_bad = status;
             }
             left = left.checked_sub(results)?;
         }
-        Some(Self { good: count - bad, bad, why })
+        Some(Self { good: count - bad, bad, last_bad })
     }
 }
 
-/// The count in front of an array that has elements, and not more than the bytes behind it can hold.
+/// Splits the count off an array; `None` if it is 0 or exceeds the bytes behind it.
 #[inline]
-fn count(bytes: &[u8]) -> Option<(u32, &[u8])> {
+fn split_count(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (count, rest) = bytes.split_first_chunk()?;
     let count = u32::from_le_bytes(*count);
     (count > 0 && count as usize <= rest.len()).then_some((count, rest))
 }
 
-/// Where some nodes lie that are read.
+/// Skips a ReadValueId, and those behind it that differ in the number of the node only. Returns their number, their
+/// namespace and the bytes behind them.
 #[inline]
-fn read_value_ids(bytes: &[u8], most: usize) -> Option<(usize, u16, &[u8])> {
+fn skip_reads(bytes: &[u8], most: usize) -> Option<(usize, u16, &[u8])> {
     let (namespace, rest) = node_namespace(bytes)?;
     let rest = match rest.split_first_chunk() {
         Some((asked, rest)) if *asked == WHOLE_VALUE => rest,
@@ -165,20 +168,20 @@ fn read_value_ids(bytes: &[u8], most: usize) -> Option<(usize, u16, &[u8])> {
     let most = most.saturating_sub(1);
     let is_of = |size| bytes.len() - rest.len() == size;
     let more = match *bytes {
-        [FOUR_BYTE, ..] if is_of(SHORT) => alike::<SHORT, { HALF * SHORT }>(bytes, most, &SHORT_MASK),
-        [NUMERIC, ..] if is_of(LONG) => alike::<LONG, { HALF * LONG }>(bytes, most, &LONG_MASK),
+        [FOUR_BYTE, ..] if is_of(SHORT) => skip_alike::<SHORT, { HALF * SHORT }>(bytes, most, &SHORT_MASK),
+        [NUMERIC, ..] if is_of(LONG) => skip_alike::<LONG, { HALF * LONG }>(bytes, most, &LONG_MASK),
         _ => return Some((1, namespace, rest)),
     };
     Some((1 + more.0, namespace, more.1))
 }
 
-/// Steps over parts of `SIZE` bytes that differ from the one before in nothing but what the mask leaves out, beginning with
-/// the second of `bytes`, up to `most`: how many, and what follows them.
+/// Skips up to `most` items of `SIZE` bytes, from the second in `bytes` on, as long as each agrees with the previous one in
+/// the bits of the mask. Returns their number and the bytes behind them.
 ///
-/// The parts of a run are held against those before them at once, a byte of a mask for each of theirs, which the compiler
-/// turns into vectors: 5 instructions a part, where comparing them one by one takes 25. Both halves of a run share the mask.
+/// A run of items is compared with the items before at once, with one mask byte for each byte, which the compiler
+/// vectorises: 5 instructions an item instead of 25. Both halves of a run share the mask.
 #[inline]
-fn alike<'a, const SIZE: usize, const LENGTH: usize>(
+fn skip_alike<'a, const SIZE: usize, const LENGTH: usize>(
     bytes: &'a [u8],
     most: usize,
     mask: &[u8; LENGTH],
@@ -186,13 +189,13 @@ fn alike<'a, const SIZE: usize, const LENGTH: usize>(
     let is_run = |first: usize| {
         let run = bytes.get(first * SIZE..).unwrap_or_default();
         let next = run.get(SIZE..).unwrap_or_default();
-        halves(run).zip(halves(next)).is_some_and(|(before, run)| are_alike(before, run, mask))
+        split_run(run).zip(split_run(next)).is_some_and(|(before, run)| are_alike(before, run, mask))
     };
     let mut count = 0;
     while count + RUN <= most && is_run(count) {
         count += RUN;
     }
-    // The end of an array: with some that were looked at already.
+    // The last run may overlap with items compared before.
     if (1..RUN).contains(&(most - count)) && most >= RUN && is_run(most - RUN) {
         count = most;
     }
@@ -201,38 +204,39 @@ fn alike<'a, const SIZE: usize, const LENGTH: usize>(
     while count < most
         && let Some((before, behind)) = rest.split_first_chunk::<SIZE>()
         && let Some(next) = behind.first_chunk::<SIZE>()
-        && mask.is_some_and(|mask| differences(before, next).zip(mask).all(|(difference, mask)| difference & mask == 0))
+        && mask.is_some_and(|mask| xor_bytes(before, next).zip(mask).all(|(difference, mask)| difference & mask == 0))
     {
         (count, rest) = (count + 1, behind);
     }
     (count, rest.get(SIZE..).unwrap_or_default())
 }
 
-/// The halves of a run that bytes begin with.
+/// The two halves of the run at the beginning of `bytes`.
 #[inline]
-fn halves<const LENGTH: usize>(bytes: &[u8]) -> Option<&[[u8; LENGTH]; 2]> {
+fn split_run<const LENGTH: usize>(bytes: &[u8]) -> Option<&[[u8; LENGTH]; 2]> {
     bytes.as_chunks().0.first_chunk()
 }
 
-/// Whether the parts of a run differ from others in nothing but what the mask leaves out.
+/// Whether two runs agree in the bits of the mask.
 #[inline]
 fn are_alike<const LENGTH: usize>(
-    [one, another]: &[[u8; LENGTH]; 2],
-    [other, yet_another]: &[[u8; LENGTH]; 2],
+    [first, second]: &[[u8; LENGTH]; 2],
+    [other_first, other_second]: &[[u8; LENGTH]; 2],
     mask: &[u8; LENGTH],
 ) -> bool {
-    let both = differences(one, other).zip(differences(another, yet_another)).zip(mask);
-    both.fold(0, |all, ((first, second), mask)| all | (first | second) & mask) == 0
+    let differences = xor_bytes(first, other_first).zip(xor_bytes(second, other_second)).zip(mask);
+    differences.fold(0, |all, ((first, second), mask)| all | (first | second) & mask) == 0
 }
 
+/// The bytes of one array, each XORed with that of another.
 #[inline]
-fn differences<const LENGTH: usize>(one: &[u8; LENGTH], other: &[u8; LENGTH]) -> impl Iterator<Item = u8> {
+fn xor_bytes<const LENGTH: usize>(one: &[u8; LENGTH], other: &[u8; LENGTH]) -> impl Iterator<Item = u8> {
     one.iter().zip(other).map(|(one, other)| one ^ other)
 }
 
-/// What is compared of parts of `SIZE` bytes: all but the number of the node, which lies between `from` and `to`.
-#[expect(clippy::indexing_slicing, reason = "the compiler fills it, and would say so")]
-const fn mask<const SIZE: usize, const LENGTH: usize>(from: usize, to: usize) -> [u8; LENGTH] {
+/// The mask for items of `SIZE` bytes: all but the number of the node, at bytes `from` to `to`.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
+const fn comparison_mask<const SIZE: usize, const LENGTH: usize>(from: usize, to: usize) -> [u8; LENGTH] {
     let mut mask = [u8::MAX; LENGTH];
     let mut place = 0;
     while place < LENGTH {
@@ -244,13 +248,13 @@ const fn mask<const SIZE: usize, const LENGTH: usize>(from: usize, to: usize) ->
     mask
 }
 
-/// Where a node lies whose value is written.
+/// Skips a WriteValue of a Value attribute. Returns 1, the namespace of its node and the bytes behind it.
 #[inline]
-fn write_value(bytes: &[u8]) -> Option<(usize, u16, &[u8])> {
-    // All of a value, and a single one, which has no dimensions.
+fn skip_write(bytes: &[u8]) -> Option<(usize, u16, &[u8])> {
+    // A whole value, and a scalar, which has no dimensions.
     if let Some((namespace, rest)) = node_namespace(bytes)
         && let Some(rest) = rest.strip_prefix(&[13, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF])
-        && let Some((.., rest)) = DataValue::step_over(rest, 1)
+        && let Some((.., rest)) = DataValue::skip_alike(rest, 1)
     {
         return Some((1, namespace, rest));
     }
@@ -259,19 +263,19 @@ fn write_value(bytes: &[u8]) -> Option<(usize, u16, &[u8])> {
     (attribute == VALUE && value.value.fits_dimensions()).then_some((1, node.namespace, reader.rest()))
 }
 
-/// Where some items lie that a subscription reports: one, and those behind it whose values begin as its own does and whose
-/// nodes lie where its own does.
+/// Skips a monitored item notification, and those behind it whose values have the same head and whose nodes lie in the same
+/// namespace. Returns their number, their namespace and the bytes behind them.
 #[inline]
-fn reported<'a>(
+fn skip_reports<'a>(
     bytes: &'a [u8],
     most: usize,
-    place: &mut impl FnMut(u32) -> Option<Neighbours>,
+    find_block: &mut impl FnMut(u32) -> Option<HandleBlock>,
 ) -> Option<(usize, u16, &'a [u8])> {
     let (handle, value) = bytes.split_first_chunk()?;
-    let mut neighbours = place(u32::from_le_bytes(*handle))?;
-    let namespace = neighbours.namespace;
+    let mut block = find_block(u32::from_le_bytes(*handle))?;
+    let namespace = block.namespace;
     let Some((size, _)) = DataValue::measure(value) else {
-        let (_, _, rest) = data_values(value, 1)?;
+        let (_, _, rest) = skip_values(value, 1)?;
         return Some((1, namespace, rest));
     };
     let rest = value.get(size..)?;
@@ -283,9 +287,9 @@ fn reported<'a>(
         if value.first_chunk() != Some(head) {
             break;
         }
-        if !neighbours.have(handle) {
-            match place(handle) {
-                Some(others) if others.namespace == namespace => neighbours = others,
+        if !block.contains(handle) {
+            match find_block(handle) {
+                Some(other) if other.namespace == namespace => block = other,
                 _ => break,
             }
         }
@@ -294,27 +298,27 @@ fn reported<'a>(
     Some((1 + more, namespace, rest.get(more * (HANDLE + size)..)?))
 }
 
-/// The status of some values, and what follows them.
+/// Skips values of the same shape. Returns their number, their status and the bytes behind them.
 #[inline]
-fn data_values(bytes: &[u8], most: usize) -> Option<(usize, StatusCode, &[u8])> {
-    DataValue::step_over(bytes, most).or_else(|| {
+fn skip_values(bytes: &[u8], most: usize) -> Option<(usize, StatusCode, &[u8])> {
+    DataValue::skip_alike(bytes, most).or_else(|| {
         let mut reader = Reader::new(bytes);
         let value = DataValue::read(&mut reader).ok()?;
         Some((1, value.status, reader.rest()))
     })
 }
 
-/// Bytes of the client's number of an item.
+/// Size of a client handle, bytes.
 const HANDLE: usize = 4;
-/// What nearly every client asks of a node: its value, all of it, in the encoding of the server's choice.
+/// What follows the node in nearly every ReadValueId: the Value attribute, no index range, no data encoding.
 const WHOLE_VALUE: [u8; ASKED] = [13, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
-/// Bytes of what is asked of a node, without a range and an encoding that have names.
+/// Size of [`WHOLE_VALUE`], bytes.
 const ASKED: usize = 14;
-/// Bytes of a part whose node has a number, by the encoding of the node: its head, the number, what is asked of it.
+/// Size of a ReadValueId with a four-byte or a numeric node id, bytes.
 const SHORT: usize = 4 + ASKED;
 const LONG: usize = 7 + ASKED;
-/// Parts that are looked at together.
+/// Items that are compared together.
 const RUN: usize = 2 * HALF;
 const HALF: usize = 8;
-static SHORT_MASK: [u8; HALF * SHORT] = mask::<SHORT, { HALF * SHORT }>(2, 4);
-static LONG_MASK: [u8; HALF * LONG] = mask::<LONG, { HALF * LONG }>(3, 7);
+static SHORT_MASK: [u8; HALF * SHORT] = comparison_mask::<SHORT, { HALF * SHORT }>(2, 4);
+static LONG_MASK: [u8; HALF * LONG] = comparison_mask::<LONG, { HALF * LONG }>(3, 7);

@@ -1,17 +1,18 @@
-//! The View services: Browse and what belongs to it (OPC 10000-4, 5.9).
+//! The View services (OPC 10000-4, 5.9).
 
 use super::item::{Item, Subject};
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, QualifiedName, date_time, each, skip_array};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, QualifiedName, read_date_time, skip_array, visit_each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
+/// BrowseDescription: only the starting node is kept.
 struct BrowseDescription<'a> {
     node: Node<'a>,
 }
 
 impl<'a> Encoded<'a> for BrowseDescription<'a> {
-    const LEAST: usize = 17;
+    const MIN_SIZE: usize = 17;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let node = Node::decode(reader, dialect)?;
@@ -22,12 +23,13 @@ impl<'a> Encoded<'a> for BrowseDescription<'a> {
     }
 }
 
+/// BrowsePath: only the starting node is kept.
 struct BrowsePath<'a> {
     start: Node<'a>,
 }
 
 impl<'a> Encoded<'a> for BrowsePath<'a> {
-    const LEAST: usize = 6;
+    const MIN_SIZE: usize = 6;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let start = Node::decode(reader, dialect)?;
@@ -36,11 +38,11 @@ impl<'a> Encoded<'a> for BrowsePath<'a> {
     }
 }
 
-/// One step of a path.
+/// One step of a path. Skipped.
 pub(super) struct RelativePathElement;
 
 impl<'a> Encoded<'a> for RelativePathElement {
-    const LEAST: usize = 10;
+    const MIN_SIZE: usize = 10;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         Node::decode(reader, dialect)?;
@@ -50,49 +52,51 @@ impl<'a> Encoded<'a> for RelativePathElement {
     }
 }
 
-/// ViewDescription (7.45).
-pub(super) fn view(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<(), Fault> {
+/// Skips a ViewDescription (7.45).
+pub(super) fn skip_view(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<(), Fault> {
     Node::decode(reader, dialect)?;
-    date_time(reader, "view_time")?;
+    read_date_time(reader, "view_time")?;
     reader.u32_le("view_version")?;
     Ok(())
 }
 
-pub(super) fn browse<'a>(
+/// Browse: an item for each starting node.
+pub(super) fn visit_browse<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    view(reader, dialect)?;
+    skip_view(reader, dialect)?;
     reader.u32_le("max_references")?;
-    each(reader, "nodes_to_browse", dialect, |asked: BrowseDescription<'a>| {
+    visit_each(reader, "nodes_to_browse", dialect, |asked: BrowseDescription<'a>| {
         visit(&Item::node(Class::Browse, asked.node))
     })
 }
 
-/// Continuation points mean something to the server only.
-pub(super) fn browse_next<'a>(
+/// BrowseNext: an item for each continuation point, which only the server can interpret.
+pub(super) fn visit_browse_next<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     reader.u8("release_continuation_points")?;
-    each(reader, "continuation_points", dialect, |_: Bytes<'a>| visit(&Item::new(Class::Browse, Subject::None)))
+    visit_each(reader, "continuation_points", dialect, |_: Bytes<'a>| visit(&Item::new(Class::Browse, Subject::None)))
 }
 
-pub(super) fn translate<'a>(
+/// TranslateBrowsePathsToNodeIds: an item for each starting node.
+pub(super) fn visit_translate_browse_paths<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "browse_paths", dialect, |path: BrowsePath<'a>| visit(&Item::node(Class::Browse, path.start)))
+    visit_each(reader, "browse_paths", dialect, |path: BrowsePath<'a>| visit(&Item::node(Class::Browse, path.start)))
 }
 
-/// RegisterNodes and UnregisterNodes.
-pub(super) fn register<'a>(
+/// RegisterNodes and UnregisterNodes: an item for each node.
+pub(super) fn visit_register_nodes<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "nodes", dialect, |node: Node<'a>| visit(&Item::node(Class::Browse, node)))
+    visit_each(reader, "nodes", dialect, |node: Node<'a>| visit(&Item::node(Class::Browse, node)))
 }

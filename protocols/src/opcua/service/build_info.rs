@@ -1,33 +1,33 @@
-//! What a server is, as clients read it: BuildInfo, alone or in ServerStatus (OPC 10000-5, 12.4 and 12.10).
+//! BuildInfo, alone or in ServerStatus (OPC 10000-5, 12.4 and 12.10).
 
 use crate::fault::Fault;
 use crate::opcua::binary::{Bytes, Encoded, ExtensionObject};
 use crate::operation::{Kind, Values};
 use crate::reader::Reader;
 
-/// Product, maker and version of a server.
+/// Product, manufacturer and version of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BuildInfo<'a> {
     /// URI of the product.
     pub product_uri: &'a [u8],
-    /// Who made it.
+    /// Manufacturer.
     pub manufacturer: &'a [u8],
-    /// Name of the product.
+    /// Product name.
     pub product: &'a [u8],
-    /// Version of the software.
+    /// Software version.
     pub version: &'a [u8],
-    /// Number of the build.
+    /// Build number.
     pub build: &'a [u8],
-    /// State of the server by its number, if the value tells it: see [`state_name`].
+    /// State of the server by its number, if the value includes it: see [`state_name`].
     pub state: Option<u32>,
 }
 
 impl<'a> BuildInfo<'a> {
-    /// What the value of a node tells, if it is of one of the two types.
+    /// Reads the value of a node; `None` if it has neither of the two types.
     pub fn of(values: Values<'a>) -> Option<Self> {
         let Values::Typed { kind: Kind::Structure, count: 1, bytes } = values else { return None };
         let structure = ExtensionObject::read(&mut Reader::new(bytes)).ok()?;
-        match structure.standard()? {
+        match structure.standard_body()? {
             (BUILD_INFO, mut body) => Self::read(&mut body, None).ok(),
             (SERVER_STATUS, mut body) => {
                 body.bytes(16, "server_times").ok()?; // start, now
@@ -38,6 +38,7 @@ impl<'a> BuildInfo<'a> {
         }
     }
 
+    /// Reads a BuildInfo. `state`: the state of the server, if known.
     fn read(reader: &mut Reader<'a>, state: Option<u32>) -> Result<Self, Fault> {
         let mut text = |field| Bytes::read_as(reader, field).map(Bytes::or_empty);
         Ok(Self {

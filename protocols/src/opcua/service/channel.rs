@@ -1,31 +1,31 @@
-//! OpenSecureChannel (OPC 10000-4, 5.6.2): the part of its security that the header of the chunk does not tell.
+//! OpenSecureChannel (OPC 10000-4, 5.6.2): what the security header of the chunk does not include.
 
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, date_time};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, read_date_time};
 use crate::reader::Reader;
 
-/// Whether a channel is new.
+/// What a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenRequest {
     /// A new channel.
     Issue,
-    /// A new token for a channel that there is.
+    /// A new token for an existing channel.
     Renew,
 }
 
-/// What a client asks for, behind the header of the request.
+/// The request, behind its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenRequest {
-    /// Whether the channel is new.
+    /// A new channel or a new token.
     pub kind: TokenRequest,
-    /// Mode of security by its number: 1 none, 2 sign, 3 sign and encrypt.
+    /// Security mode: 1 None, 2 Sign, 3 SignAndEncrypt.
     pub mode: u32,
-    /// How long the token shall live, milliseconds.
+    /// Requested lifetime of the token, milliseconds.
     pub lifetime: u32,
 }
 
 impl<'a> Encoded<'a> for OpenRequest {
-    const LEAST: usize = 20;
+    const MIN_SIZE: usize = 20;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         reader.u32_le("protocol_version")?;
@@ -40,27 +40,27 @@ impl<'a> Encoded<'a> for OpenRequest {
     }
 }
 
-/// What the server gives, behind the header of the response.
+/// The response, behind its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenResponse {
-    /// Number of the channel.
+    /// Channel id.
     pub channel: u32,
-    /// Number of the token.
+    /// Token id.
     pub token: u32,
-    /// When it was made, nanoseconds since 1970.
+    /// When the token was created, nanoseconds since 1970.
     pub created: i64,
-    /// How long it lives, milliseconds.
+    /// Lifetime of the token, milliseconds.
     pub lifetime: u32,
 }
 
 impl<'a> Encoded<'a> for OpenResponse {
-    const LEAST: usize = 28;
+    const MIN_SIZE: usize = 28;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         reader.u32_le("protocol_version")?;
         let channel = reader.u32_le("channel_id")?;
         let token = reader.u32_le("token_id")?;
-        let created = date_time(reader, "created_at")?;
+        let created = read_date_time(reader, "created_at")?;
         let lifetime = reader.u32_le("revised_lifetime")?;
         Bytes::decode_as(reader, "server_nonce", dialect)?;
         Ok(Self { channel, token, created, lifetime })

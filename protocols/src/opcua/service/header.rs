@@ -1,30 +1,31 @@
-//! RequestHeader and ResponseHeader (OPC 10000-4, 7.33 and 7.34), and the token that stands for a session.
+//! RequestHeader and ResponseHeader (OPC 10000-4, 7.33 and 7.34), and the authentication token of a session.
 
 use core::fmt;
 
 use crate::fault::Fault;
 use crate::opcua::binary::{
-    Bytes, DiagnosticInfo, Dialect, Encoded, ExtensionObject, NUMERIC, StatusCode, date_time, skip_array,
+    Bytes, DiagnosticInfo, Dialect, Encoded, ExtensionObject, NUMERIC, StatusCode, read_date_time, skip_array,
 };
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
-/// What a client shows to prove that a session is its own. Whoever has it can take the session, so that it is told to
-/// nobody: it only finds its session again. Kept as it travels: nearly nobody asks for more.
+/// The authentication token of a session. It suffices to hijack the session, so that it is never reported: it only
+/// identifies the session. Kept encoded, since few requests need it decoded.
 #[derive(Clone, Copy)]
 pub struct Token<'a>(&'a [u8]);
 
 impl<'a> Token<'a> {
+    /// The token, decoded; null if it is unreadable.
     fn node(&self) -> Node<'a> {
         Node::read(&mut Reader::new(self.0)).unwrap_or(Node::standard(0))
     }
 
-    /// Whether no session is meant.
+    /// Whether it names no session.
     pub fn is_null(&self) -> bool {
         self.node() == Node::standard(0)
     }
 
-    /// A number that is the same for the same token, in every run (FNV-1a, 64 bits).
+    /// A hash that identifies the token, the same in every run (FNV-1a, 64 bits).
     pub fn key(&self) -> u64 {
         let (kind, number);
         let Node { namespace, id } = self.node();
@@ -60,12 +61,12 @@ impl fmt::Debug for Token<'_> {
 }
 
 impl<'a> Encoded<'a> for Token<'a> {
-    const LEAST: usize = Node::LEAST;
+    const MIN_SIZE: usize = Node::MIN_SIZE;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let all = reader.rest();
-        // What most servers give out is not looked at.
+        // Numeric tokens, which most servers use, need no decoding.
         let rest = match all {
             [NUMERIC, _, _, _, _, _, _, rest @ ..] => rest,
             _ => {
@@ -78,34 +79,35 @@ impl<'a> Encoded<'a> for Token<'a> {
     }
 }
 
-/// What every request begins with.
+/// The header of every request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHeader<'a> {
-    /// The session.
+    /// The authentication token of its session.
     pub token: Token<'a>,
-    /// The client's clock, nanoseconds since 1970.
+    /// Timestamp by the client's clock, nanoseconds since 1970.
     pub time: i64,
-    /// The client's number for the request, repeated in the response.
+    /// The client's handle for the request, repeated in the response.
     pub handle: u32,
-    /// How long the client waits, milliseconds; 0 for as long as it takes.
+    /// Timeout of the client, milliseconds; 0 for none.
     pub timeout: u32,
 }
 
 impl<'a> Encoded<'a> for RequestHeader<'a> {
-    const LEAST: usize = 29;
+    const MIN_SIZE: usize = 29;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let token = Token::decode(reader, dialect)?;
-        Self::plain(token, reader).map_or_else(|| Self::any(token, reader, dialect), Ok)
+        Self::read_plain(token, reader).map_or_else(|| Self::read_any(token, reader, dialect), Ok)
     }
 }
 
 impl<'a> RequestHeader<'a> {
-    /// What follows the token, without an audit entry and anything additional, as nearly always: one look at all of it.
-    fn plain(token: Token<'a>, reader: &mut Reader<'a>) -> Option<Self> {
+    /// Reads what follows the token, if there are no audit entry and no additional header, as in nearly all requests; all
+    /// fields at once.
+    fn read_plain(token: Token<'a>, reader: &mut Reader<'a>) -> Option<Self> {
         let (fixed, rest) = reader.rest().split_first_chunk::<REQUEST_FIELDS>()?;
         let mut fixed = Reader::new(fixed);
-        let time = date_time(&mut fixed, "request_time").ok()?;
+        let time = read_date_time(&mut fixed, "request_time").ok()?;
         let handle = fixed.u32_le("request_handle").ok()?;
         fixed.u32_le("return_diagnostics").ok()?;
         let audit_entry = fixed.u32_le("audit_entry_id").ok()?;
@@ -115,8 +117,9 @@ impl<'a> RequestHeader<'a> {
         is_plain.then_some(Self { token, time, handle, timeout })
     }
 
-    fn any(token: Token<'a>, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
-        let time = date_time(reader, "request_time")?;
+    /// Reads what follows the token of any request.
+    fn read_any(token: Token<'a>, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let time = read_date_time(reader, "request_time")?;
         let handle = reader.u32_le("request_handle")?;
         reader.u32_le("return_diagnostics")?;
         Bytes::decode_as(reader, "audit_entry_id", dialect)?;
@@ -126,33 +129,33 @@ impl<'a> RequestHeader<'a> {
     }
 }
 
-/// What every response begins with.
+/// The header of every response.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHeader {
-    /// The server's clock, nanoseconds since 1970.
+    /// Timestamp by the server's clock, nanoseconds since 1970.
     pub time: i64,
-    /// The client's number for the request.
+    /// The client's handle for the request.
     pub handle: u32,
-    /// How the request ended as a whole. If it is bad, nothing follows the header.
+    /// The result of the request as a whole. If it is bad, nothing follows the header.
     pub result: StatusCode,
 }
 
 impl<'a> Encoded<'a> for ResponseHeader {
-    const LEAST: usize = RESPONSE_FIELDS;
+    const MIN_SIZE: usize = RESPONSE_FIELDS;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
-        Self::plain(reader).map_or_else(|| Self::any(reader, dialect), Ok)
+        Self::read_plain(reader).map_or_else(|| Self::read_any(reader, dialect), Ok)
     }
 }
 
 impl ResponseHeader {
-    /// One without diagnostics, texts and anything additional, as nearly always: one look at all of it.
+    /// Reads a header without diagnostics, texts and additional header, as nearly all have; all fields at once.
     #[inline]
-    fn plain(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read_plain(reader: &mut Reader<'_>) -> Option<Self> {
         let (fixed, rest) = reader.rest().split_first_chunk::<RESPONSE_FIELDS>()?;
         let mut fixed = Reader::new(fixed);
-        let time = date_time(&mut fixed, "response_time").ok()?;
+        let time = read_date_time(&mut fixed, "response_time").ok()?;
         let handle = fixed.u32_le("request_handle").ok()?;
         let result = StatusCode(fixed.u32_le("service_result").ok()?);
         let diagnostics = fixed.u8("service_diagnostics").ok()?;
@@ -162,8 +165,9 @@ impl ResponseHeader {
         is_plain.then_some(Self { time, handle, result })
     }
 
-    fn any(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<Self, Fault> {
-        let time = date_time(reader, "response_time")?;
+    /// Reads any header.
+    fn read_any(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let time = read_date_time(reader, "response_time")?;
         let handle = reader.u32_le("request_handle")?;
         let result = StatusCode::decode(reader, dialect)?;
         DiagnosticInfo::decode(reader, dialect)?;
@@ -173,13 +177,13 @@ impl ResponseHeader {
     }
 }
 
-/// Bytes behind the token of a request without an audit entry and anything additional.
+/// Size of a request header behind its token, without audit entry and additional header, bytes.
 const REQUEST_FIELDS: usize = 27;
-/// Bytes of a response without diagnostics, texts and anything additional.
+/// Size of a response header without diagnostics, texts and additional header, bytes.
 const RESPONSE_FIELDS: usize = 24;
-/// The length of a text or array that is not there.
+/// The length of a null text or array.
 const NULL: u32 = u32::MAX;
-/// Nothing additional.
+/// An empty additional header.
 const NO_EXTENSION: [u8; 3] = [0; 3];
 const FNV_OFFSET: u64 = 0xCBF2_9CE4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01B3;

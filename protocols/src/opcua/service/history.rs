@@ -2,17 +2,18 @@
 
 use super::item::{Item, Subject};
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, ExtensionObject, QualifiedName, each};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, ExtensionObject, QualifiedName, visit_each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
+/// HistoryReadValueId: the node whose history is read.
 struct HistoryReadValueId<'a> {
     node: Node<'a>,
     range: Bytes<'a>,
 }
 
 impl<'a> Encoded<'a> for HistoryReadValueId<'a> {
-    const LEAST: usize = 16;
+    const MIN_SIZE: usize = 16;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let node = Node::decode(reader, dialect)?;
@@ -23,7 +24,8 @@ impl<'a> Encoded<'a> for HistoryReadValueId<'a> {
     }
 }
 
-pub(super) fn read<'a>(
+/// HistoryRead: an item for each node.
+pub(super) fn visit_history_read<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -31,19 +33,19 @@ pub(super) fn read<'a>(
     ExtensionObject::decode(reader, dialect)?;
     reader.u32_le("timestamps_to_return")?;
     reader.u8("release_continuation_points")?;
-    each(reader, "nodes_to_read", dialect, |asked: HistoryReadValueId<'a>| {
+    visit_each(reader, "nodes_to_read", dialect, |asked: HistoryReadValueId<'a>| {
         visit(&Item::attribute(Class::Read, asked.node, VALUE, asked.range));
     })
 }
 
-/// Every kind of update that is known begins with the node that it is about.
-pub(super) fn update<'a>(
+/// HistoryUpdate: an item for each node. All known update structures begin with their node.
+pub(super) fn visit_history_update<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "history_update_details", dialect, |details: ExtensionObject<'a>| {
-        let known = details.standard().and_then(|(kind, mut body)| {
+    visit_each(reader, "history_update_details", dialect, |details: ExtensionObject<'a>| {
+        let known = details.standard_body().and_then(|(kind, mut body)| {
             let class = match kind {
                 _ if UPDATES.contains(&kind) => Class::Write,
                 _ if DELETIONS.contains(&kind) => Class::DiagnosticClear,
@@ -59,5 +61,5 @@ pub(super) fn update<'a>(
 const UPDATES: [u32; 3] = [682, 685, 11300];
 /// DeleteRawModifiedDetails, DeleteAtTimeDetails, DeleteEventDetails.
 const DELETIONS: [u32; 3] = [688, 691, 694];
-/// The attribute whose history is kept.
+/// The Value attribute, whose history is kept.
 const VALUE: u32 = 13;

@@ -1,57 +1,57 @@
-//! One part of a request: an operation on one node, method, subscription or endpoint.
+//! Items of requests: each is an operation on one node, method, subscription or endpoint.
 
 use crate::opcua::binary::{Bytes, Variant};
 use crate::operation::{Class, Kind, MethodTarget, Node, NodeTarget, Target, Values};
 use crate::security::UserKind;
 
-/// One part of a request.
+/// One item of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Item<'a> {
-    /// What it does.
+    /// Its class.
     pub class: Class,
-    /// What it acts on.
+    /// Its target.
     pub subject: Subject<'a>,
-    /// The values that travel with it: of a write what is to be written, of a call its arguments.
+    /// Its values: those to be written, or the arguments of a call.
     pub values: Values<'a>,
-    /// The client's number for a monitored item: notifications name it. 0 for all else.
+    /// The client handle of a monitored item, which notifications repeat; 0 otherwise.
     pub handle: u32,
-    /// What it has that the standard does not allow, and that can be read all the same, such as `array_dimensions`.
+    /// A deviation from the standard that does not prevent decoding, such as `array_dimensions`.
     pub deviation: Option<&'static str>,
 }
 
-/// What an [`Item`] acts on, held here so that a [`Target`] can borrow it.
+/// The target of an [`Item`], held here so that a [`Target`] can borrow it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Subject<'a> {
-    /// Nothing that has a name.
+    /// No named target.
     None,
-    /// Something that cannot be read here: which part of the request it is.
+    /// An unreadable target: the part of the request that is unreadable.
     Unread(&'static str),
     /// A node, or one of its attributes.
     Node(NodeTarget<'a>),
     /// A method of an object.
     Method(MethodTarget<'a>),
-    /// A subscription, by the number that the server gave it.
+    /// A subscription, by its id.
     Subscription(u32),
-    /// An item of a subscription, by the number that the server gave it.
+    /// A monitored item of a subscription.
     MonitoredItem {
-        /// Number of the subscription.
+        /// Subscription id.
         subscription: u32,
-        /// Number of the item.
+        /// Monitored item id, assigned by the server.
         item: u32,
     },
     /// An endpoint, by its URL.
     Endpoint(&'a [u8]),
-    /// Somebody who logs in.
+    /// A user who logs in.
     User {
-        /// How.
+        /// Kind of user token.
         kind: UserKind,
-        /// As whom; empty where there is no name.
+        /// User name; empty if there is none.
         name: &'a [u8],
     },
 }
 
 impl Subject<'_> {
-    /// In the neutral words.
+    /// The target in protocol-neutral form.
     #[inline]
     pub fn target(&self) -> Target<'_> {
         match self {
@@ -76,13 +76,13 @@ impl<'a> Item<'a> {
         Self { class, subject, values: Values::None, handle: 0, deviation: None }
     }
 
-    /// An item on a node as such.
+    /// An item on a node as a whole.
     #[inline]
     pub(super) const fn node(class: Class, node: Node<'a>) -> Self {
         Self::new(class, Subject::Node(NodeTarget { node, attribute: None, range: &[] }))
     }
 
-    /// An item on an attribute.
+    /// An item on an attribute of a node.
     #[inline]
     pub(super) const fn attribute(class: Class, node: Node<'a>, attribute: u32, range: Bytes<'a>) -> Self {
         let range = match range.0 {
@@ -92,25 +92,25 @@ impl<'a> Item<'a> {
         Self::new(class, Subject::Node(NodeTarget { node, attribute: Some(attribute), range }))
     }
 
-    /// The same with values.
+    /// The item with these values.
     #[inline]
-    pub(super) const fn with(mut self, values: Values<'a>) -> Self {
+    pub(super) const fn with_values(mut self, values: Values<'a>) -> Self {
         self.values = values;
         self
     }
 }
 
-/// The value of a Variant in the neutral form.
+/// A Variant in protocol-neutral form.
 #[inline]
-pub(super) fn values<'a>(variant: &Variant<'a>) -> Values<'a> {
+pub(super) fn values_of<'a>(variant: &Variant<'a>) -> Values<'a> {
     match variant.kind() {
         Some(kind) => Values::Typed { kind, count: variant.count(), bytes: variant.body() },
         None => Values::None,
     }
 }
 
-/// One value of a fixed size, from its bytes.
+/// A scalar of fixed size, from its bytes.
 #[inline]
-pub(super) const fn one(kind: Kind, bytes: &[u8]) -> Values<'_> {
+pub(super) const fn single_value(kind: Kind, bytes: &[u8]) -> Values<'_> {
     Values::Typed { kind, count: 1, bytes }
 }

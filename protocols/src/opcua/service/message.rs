@@ -1,25 +1,25 @@
-//! The head of a message: which service it is.
+//! The type of a message: its service and direction.
 
 use core::fmt;
 
 use super::table::Service;
 use crate::dissector::Side;
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, FOUR_BYTE, Standard, each, skip_array};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, FOUR_BYTE, Standard, skip_array, visit_each};
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
-/// Whether a message asks or answers.
+/// Whether a message is a request or a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// It asks.
+    /// A request.
     Request,
-    /// It answers.
+    /// A response.
     Response,
 }
 
 impl Direction {
-    /// Who sends such messages.
+    /// The side that sends such messages.
     #[inline]
     pub const fn sender(self) -> Side {
         match self {
@@ -29,24 +29,24 @@ impl Direction {
     }
 }
 
-/// A message: the body of its chunks put together, decrypted where that was needed, without padding and signature.
+/// A message body: assembled, decrypted if necessary, without padding and signature.
 #[derive(Clone, Copy)]
 pub struct Message<'a> {
-    /// The service. [`Service::Vendor`] for what the standard does not have.
+    /// The service; [`Service::Vendor`] if the standard does not define it.
     pub service: Service,
-    /// Whether it asks or answers, if it is one of the standard's.
+    /// Request or response; `None` if the standard does not define it.
     pub direction: Option<Direction>,
-    /// The number of its encoding. Vendors have numbers of their own.
+    /// The number of its encoding, of the standard or of the vendor.
     pub number: u32,
-    /// The service was invoked without a session: it is the one inside of the SessionlessInvoke that travels.
+    /// The service was invoked without a session: it is the inner one of a SessionlessInvoke.
     pub is_sessionless: bool,
-    /// The indexes of its namespaces are those of a table of its own, which came with it (OPC 10000-4, 6.3.2).
+    /// Its namespace indexes refer to a table in the message itself (OPC 10000-4, 6.3.2).
     pub has_own_namespaces: bool,
-    /// What follows: the header of the request or response, then its body.
+    /// What follows the type: the header of the request or response, then its body.
     pub content: Reader<'a>,
 }
 
-/// Without what follows: it may hold secrets.
+/// Omits the content, which may include secrets.
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Message").field("service", &self.service).finish_non_exhaustive()
@@ -54,67 +54,66 @@ impl fmt::Debug for Message<'_> {
 }
 
 impl<'a> Message<'a> {
-    /// Reads the node of the encoding, in whatever form it travels.
+    /// Reads the type of a message in the standard's encoding.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
         Self::decode(bytes, Standard)
     }
 
-    /// The same in a dialect.
+    /// Reads the type of a message in a dialect.
     pub fn decode(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
-        if let Some(message) = Self::usual(bytes) {
-            return Ok(message);
+        match Self::decode_usual(bytes) {
+            Some(message) => Ok(message),
+            None => Self::decode_any(bytes, dialect),
         }
-        // Not returned as it is: then both would be made in memory, piece by piece, and be waited for there.
-        let Self { service, direction, number, is_sessionless, has_own_namespaces, content } =
-            Self::read_any(bytes, dialect)?;
-        Ok(Self { service, direction, number, is_sessionless, has_own_namespaces, content })
     }
 
-    /// What all stacks write of the services that the standard has, read where it lies.
-    fn usual(bytes: &'a [u8]) -> Option<Self> {
+    /// Reads a standard type as all stacks encode it, in four bytes.
+    fn decode_usual(bytes: &'a [u8]) -> Option<Self> {
         let (&[FOUR_BYTE, 0, low, high], rest) = bytes.split_first_chunk()? else { return None };
         let number = u16::from_le_bytes([low, high]).into();
         let (service, direction) = Service::from_number(number)?;
-        (service != Service::SessionlessInvoke).then(|| Self::standard(service, direction, number, Reader::new(rest)))
+        (service != Service::SessionlessInvoke).then(|| Self::of_service(service, direction, number, Reader::new(rest)))
     }
 
-    fn read_any(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
+    /// Reads any type, in any encoding of its node id.
+    fn decode_any(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
         let mut content = Reader::new(bytes);
         let encoding = Node::decode(&mut content, dialect)?;
         let number = if let NodeId::Numeric(number) = encoding.id { number } else { Service::Vendor.code() };
         match encoding.standard_number().and_then(Service::from_number) {
-            Some((Service::SessionlessInvoke, direction)) => Self::unwrapped(direction, content, dialect),
-            Some((service, direction)) => Ok(Self::standard(service, direction, number, content)),
+            Some((Service::SessionlessInvoke, direction)) => Self::unwrap_sessionless(direction, content, dialect),
+            Some((service, direction)) => Ok(Self::of_service(service, direction, number, content)),
             None => {
-                Ok(Self { direction: None, ..Self::standard(Service::Vendor, Direction::Request, number, content) })
+                Ok(Self { direction: None, ..Self::of_service(Service::Vendor, Direction::Request, number, content) })
             }
         }
     }
 
-    const fn standard(service: Service, direction: Direction, number: u32, content: Reader<'a>) -> Self {
+    /// A message with a session and without its own namespaces.
+    const fn of_service(service: Service, direction: Direction, number: u32, content: Reader<'a>) -> Self {
         Self { service, direction: Some(direction), number, is_sessionless: false, has_own_namespaces: false, content }
     }
 
-    /// Whether it asks, as far as its type says.
+    /// Whether it may be a request: its type is not that of a response.
     pub fn is_request(&self) -> bool {
         self.direction != Some(Direction::Response)
     }
 
-    /// The number of the function: that of the encoding of its request, if it is one of the standard's.
+    /// The function code: the number of the request encoding, if the standard defines the service.
     #[inline]
     pub fn code(&self) -> u32 {
         if self.direction.is_some() { self.service.code() } else { self.number }
     }
 
-    /// The message inside of a SessionlessInvoke, which has no header of its own (OPC 10000-4, 6.3). A service that
-    /// nobody knows stays what it is wrapped in.
-    fn unwrapped(direction: Direction, mut content: Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+    /// Reads the inner message of a SessionlessInvoke, which has no header of its own (OPC 10000-4, 6.3). An unknown inner
+    /// service leaves the SessionlessInvoke as it is.
+    fn unwrap_sessionless(direction: Direction, mut content: Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let reader = &mut content;
         if direction == Direction::Request {
             reader.u32_le("uris_version")?;
         }
         let mut has_own_namespaces = false;
-        each(reader, "namespace_uris", dialect, |_: Bytes<'_>| has_own_namespaces = true)?;
+        visit_each(reader, "namespace_uris", dialect, |_: Bytes<'_>| has_own_namespaces = true)?;
         skip_array::<Bytes<'_>>(reader, "server_uris", dialect)?;
         if direction == Direction::Request {
             skip_array::<Bytes<'_>>(reader, "locale_ids", dialect)?;
@@ -125,13 +124,13 @@ impl<'a> Message<'a> {
             |number| Service::from_number(number).filter(|(_, inner)| *inner == direction).map(|found| (found, number));
         Ok(match find(encoding).or_else(|| find(id)) {
             Some(((inner, _), number)) => {
-                Self { is_sessionless: true, has_own_namespaces, ..Self::standard(inner, direction, number, content) }
+                Self { is_sessionless: true, has_own_namespaces, ..Self::of_service(inner, direction, number, content) }
             }
-            None => Self::standard(Service::SessionlessInvoke, direction, encoding, content),
+            None => Self::of_service(Service::SessionlessInvoke, direction, encoding, content),
         })
     }
 }
 
-/// A service inside of another is named by its type, by some by its encoding. The number of the encoding comes this far behind
-/// that of the type, for every service that acts on nodes.
+/// An inner service is named by the id of its type, or by some stacks by that of its encoding. The encoding id exceeds the
+/// type id by this, for every service that acts on nodes.
 const ENCODING_OF_TYPE: u32 = 2;

@@ -3,23 +3,23 @@
 use super::item::{Item, Subject};
 use super::method_table::TABLE;
 use crate::fault::Fault;
-use crate::opcua::binary::{Dialect, Encoded, Variant, each, elements};
+use crate::opcua::binary::{Dialect, Encoded, Variant, read_elements, visit_each};
 use crate::operation::{Class, Kind, MethodTarget, Node, Typed};
 use crate::reader::Reader;
 
-/// A method with a fixed meaning.
+/// A method that the standard defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
     /// Its number in namespace 0.
     pub number: u32,
     /// The standard's name in snake_case, such as `update_certificate`.
     pub name: &'static str,
-    /// What it does.
+    /// Its class.
     pub class: Class,
 }
 
 impl Method {
-    /// The method that a node is, if it has a fixed meaning.
+    /// The standard method with this node id, if there is one.
     pub fn of(node: &Node<'_>) -> Option<&'static Self> {
         let number = node.standard_number()?;
         let row = TABLE.binary_search_by_key(&number, |method| method.number).ok()?;
@@ -27,6 +27,7 @@ impl Method {
     }
 }
 
+/// CallMethodRequest: a method of an object, with its arguments.
 struct CallMethodRequest<'a> {
     object: Node<'a>,
     method: Node<'a>,
@@ -34,35 +35,35 @@ struct CallMethodRequest<'a> {
 }
 
 impl<'a> Encoded<'a> for CallMethodRequest<'a> {
-    const LEAST: usize = 8;
+    const MIN_SIZE: usize = 8;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let object = Node::decode(reader, dialect)?;
         let method = Node::decode(reader, dialect)?;
-        Ok(Self { object, method, arguments: arguments(reader, "input_arguments", dialect)? })
+        Ok(Self { object, method, arguments: read_arguments(reader, "input_arguments", dialect)? })
     }
 }
 
-/// Arguments: each has its own type in front.
-pub(super) fn arguments<'a>(
+/// Reads arguments, each a Variant.
+pub(super) fn read_arguments<'a>(
     reader: &mut Reader<'a>,
     field: &'static str,
     dialect: impl Dialect,
 ) -> Result<Typed<'a>, Fault> {
-    let (count, bytes) = elements::<Variant<'_>>(reader, field, dialect)?;
+    let (count, bytes) = read_elements::<Variant<'_>>(reader, field, dialect)?;
     Ok(Typed { kind: Kind::Any, count, bytes })
 }
 
-/// What a method does is known of those of the standard; any other is taken to act on the plant.
-pub(super) fn call<'a>(
+/// Call: an item for each method. A method that the standard does not define is taken to control the process.
+pub(super) fn visit_call<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "methods_to_call", dialect, |asked: CallMethodRequest<'a>| {
+    visit_each(reader, "methods_to_call", dialect, |asked: CallMethodRequest<'a>| {
         let CallMethodRequest { object, method, arguments } = asked;
         let class = Method::of(&method).map_or(Class::Control, |known| known.class);
-        visit(&Item::new(class, Subject::Method(MethodTarget { object, method })).with(arguments.into()));
+        visit(&Item::new(class, Subject::Method(MethodTarget { object, method })).with_values(arguments.into()));
     })
 }
 

@@ -1,5 +1,5 @@
-//! Methods with a fixed meaning (OPC 10000-5, and the parts that name them): those of the standard's types, and those of
-//! objects that every server has under the same number. Other objects have methods with numbers of their own.
+//! Methods that the standard defines (OPC 10000-5, and the parts that introduce them): those of its types, and those of
+//! objects with the same number in every server. Methods of other objects have numbers of their own.
 
 use super::method::Method;
 use crate::operation::Class;
@@ -8,7 +8,7 @@ const fn method(number: u32, name: &'static str, class: Class) -> Method {
     Method { number, name, class }
 }
 
-/// In the order of their numbers.
+/// Sorted by number.
 pub(super) static TABLE: &[Method] = &[
     method(2426, "start", Class::Control),
     method(2427, "suspend", Class::Control),

@@ -1,19 +1,18 @@
-//! The services of OPC UA (OPC 10000-4): which one a message is, what it asks for, and how each part of it ended.
+//! The services of OPC UA (OPC 10000-4): the type of a message, the items of a request, and the result of each item.
 //!
 //! ```text
-//!  body of a message --> Message::read --> RequestHeader  --> items()          one Item for each node, method, ...
-//!                        which service     ResponseHeader --> Answers::read()  their results, in the same order
-//!                                                             notifications()  what a subscription reports
+//!  body of a message --> Message::read --> RequestHeader  --> visit_items()          one Item a node, method, ...
+//!                        service,          ResponseHeader --> ItemResults::read()    their results, in the same order
+//!                        direction                            visit_notifications()  values and events of a subscription
 //! ```
 //!
-//! Where servers do not all read the bytes of a request alike, [`operations`] finds what each of them may execute.
+//! If servers read the bytes of a request in different ways, [`visit_operations`] visits what each of them may execute.
 //!
-//! Most messages have many parts that are alike, and [`BatchSummary`] and [`Endings`] count those at once.
+//! Most messages have many similar items, which [`BatchSummary`] and [`ResultCounts`] count at once.
 //!
-//! Nothing is copied: a request is walked again, from its bytes, beside its response. Passwords, nonces and signatures
-//! are stepped over and never leave the decoders, and a [`Token`] says no more than whether it is the same as another.
+//! Nothing is copied: the items of a request are read again, from its bytes, beside its response. Passwords, nonces and
+//! signatures are skipped and never leave the decoders, and a [`Token`] can only be compared with another.
 
-mod answer;
 mod application;
 mod attribute;
 mod batch_summary;
@@ -23,6 +22,7 @@ mod channel;
 mod header;
 mod history;
 mod item;
+mod item_result;
 mod message;
 mod method;
 mod method_table;
@@ -35,19 +35,19 @@ mod request;
 mod session;
 mod table;
 
-pub use answer::{Answer, Answers};
-pub use application::{ApplicationDescription, Endpoint, endpoints, find_servers};
-pub use batch_summary::{BatchSummary, Endings, Neighbours};
+pub use application::{ApplicationDescription, Endpoint, read_endpoints, read_servers};
+pub use batch_summary::{BatchSummary, HandleBlock, ResultCounts};
 pub use build_info::{BuildInfo, state_name};
 pub use channel::{OpenRequest, OpenResponse, TokenRequest};
 pub use header::{RequestHeader, ResponseHeader, Token};
 pub use item::{Item, Subject};
+pub use item_result::{ItemResult, ItemResults};
 pub use message::{Direction, Message};
 pub use method::Method;
-pub use notification::{Notification, Published, notifications};
-pub use reading::{Found, Opened, message_of, operations};
-pub use request::items;
-pub(in crate::opcua) use request::left_behind;
+pub use notification::{Notification, Published, visit_notifications};
+pub use reading::{PossibleItem, RequestHead, decode_type, visit_operations};
+pub(in crate::opcua) use request::count_trailing_bytes;
+pub use request::visit_items;
 pub use session::{ActivateRequest, CreateRequest, CreateResponse, Identity};
 pub use table::{FUNCTIONS, Service};
 

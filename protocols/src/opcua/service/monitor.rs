@@ -1,37 +1,38 @@
 //! Monitored items and subscriptions (OPC 10000-4, 5.13 and 5.14).
 
 use super::attribute::ReadValueId;
-use super::item::{Item, Subject, one};
+use super::item::{Item, Subject, single_value};
 use super::table::Service;
 use crate::fault::Fault;
-use crate::opcua::binary::{Dialect, Encoded, ExtensionObject, double, each};
+use crate::opcua::binary::{Dialect, Encoded, ExtensionObject, read_double, visit_each};
 use crate::operation::{Class, Kind};
 use crate::reader::Reader;
 
-/// MonitoringParameters (7.21): only the number that notifications bear is of interest.
+/// MonitoringParameters (7.21): only the client handle is kept.
 struct Parameters {
     handle: u32,
 }
 
 impl<'a> Encoded<'a> for Parameters {
-    const LEAST: usize = 20;
+    const MIN_SIZE: usize = 20;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let handle = reader.u32_le("client_handle")?;
-        double(reader, "sampling_interval")?;
+        read_double(reader, "sampling_interval")?;
         ExtensionObject::decode(reader, dialect)?;
         reader.bytes(5, "queue")?; // size, discard oldest?
         Ok(Self { handle })
     }
 }
 
+/// MonitoredItemCreateRequest: the attribute and the client handle.
 struct CreateRequest<'a> {
     value: ReadValueId<'a>,
     handle: u32,
 }
 
 impl<'a> Encoded<'a> for CreateRequest<'a> {
-    const LEAST: usize = ReadValueId::LEAST + 4 + Parameters::LEAST;
+    const MIN_SIZE: usize = ReadValueId::MIN_SIZE + 4 + Parameters::MIN_SIZE;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let value = ReadValueId::decode(reader, dialect)?;
@@ -40,13 +41,14 @@ impl<'a> Encoded<'a> for CreateRequest<'a> {
     }
 }
 
+/// MonitoredItemModifyRequest: the monitored item id and the new client handle.
 struct ModifyRequest {
     item: u32,
     handle: u32,
 }
 
 impl<'a> Encoded<'a> for ModifyRequest {
-    const LEAST: usize = 4 + Parameters::LEAST;
+    const MIN_SIZE: usize = 4 + Parameters::MIN_SIZE;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let item = reader.u32_le("monitored_item_id")?;
@@ -54,71 +56,75 @@ impl<'a> Encoded<'a> for ModifyRequest {
     }
 }
 
-fn monitored<'a>(subscription: u32, item: u32) -> Item<'a> {
+/// An item on a monitored item.
+fn monitored_item<'a>(subscription: u32, item: u32) -> Item<'a> {
     Item::new(Class::Subscribe, Subject::MonitoredItem { subscription, item })
 }
 
-pub(super) fn create<'a>(
+/// CreateMonitoredItems: an item for each attribute, with its client handle.
+pub(super) fn visit_create_items<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     reader.u32_le("subscription_id")?;
     reader.u32_le("timestamps_to_return")?;
-    each(reader, "items_to_create", dialect, |asked: CreateRequest<'a>| {
+    visit_each(reader, "items_to_create", dialect, |asked: CreateRequest<'a>| {
         let ReadValueId { node, attribute, range } = asked.value;
         visit(&Item { handle: asked.handle, ..Item::attribute(Class::Subscribe, node, attribute, range) });
     })
 }
 
-pub(super) fn modify<'a>(
+/// ModifyMonitoredItems: an item for each monitored item, with its new client handle.
+pub(super) fn visit_modify_items<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
     reader.u32_le("timestamps_to_return")?;
-    each(reader, "items_to_modify", dialect, |asked: ModifyRequest| {
-        visit(&Item { handle: asked.handle, ..monitored(subscription, asked.item) });
+    visit_each(reader, "items_to_modify", dialect, |asked: ModifyRequest| {
+        visit(&Item { handle: asked.handle, ..monitored_item(subscription, asked.item) });
     })
 }
 
-/// The mode (0 disabled, 1 sampling, 2 reporting) is the value of each item.
-pub(super) fn set_mode<'a>(
+/// SetMonitoringMode: the mode (0 disabled, 1 sampling, 2 reporting) is the value of each item.
+pub(super) fn visit_set_monitoring_mode<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
     let mode = reader.bytes(4, "monitoring_mode")?;
-    each(reader, "monitored_item_ids", dialect, |item: u32| {
-        visit(&monitored(subscription, item).with(one(Kind::U32, mode)));
+    visit_each(reader, "monitored_item_ids", dialect, |item: u32| {
+        visit(&monitored_item(subscription, item).with_values(single_value(Kind::U32, mode)));
     })
 }
 
-/// The items that are to be linked, then those whose links are to go.
-pub(super) fn set_triggering<'a>(
+/// SetTriggering: an item for each link to add, then for each link to remove.
+pub(super) fn visit_set_triggering<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
     reader.u32_le("triggering_item_id")?;
-    each(reader, "links_to_add", dialect, |item: u32| visit(&monitored(subscription, item)))?;
-    each(reader, "links_to_remove", dialect, |item: u32| visit(&monitored(subscription, item)))
+    visit_each(reader, "links_to_add", dialect, |item: u32| visit(&monitored_item(subscription, item)))?;
+    visit_each(reader, "links_to_remove", dialect, |item: u32| visit(&monitored_item(subscription, item)))
 }
 
-pub(super) fn delete<'a>(
+/// DeleteMonitoredItems: an item for each monitored item.
+pub(super) fn visit_delete_items<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
-    each(reader, "monitored_item_ids", dialect, |item: u32| visit(&monitored(subscription, item)))
+    visit_each(reader, "monitored_item_ids", dialect, |item: u32| visit(&monitored_item(subscription, item)))
 }
 
-/// A request about one subscription, which comes first.
-pub(super) fn subscription<'a>(
+/// An item for the one subscription that a request begins with.
+pub(super) fn visit_subscription<'a>(
     service: Service,
     reader: &mut Reader<'a>,
     _: impl Dialect,
@@ -129,26 +135,28 @@ pub(super) fn subscription<'a>(
     Ok(())
 }
 
-/// A request about several.
-pub(super) fn subscriptions<'a>(
+/// An item for each of several subscriptions.
+pub(super) fn visit_subscriptions<'a>(
     service: Service,
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "subscription_ids", dialect, |number: u32| {
+    visit_each(reader, "subscription_ids", dialect, |number: u32| {
         visit(&Item::new(service.class(), Subject::Subscription(number)));
     })
 }
 
-/// Whether notifications shall be sent is the value of each subscription.
-pub(super) fn set_publishing<'a>(
+/// SetPublishingMode: whether publishing is enabled is the value of each subscription.
+pub(super) fn visit_set_publishing_mode<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     let enabled = reader.bytes(1, "publishing_enabled")?;
-    each(reader, "subscription_ids", dialect, |number: u32| {
-        visit(&Item::new(Class::Subscribe, Subject::Subscription(number)).with(one(Kind::Bool, enabled)));
+    visit_each(reader, "subscription_ids", dialect, |number: u32| {
+        visit(
+            &Item::new(Class::Subscribe, Subject::Subscription(number)).with_values(single_value(Kind::Bool, enabled)),
+        );
     })
 }

@@ -1,18 +1,19 @@
-//! The NodeManagement services: they change the address space (OPC 10000-4, 5.8).
+//! The NodeManagement services, which change the address space (OPC 10000-4, 5.8).
 
 use super::item::{Item, Subject};
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, ExtensionObject, QualifiedName, each};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, ExtensionObject, QualifiedName, visit_each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
+/// AddNodesItem: the parent, and the requested id of the new node.
 struct AddNodesItem<'a> {
     parent: ExpandedNodeId<'a>,
     requested: ExpandedNodeId<'a>,
 }
 
 impl<'a> Encoded<'a> for AddNodesItem<'a> {
-    const LEAST: usize = 21;
+    const MIN_SIZE: usize = 21;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let parent = ExpandedNodeId::decode(reader, dialect)?;
@@ -26,12 +27,13 @@ impl<'a> Encoded<'a> for AddNodesItem<'a> {
     }
 }
 
+/// AddReferencesItem: only the source node is kept.
 struct AddReferencesItem<'a> {
     source: Node<'a>,
 }
 
 impl<'a> Encoded<'a> for AddReferencesItem<'a> {
-    const LEAST: usize = 15;
+    const MIN_SIZE: usize = 15;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let source = Node::decode(reader, dialect)?;
@@ -44,12 +46,13 @@ impl<'a> Encoded<'a> for AddReferencesItem<'a> {
     }
 }
 
+/// DeleteNodesItem: the node to delete.
 struct DeleteNodesItem<'a> {
     node: Node<'a>,
 }
 
 impl<'a> Encoded<'a> for DeleteNodesItem<'a> {
-    const LEAST: usize = 3;
+    const MIN_SIZE: usize = 3;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let node = Node::decode(reader, dialect)?;
@@ -58,12 +61,13 @@ impl<'a> Encoded<'a> for DeleteNodesItem<'a> {
     }
 }
 
+/// DeleteReferencesItem: only the source node is kept.
 struct DeleteReferencesItem<'a> {
     source: Node<'a>,
 }
 
 impl<'a> Encoded<'a> for DeleteReferencesItem<'a> {
-    const LEAST: usize = 8;
+    const MIN_SIZE: usize = 8;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let source = Node::decode(reader, dialect)?;
@@ -75,48 +79,51 @@ impl<'a> Encoded<'a> for DeleteReferencesItem<'a> {
     }
 }
 
-/// The node that is to be made; its parent where the server chooses the name.
-pub(super) fn add_nodes<'a>(
+/// AddNodes: an item for each new node, or for its parent if the server chooses the node id.
+pub(super) fn visit_add_nodes<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "nodes_to_add", dialect, |asked: AddNodesItem<'a>| {
+    visit_each(reader, "nodes_to_add", dialect, |asked: AddNodesItem<'a>| {
         let is_chosen_by_server = asked.requested.node == Node::standard(0);
         let named = if is_chosen_by_server { asked.parent } else { asked.requested };
-        visit(&match named.own() {
+        visit(&match named.local_node() {
             Some(node) => Item::node(Class::Program, node),
             None => Item::new(Class::Program, Subject::Unread("namespace_uri")),
         });
     })
 }
 
-pub(super) fn add_references<'a>(
+/// AddReferences: an item for each source node.
+pub(super) fn visit_add_references<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "references_to_add", dialect, |asked: AddReferencesItem<'a>| {
+    visit_each(reader, "references_to_add", dialect, |asked: AddReferencesItem<'a>| {
         visit(&Item::node(Class::Program, asked.source))
     })
 }
 
-pub(super) fn delete_nodes<'a>(
+/// DeleteNodes: an item for each node.
+pub(super) fn visit_delete_nodes<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "nodes_to_delete", dialect, |asked: DeleteNodesItem<'a>| {
+    visit_each(reader, "nodes_to_delete", dialect, |asked: DeleteNodesItem<'a>| {
         visit(&Item::node(Class::Program, asked.node))
     })
 }
 
-pub(super) fn delete_references<'a>(
+/// DeleteReferences: an item for each source node.
+pub(super) fn visit_delete_references<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "references_to_delete", dialect, |asked: DeleteReferencesItem<'a>| {
+    visit_each(reader, "references_to_delete", dialect, |asked: DeleteReferencesItem<'a>| {
         visit(&Item::node(Class::Program, asked.source));
     })
 }

@@ -1,18 +1,19 @@
-//! QueryFirst: nodes found by their type (OPC 10000-4, B.2.3). QueryNext only continues it.
+//! QueryFirst: finds nodes by their type (OPC 10000-4, B.2.3). QueryNext only continues it.
 
-use super::browse::{RelativePathElement, view};
+use super::browse::{RelativePathElement, skip_view};
 use super::item::Item;
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, each, skip_array};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, skip_array, visit_each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
+/// NodeTypeDescription: only the type is kept.
 struct NodeTypeDescription<'a> {
     definition: Node<'a>,
 }
 
 impl<'a> Encoded<'a> for NodeTypeDescription<'a> {
-    const LEAST: usize = 7;
+    const MIN_SIZE: usize = 7;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let definition = ExpandedNodeId::decode(reader, dialect)?.node;
@@ -22,10 +23,11 @@ impl<'a> Encoded<'a> for NodeTypeDescription<'a> {
     }
 }
 
+/// QueryDataDescription: skipped.
 struct QueryDataDescription;
 
 impl<'a> Encoded<'a> for QueryDataDescription {
-    const LEAST: usize = 12;
+    const MIN_SIZE: usize = 12;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         skip_array::<RelativePathElement>(reader, "relative_path", dialect)?;
@@ -35,13 +37,14 @@ impl<'a> Encoded<'a> for QueryDataDescription {
     }
 }
 
-pub(super) fn first<'a>(
+/// QueryFirst: an item for each type.
+pub(super) fn visit_query_first<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    view(reader, dialect)?;
-    each(reader, "node_types", dialect, |asked: NodeTypeDescription<'a>| {
+    skip_view(reader, dialect)?;
+    visit_each(reader, "node_types", dialect, |asked: NodeTypeDescription<'a>| {
         visit(&Item::node(Class::Browse, asked.definition))
     })
 }

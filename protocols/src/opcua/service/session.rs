@@ -1,32 +1,32 @@
-//! CreateSession and ActivateSession (OPC 10000-4, 5.7): who talks to whom, and as which user.
+//! CreateSession and ActivateSession (OPC 10000-4, 5.7): applications and users.
 
 use super::application::{ApplicationDescription, Endpoint};
 use super::header::Token;
 use super::item::{Item, Subject};
 use super::table::Service;
 use crate::fault::Fault;
-use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, ExtensionBody, ExtensionObject, double, skip_array};
+use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, ExtensionBody, ExtensionObject, read_double, skip_array};
 use crate::operation::Node;
 use crate::reader::Reader;
 use crate::security::UserKind;
 
-/// What a client says to create a session, behind the header of the request.
+/// CreateSession request, behind its header.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CreateRequest<'a> {
-    /// The client.
+    /// The client application.
     pub client: ApplicationDescription<'a>,
-    /// The endpoint that it uses.
+    /// URL of the endpoint that it uses.
     pub endpoint_url: Bytes<'a>,
-    /// A name for people.
+    /// Human-readable name of the session.
     pub name: Bytes<'a>,
     /// Its certificate, DER.
     pub certificate: Bytes<'a>,
-    /// How long the session shall outlive silence, milliseconds.
+    /// Requested timeout of an idle session, milliseconds.
     pub timeout: f64,
 }
 
 impl<'a> Encoded<'a> for CreateRequest<'a> {
-    const LEAST: usize = 57;
+    const MIN_SIZE: usize = 57;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let client = ApplicationDescription::decode(reader, dialect)?;
@@ -35,61 +35,61 @@ impl<'a> Encoded<'a> for CreateRequest<'a> {
         let name = Bytes::decode_as(reader, "session_name", dialect)?;
         Bytes::decode_as(reader, "client_nonce", dialect)?;
         let certificate = Bytes::decode_as(reader, "client_certificate", dialect)?;
-        let timeout = double(reader, "session_timeout")?;
+        let timeout = read_double(reader, "session_timeout")?;
         Ok(Self { client, endpoint_url, name, certificate, timeout })
     }
 }
 
-/// What the server answers, behind the header of the response.
+/// CreateSession response, behind its header.
 #[derive(Clone, Copy, Debug)]
 pub struct CreateResponse<'a> {
-    /// The node that describes the session in the server.
+    /// The diagnostics node of the session.
     pub session: Node<'a>,
-    /// What the client shows from now on.
+    /// The authentication token of the session.
     pub token: Token<'a>,
-    /// How long the session outlives silence, milliseconds.
+    /// Timeout of an idle session, milliseconds.
     pub timeout: f64,
     /// Certificate of the server, DER.
     pub certificate: Bytes<'a>,
-    /// All endpoints of the server: they must be those that GetEndpoints told.
+    /// All endpoints of the server, the same as in its GetEndpoints response.
     pub endpoints: Array<'a, Endpoint<'a>>,
 }
 
 impl<'a> Encoded<'a> for CreateResponse<'a> {
-    const LEAST: usize = 24;
+    const MIN_SIZE: usize = 24;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let session = Node::decode(reader, dialect)?;
         let token = Token::decode(reader, dialect)?;
-        let timeout = double(reader, "revised_timeout")?;
+        let timeout = read_double(reader, "revised_timeout")?;
         Bytes::decode_as(reader, "server_nonce", dialect)?;
         let certificate = Bytes::decode_as(reader, "server_certificate", dialect)?;
         Ok(Self { session, token, timeout, certificate, endpoints: Array::read(reader, "server_endpoints")? })
     }
 }
 
-/// Who a session acts for, behind the header of the request to activate it.
+/// ActivateSession request, behind its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActivateRequest<'a> {
     /// The user.
     pub identity: Identity<'a>,
 }
 
-/// A user, as the token says it (7.40). What proves it is stepped over.
+/// A user, as named by a user identity token (7.40). Its proof is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity<'a> {
-    /// How they show who they are.
+    /// Kind of the token.
     pub kind: UserKind,
-    /// The name, or else empty.
+    /// User name, or else empty.
     pub name: &'a [u8],
-    /// The certificate, DER, or else empty.
+    /// Certificate, DER, or else empty.
     pub certificate: &'a [u8],
-    /// A password or token is there and is not encrypted by itself. Only the channel may protect it.
+    /// A password or token is present and not encrypted by itself: at most the channel protects it.
     pub is_secret_clear: bool,
 }
 
 impl<'a> Encoded<'a> for ActivateRequest<'a> {
-    const LEAST: usize = 27;
+    const MIN_SIZE: usize = 27;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         Bytes::decode_as(reader, "signature_algorithm", dialect)?;
@@ -97,15 +97,15 @@ impl<'a> Encoded<'a> for ActivateRequest<'a> {
         skip_array::<SoftwareCertificate>(reader, "software_certificates", dialect)?;
         skip_array::<Bytes<'_>>(reader, "locale_ids", dialect)?;
         let token = ExtensionObject::decode(reader, dialect)?;
-        Ok(Self { identity: identity(&token, dialect)? })
+        Ok(Self { identity: read_identity(&token, dialect)? })
     }
 }
 
-/// SignedSoftwareCertificate: data and signature.
+/// SignedSoftwareCertificate: data and signature. Skipped.
 struct SoftwareCertificate;
 
 impl<'a> Encoded<'a> for SoftwareCertificate {
-    const LEAST: usize = 8;
+    const MIN_SIZE: usize = 8;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         Bytes::decode_as(reader, "certificate_data", dialect)?;
@@ -114,10 +114,11 @@ impl<'a> Encoded<'a> for SoftwareCertificate {
     }
 }
 
-/// A user without a token is anonymous, whatever its type would be. A kind that the standard does not have is taken for an issued token.
-fn identity<'a>(token: &ExtensionObject<'a>, dialect: impl Dialect) -> Result<Identity<'a>, Fault> {
+/// The user of a token. Without a token it is anonymous; a kind that the standard does not define counts as an issued
+/// token.
+fn read_identity<'a>(token: &ExtensionObject<'a>, dialect: impl Dialect) -> Result<Identity<'a>, Fault> {
     let mut found = Identity { kind: UserKind::Anonymous, name: &[], certificate: &[], is_secret_clear: false };
-    let Some((kind, mut body)) = token.standard() else {
+    let Some((kind, mut body)) = token.standard_body() else {
         if token.body != ExtensionBody::None {
             found.kind = UserKind::Token;
         }
@@ -131,7 +132,7 @@ fn identity<'a>(token: &ExtensionObject<'a>, dialect: impl Dialect) -> Result<Id
         USER_NAME => {
             found.kind = UserKind::UserName;
             found.name = Bytes::decode_as(&mut body, "user_name", dialect)?.or_empty();
-            found.is_secret_clear = is_secret_clear(&mut body, dialect)?;
+            found.is_secret_clear = read_is_secret_clear(&mut body, dialect)?;
         }
         CERTIFICATE => {
             found.kind = UserKind::Certificate;
@@ -139,19 +140,20 @@ fn identity<'a>(token: &ExtensionObject<'a>, dialect: impl Dialect) -> Result<Id
         }
         _ => {
             found.kind = UserKind::Token;
-            found.is_secret_clear = is_secret_clear(&mut body, dialect)?;
+            found.is_secret_clear = read_is_secret_clear(&mut body, dialect)?;
         }
     }
     Ok(found)
 }
 
-/// A secret, then the algorithm that it is encrypted with: none if it is not.
-fn is_secret_clear(body: &mut Reader<'_>, dialect: impl Dialect) -> Result<bool, Fault> {
+/// Reads a secret and its encryption algorithm; whether the secret is cleartext.
+fn read_is_secret_clear(body: &mut Reader<'_>, dialect: impl Dialect) -> Result<bool, Fault> {
     let has_secret = !Bytes::decode_as(body, "secret", dialect)?.is_empty();
     Ok(has_secret && Bytes::decode_as(body, "encryption_algorithm", dialect)?.is_empty())
 }
 
-pub(super) fn create<'a>(
+/// CreateSession: an item with the URL of the endpoint.
+pub(super) fn visit_create_session<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -161,7 +163,8 @@ pub(super) fn create<'a>(
     Ok(())
 }
 
-pub(super) fn activate<'a>(
+/// ActivateSession: an item with the user.
+pub(super) fn visit_activate_session<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -171,7 +174,7 @@ pub(super) fn activate<'a>(
     Ok(())
 }
 
-// Encodings of the tokens of users.
+// Encodings of user identity tokens.
 const ANONYMOUS: u32 = 321;
 const USER_NAME: u32 = 324;
 const CERTIFICATE: u32 = 327;

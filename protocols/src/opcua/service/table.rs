@@ -1,4 +1,4 @@
-//! Every service: its numbers, its name, its class.
+//! All services: numbers, names, classes.
 
 use crate::dissector::Function;
 use crate::operation::Class;
@@ -6,7 +6,7 @@ use crate::operation::Class;
 use super::message::Direction;
 use crate::opcua::pending_request::TRANSPORT;
 
-/// A service, or a message that is none of the standard's.
+/// A service of the standard, or a message that the standard does not define.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the names are those of OPC 10000-4")]
@@ -53,16 +53,16 @@ pub enum Service {
     SessionlessInvoke,
     TestStack,
     TestStackEx,
-    /// Any request that failed as a whole: a response only.
+    /// The response to a request that failed as a whole.
     ServiceFault,
-    /// A message that the standard does not have.
+    /// A message that the standard does not define.
     Vendor,
 }
 
 /// A row of the table.
 struct Row {
     service: Service,
-    /// Numbers of the binary encodings of request and response in namespace 0; 0 where there is none.
+    /// Encoding numbers of request and response in namespace 0; 0 for none.
     request: u32,
     response: u32,
     name: &'static str,
@@ -74,20 +74,20 @@ const fn row(service: Service, (request, response): (u32, u32), name: &'static s
 }
 
 impl Row {
-    /// Of a response without a request, its own number.
+    /// The function code: the encoding number of the request, or of the response if there is no request.
     const fn code(&self) -> u32 {
         if self.request == 0 { self.response } else { self.request }
     }
 }
 
 impl Service {
-    /// Which service a message is, by the number of its encoding in namespace 0.
+    /// The service and direction of an encoding number in namespace 0.
     #[inline]
     pub fn from_number(number: u32) -> Option<(Self, Direction)> {
         INDEX.get(number as usize).copied().unwrap_or_else(|| Self::from_high_number(number))
     }
 
-    /// The few that were added to the standard later have numbers far from the others.
+    /// Searches the few services with high numbers, which were added to the standard later.
     fn from_high_number(number: u32) -> Option<(Self, Direction)> {
         ROWS.iter().find_map(|row| match number {
             number if number == row.request => Some((row.service, Direction::Request)),
@@ -96,8 +96,8 @@ impl Service {
         })
     }
 
-    /// The service of that position in the table: its own number.
-    pub(in crate::opcua) fn at(place: usize) -> Option<Self> {
+    /// The service at an index of the table, which is its discriminant.
+    pub(in crate::opcua) fn from_index(place: usize) -> Option<Self> {
         ROWS.get(place).map(|row| row.service)
     }
 
@@ -110,24 +110,25 @@ impl Service {
         self.row().name
     }
 
-    /// What it does, as long as nothing in the request says it better.
+    /// Its class, unless its items have classes of their own.
     pub fn class(self) -> Class {
         self.row().class
     }
 
-    /// Whether it changes what a server does or knows, or who may do so: an answer that it was carried out counts although
-    /// its request was not seen.
+    /// Whether it changes the process, the server, or its access rights: an accepted answer is reported even if its request
+    /// was not captured.
     pub fn is_change(self) -> bool {
-        let does = matches!(self.class(), Class::Write | Class::Control | Class::Program | Class::Security);
-        does && self != Self::OpenSecureChannel || self == Self::SetTriggering
+        let is_changing_class =
+            matches!(self.class(), Class::Write | Class::Control | Class::Program | Class::Security);
+        is_changing_class && self != Self::OpenSecureChannel || self == Self::SetTriggering
     }
 
-    /// The number of the function: that of the request's encoding in namespace 0.
+    /// The function code: the number of the request encoding in namespace 0.
     pub fn code(self) -> u32 {
         self.row().code()
     }
 
-    /// The number of the response's encoding in namespace 0.
+    /// The number of the response encoding in namespace 0.
     pub fn response_code(self) -> u32 {
         self.row().response
     }
@@ -184,10 +185,11 @@ const TABLE: [Row; 44] = [
     VENDOR,
 ];
 
-/// What every number below its length stands for.
+/// The service and direction of every number below its length.
 static INDEX: [Option<(Service, Direction)>; 1024] = index();
 
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
+/// Builds [`INDEX`] from [`TABLE`].
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index is_changing_class not build")]
 const fn index() -> [Option<(Service, Direction)>; 1024] {
     let mut index = [None; 1024];
     let mut at = 0;
@@ -205,10 +207,11 @@ const fn index() -> [Option<(Service, Direction)>; 1024] {
     index
 }
 
-/// Every function that OPC UA can name, for policy checks and listings.
+/// Every function of OPC UA, for policy checks and listings.
 pub static FUNCTIONS: &[Function] = &functions();
 
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
+/// Builds [`FUNCTIONS`] from [`TABLE`] and [`TRANSPORT`].
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index is_changing_class not build")]
 const fn functions() -> [Function; TABLE.len() + TRANSPORT.len()] {
     let mut functions = [TRANSPORT[0]; TABLE.len() + TRANSPORT.len()];
     let mut at = 0;
@@ -228,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_stand_in_the_order_of_the_services() {
+    fn rows_are_in_the_order_of_the_services() {
         for (place, row) in ROWS.iter().enumerate() {
             assert_eq!(row.service as usize, place, "{}", row.name);
         }

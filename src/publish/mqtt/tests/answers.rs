@@ -3,15 +3,15 @@
 use super::endurance::eventually;
 use super::*;
 
-/// A sensor that hands over these alerts; returns its line once all of them are settled.
-fn settled(fake: &Fake, numbers: std::ops::Range<u64>, change: impl FnOnce(&mut Settings)) -> (Mqtt, MqttReading) {
+/// A sensor that publishes these alerts; returns its health once all of them are settled.
+fn settled(fake: &Fake, numbers: std::ops::Range<u64>, change: impl FnOnce(&mut Settings)) -> (Mqtt, SinkHealth) {
     let mut settings = settings(fake.port, "");
     change(&mut settings);
-    let mut mqtt = Mqtt::endure(settings).expect("started");
+    let mut mqtt = Mqtt::start(settings).expect("started");
     let number = numbers.end - numbers.start;
     publish(&mut mqtt, numbers);
-    let reading = eventually(&mqtt.line(), |reading| reading.delivered + reading.refused == number);
-    (mqtt, reading)
+    let health = eventually(&mqtt.shared, |health| health.delivered + health.refused == number);
+    (mqtt, health)
 }
 
 #[test]
@@ -22,12 +22,12 @@ fn what_the_broker_refuses_for_good_is_counted_and_not_called_delivered() {
     {
         let fake =
             Fake::start(move |payload| if payload.contains('7') { Answer::Refuse(reason) } else { Answer::Take });
-        let (mut mqtt, reading) = settled(&fake, 0..10, |_| {});
-        assert_eq!((reading.refused, reading.retried, reading.connections), (1, 0, 1), "{reading:?}");
-        assert_eq!(mqtt.left_out(), 1);
+        let (mut mqtt, health) = settled(&fake, 0..10, |_| {});
+        assert_eq!((health.refused, health.retried, health.connections), (1, 0, 1), "{health:?}");
+        assert_eq!(mqtt.lost(), 1);
         let error = mqtt.finish().expect_err("one was refused").to_string();
         assert!(error.contains("9 alert records delivered, 1 not: refused: ") && error.contains(words), "{error}");
-        assert_eq!(mqtt.left_out(), 1);
+        assert_eq!(mqtt.lost(), 1);
     }
 }
 
@@ -43,9 +43,9 @@ fn what_the_broker_refuses_for_now_is_sent_again_until_it_is_taken() {
             }
             Answer::Take
         });
-        let (mut mqtt, reading) = settled(&fake, 0..10, |settings| settings.first_pause = Duration::from_millis(40));
-        assert_eq!((reading.refused, reading.retried, reading.connections), (0, 3, 1), "{reading:?}");
-        assert_eq!(reading.stalled, None);
+        let (mut mqtt, health) = settled(&fake, 0..10, |settings| settings.first_pause = Duration::from_millis(40));
+        assert_eq!((health.refused, health.retried, health.connections), (0, 3, 1), "{health:?}");
+        assert_eq!(health.stalled, None);
         assert_eq!(mqtt.finish().expect("delivered"), Delivered { records: 10 });
         assert_eq!(fake.taken(), payloads(0..10));
     }
@@ -60,17 +60,17 @@ fn a_broker_whose_quota_is_exceeded_is_called_stalled_until_it_takes_something()
         asked.push(Instant::now());
         if full.load(std::sync::atomic::Ordering::SeqCst) { Answer::Refuse(0x97) } else { Answer::Take }
     });
-    let mut mqtt = Mqtt::endure(settings(fake.port, "")).expect("started");
+    let mut mqtt = Mqtt::start(settings(fake.port, "")).expect("started");
     publish(&mut mqtt, 0..100);
-    let line = mqtt.line();
-    let stalled = eventually(&line, |reading| reading.stalled.is_some());
+    let shared = Arc::clone(&mqtt.shared);
+    let stalled = eventually(&shared, |health| health.stalled.is_some());
     assert!(stalled.connected && stalled.stalled.is_some_and(|why| why.contains("quota exceeded (0x97)")));
     std::thread::sleep(Duration::from_millis(300));
     // 64 places, at once and after pauses of 0.05 to 0.1 s, 0.1 to 0.2 s, 0.2 to 0.4 s.
-    let retried = line.read().retried;
+    let retried = shared.health().retried;
     assert!((64..=64 * 4).contains(&retried), "{retried}");
     is_full.store(false, std::sync::atomic::Ordering::SeqCst);
-    let taken = eventually(&line, |reading| reading.delivered == 100);
+    let taken = eventually(&shared, |health| health.delivered == 100);
     assert_eq!((taken.stalled, taken.refused, taken.connections), (None, 0, 1));
     mqtt.finish().expect("delivered");
 }
@@ -85,14 +85,14 @@ fn a_record_whose_acknowledgement_does_not_come_is_sent_again_on_another_connect
         });
         let mut settings = settings(fake.port, options);
         settings.ack_timeout = Duration::from_millis(300);
-        let mut mqtt = Mqtt::endure(settings).expect("started");
+        let mut mqtt = Mqtt::start(settings).expect("started");
         publish(&mut mqtt, 0..10);
-        let line = mqtt.line();
-        let stalled = eventually(&line, |reading| reading.stalled.is_some());
+        let shared = Arc::clone(&mqtt.shared);
+        let stalled = eventually(&shared, |health| health.stalled.is_some());
         let expected = "the broker did not acknowledge a record within 0.3 s; it is sent again";
         assert_eq!(stalled.stalled.as_deref(), Some(expected));
-        let reading = eventually(&line, |reading| reading.delivered == 10);
-        assert_eq!((reading.overdue, reading.connections, reading.stalled), (1, 2, None));
+        let health = eventually(&shared, |health| health.delivered == 10);
+        assert_eq!((health.overdue, health.connections, health.stalled), (1, 2, None));
         assert_eq!(mqtt.finish().expect("delivered"), Delivered { records: 10 });
         assert_eq!(fake.taken(), payloads(0..10));
     }
@@ -102,11 +102,11 @@ fn a_record_whose_acknowledgement_does_not_come_is_sent_again_on_another_connect
 fn an_acknowledgement_of_nothing_that_was_sent_is_counted_and_ends_nothing() {
     for options in ["", "?version=3.1.1"] {
         let fake = Fake::start(|_| Answer::TakeAndMore);
-        let mut mqtt = Mqtt::endure(settings(fake.port, options)).expect("started");
+        let mut mqtt = Mqtt::start(settings(fake.port, options)).expect("started");
         publish(&mut mqtt, 0..200);
-        let line = mqtt.line();
-        let reading = eventually(&line, |reading| reading.delivered == 200 && reading.unexpected == 600);
-        assert_eq!(reading.connections, 1);
+        let shared = Arc::clone(&mqtt.shared);
+        let health = eventually(&shared, |health| health.delivered == 200 && health.unexpected == 600);
+        assert_eq!(health.connections, 1);
         mqtt.finish().expect("delivered");
         assert_eq!(fake.taken(), payloads(0..200));
     }
@@ -116,8 +116,8 @@ fn an_acknowledgement_of_nothing_that_was_sent_is_counted_and_ends_nothing() {
 fn a_record_for_which_the_broker_ends_connections_does_not_keep_the_others_back() {
     // DISCONNECT: packet too large.
     let fake = Fake::start(|payload| if payload == "{\"n\":7}" { Answer::Disconnect(0x95) } else { Answer::Take });
-    let (mut mqtt, reading) = settled(&fake, 0..30, |settings| settings.first_pause = Duration::from_millis(10));
-    assert_eq!((reading.delivered, reading.refused), (29, 1), "{reading:?}");
+    let (mut mqtt, health) = settled(&fake, 0..30, |settings| settings.first_pause = Duration::from_millis(10));
+    assert_eq!((health.delivered, health.refused), (29, 1), "{health:?}");
     let error = mqtt.finish().expect_err("one was refused").to_string();
     assert!(
         error.ends_with("1 not: the broker ends the connection when it is sent: packet too large (0x95)"),
@@ -135,5 +135,5 @@ fn mosquitto_refuses_what_is_larger_than_its_limit_and_takes_the_rest_over_the_s
     publish(&mut mqtt, 5..10);
     let error = mqtt.finish().expect_err("one is too large").to_string();
     assert!(error.ends_with("10 alert records delivered, 1 not: refused: packet too large (0x95)"), "{error}");
-    assert_eq!(mqtt.line().read().connections, 1);
+    assert_eq!(mqtt.shared.health().connections, 1);
 }

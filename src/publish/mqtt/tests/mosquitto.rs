@@ -9,8 +9,8 @@ pub(super) struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Starts one that keeps nothing on disk, with further lines of configuration. None, with a note, where mosquitto
-    /// is not installed.
+    /// Starts one that keeps nothing on disk, with further lines of configuration. `None` where mosquitto is not
+    /// installed and that is allowed.
     pub(super) fn start(port: u16, lines: &str) -> Option<Self> {
         let anonymous = if lines.contains("allow_anonymous") { "" } else { "allow_anonymous true\n" };
         let mut configuration = tempfile::NamedTempFile::new().expect("a temporary file");
@@ -24,7 +24,7 @@ impl Mosquitto {
             .stderr(Stdio::null())
             .spawn();
         let Ok(process) = started else {
-            eprintln!("skipped: mosquitto is not installed");
+            missing(MOSQUITTO, "mosquitto cannot be started");
             return None;
         };
         let broker = Self { process, port, _configuration: configuration };

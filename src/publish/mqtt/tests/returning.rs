@@ -6,15 +6,15 @@ use super::*;
 #[test]
 fn a_backlog_begins_to_drain_within_seconds_of_the_return_of_a_broker_that_was_away_for_long() {
     let port = free_port();
-    let mut mqtt = Mqtt::endure(Settings::new(&format!("mqtt://127.0.0.1:{port}"), "site", "sensor").expect("valid"))
+    let mut mqtt = Mqtt::start(Settings::new(&format!("mqtt://127.0.0.1:{port}"), "site", "sensor").expect("valid"))
         .expect("started");
-    let line = mqtt.line();
+    let shared = Arc::clone(&mqtt.shared);
     publish(&mut mqtt, 0..100);
     // Pauses of up to 0.25, 0.5, 1, 2 and 4 s; then the longest.
     std::thread::sleep(Duration::from_secs(2));
     let Some(_broker) = Mosquitto::start(port, "") else { return };
     let back = Instant::now();
-    eventually(&line, |reading| reading.delivered == 100);
+    eventually(&shared, |health| health.delivered == 100);
     assert!(back.elapsed() < Duration::from_secs(6), "{:?}", back.elapsed());
     mqtt.finish().expect("delivered");
 }
@@ -36,13 +36,13 @@ fn a_connection_that_is_dead_without_being_closed_is_noticed_and_replaced() {
         });
         let mut settings = settings(fake.port, options);
         settings.keep_alive = Duration::from_millis(200);
-        let mut mqtt = Mqtt::endure(settings).expect("started");
-        let line = mqtt.line();
+        let mut mqtt = Mqtt::start(settings).expect("started");
+        let shared = Arc::clone(&mqtt.shared);
         publish(&mut mqtt, 0..1);
-        let lost = eventually(&line, |reading| reading.connections == 1 && !reading.connected);
+        let lost = eventually(&shared, |health| health.connections == 1 && !health.connected);
         assert!(lost.reason.is_some_and(|why| why.starts_with("nothing was heard of the broker for 1 s")));
         assert_eq!(lost.overdue, 0);
-        eventually(&line, |reading| reading.connections == 2 && reading.delivered == 1);
+        eventually(&shared, |health| health.connections == 2 && health.delivered == 1);
         mqtt.finish().expect("delivered");
     }
 }
@@ -52,11 +52,11 @@ fn a_broker_that_answers_pings_keeps_its_connection_although_there_is_nothing_to
     let fake = Fake::start(|_| Answer::Take);
     let mut settings = settings(fake.port, "");
     settings.keep_alive = Duration::from_millis(50);
-    let mut mqtt = Mqtt::endure(settings).expect("started");
+    let mut mqtt = Mqtt::start(settings).expect("started");
     std::thread::sleep(Duration::from_millis(1300));
     publish(&mut mqtt, 0..1);
-    let reading = eventually(&mqtt.line(), |reading| reading.delivered == 1);
-    assert_eq!(reading.connections, 1);
+    let health = eventually(&mqtt.shared, |health| health.delivered == 1);
+    assert_eq!(health.connections, 1);
     mqtt.finish().expect("delivered");
 }
 
@@ -72,8 +72,8 @@ fn a_broker_with_an_address_that_swallows_packets_is_reached_at_another() {
     assert_eq!(reached.err(), Some(format!("no answer from {swallows} within 0.2 s")));
 }
 
-/// An address that neither accepts a further connection nor refuses it, as long as what comes with it is kept. None, with a
-/// note, where the system has no such thing.
+/// An address that neither accepts a further connection nor refuses it, as long as what comes with it is kept. `None` where
+/// the system has no such thing and that is allowed.
 pub(super) fn unresponsive() -> Option<(Vec<std::net::TcpStream>, std::net::SocketAddr)> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_addr().expect("bound");
@@ -83,7 +83,7 @@ pub(super) fn unresponsive() -> Option<(Vec<std::net::TcpStream>, std::net::Sock
     let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
     let kept: Vec<_> = std::iter::from_fn(connect).take(64).collect();
     if kept.len() == 64 {
-        eprintln!("skipped: a full backlog answers all the same");
+        missing(BACKLOG, "64 connections were accepted");
         return None;
     }
     Some((kept, address))

@@ -78,7 +78,7 @@ fn ending(port: u16, records: u64, bytes: usize) -> (Duration, String) {
     let mut settings = settings(port, "");
     settings.give_up_after = Some(Duration::from_millis(800));
     settings.queue = 1000;
-    let mut mqtt = Mqtt::endure(settings).expect("started");
+    let mut mqtt = Mqtt::start(settings).expect("started");
     let record = Rendered { json: vec![b'x'; bytes], ..alert(0) };
     (0..records).for_each(|_| mqtt.publish(&record).expect("never an error"));
     std::thread::sleep(Duration::from_millis(300));
@@ -122,9 +122,9 @@ fn a_pause_before_another_attempt_is_cut_short_when_the_sensor_is_asked_to_stop(
     });
     let mut settings = settings(fake.port, "");
     settings.first_pause = Duration::from_secs(20);
-    let mut mqtt = Mqtt::endure(settings).expect("started");
+    let mut mqtt = Mqtt::start(settings).expect("started");
     publish(&mut mqtt, 0..1);
-    endurance::eventually(&mqtt.line(), |reading| reading.retried == 1);
+    endurance::eventually(&mqtt.shared, |health| health.retried == 1);
     assert_eq!(mqtt.finish().expect("delivered"), Delivered { records: 1 });
     assert!(begun.elapsed() < Duration::from_secs(5));
 }

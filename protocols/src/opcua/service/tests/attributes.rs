@@ -17,7 +17,7 @@ fn a_read_names_each_attribute_and_range() {
 }
 
 #[test]
-fn every_value_that_was_read_has_its_own_status() {
+fn every_value_read_has_its_own_status() {
     let body = "
         04000000
         07 0b 0000000000404540 00000000 00a0883a1bb4da01           / 42.5, good, 2024-06-01T12:00:00Z
@@ -30,7 +30,7 @@ fn every_value_that_was_read_has_its_own_status() {
 }
 
 #[test]
-fn only_the_value_of_a_variable_is_written_what_else_is_written_changes_the_server() {
+fn writing_a_value_is_class_write_and_any_other_attribute_is_class_program() {
     let body = "
         02000000
         03 0200 0f000000 426f696c65722e536574706f696e74 0d000000 ffffffff / ns=2;s=Boiler.Setpoint, value
@@ -42,18 +42,18 @@ fn only_the_value_of_a_variable_is_written_what_else_is_written_changes_the_serv
 }
 
 #[test]
-fn a_matrix_whose_dimensions_lie_is_seen_and_told() {
+fn a_matrix_with_wrong_dimensions_is_a_deviation() {
     let body = hex("
         01000000 02 0200 01000000 0d000000 ffffffff
         01 c3 02000000 0a0b 02000000 00000100 00000100             / two bytes as a matrix of 65536 x 65536");
     let mut seen = Vec::new();
-    let result = items(Service::Write, Reader::new(&body), Standard, |one| seen.push((item(one), one.deviation)));
+    let result = visit_items(Service::Write, Reader::new(&body), Standard, |one| seen.push((item(one), one.deviation)));
     assert_eq!(result, Ok(()));
     assert_eq!(seen, [("write ns=2;i=1 13 10 11".into(), Some("array_dimensions"))]);
 }
 
 #[test]
-fn a_call_names_object_method_and_arguments_and_is_of_the_class_of_its_method() {
+fn a_call_names_object_method_and_arguments_and_has_the_class_of_its_method() {
     let body = "
         02000000
         03 0200 04000000 50756d70                                  / object ns=2;s=Pump
@@ -88,7 +88,7 @@ fn history_is_read_written_and_deleted() {
           03 0200 0c000000 426f696c65722e4c6576656c 01 00a0883a1bb4da01 00a0883a1bb4da01";
     let expected = ["write ns=2;s=Boiler.Level", "diagnostic-clear ns=2;s=Boiler.Level"];
     assert_eq!(asked(Service::HistoryUpdate, body), expected);
-    // Of a kind that nobody knows it is not known where its node stands.
+    // The place of the node in an unknown structure is unknown.
     assert_eq!(
         asked(Service::HistoryUpdate, &body.replace("01 00 aa02", "01 00 0f27"))[0],
         "write unread history_update_details"
@@ -98,7 +98,7 @@ fn history_is_read_written_and_deleted() {
 }
 
 #[test]
-fn a_server_tells_what_it_is() {
+fn server_status_includes_build_info_and_state() {
     // ServerStatus: start, now, state 0, BuildInfo, seconds until shutdown, reason
     let status = hex("
         01 00 6003 01 4c000000 00a0883a1bb4da01 00a0883a1bb4da01 00000000

@@ -1,16 +1,16 @@
-//! Who is there, and how it can be reached.
+//! Discovery services.
 
 use super::*;
 
-/// Application urn:client of product urn:product, `Panel 3`, a client, with two URLs.
+/// Application urn:client of product urn:product, `Panel 3`, a client, with two discovery URLs.
 pub(super) const APPLICATION: &str = "
     0a000000 75726e3a636c69656e74 0b000000 75726e3a70726f64756374 02 07000000 50616e656c2033 01000000 ffffffff ffffffff
     02000000 10000000 6f70632e7463703a2f2f613a34383430 10000000 6f70632e7463703a2f2f623a34383430";
 
-/// URL opc.tcp:, two slashes, plc:4840.
+/// The URL `opc.tcp://plc:4840`.
 pub(super) const URL: &str = "12000000 6f70632e7463703a2f2f706c633a34383430";
 
-/// An endpoint of the application without security, for anonymous users and names.
+/// An endpoint of the application, without security, for anonymous users and user names.
 pub(super) fn endpoint() -> String {
     format!(
         "{URL} {APPLICATION} 04000000 43455254 01000000
@@ -22,7 +22,7 @@ pub(super) fn endpoint() -> String {
 }
 
 #[test]
-fn a_client_asks_by_the_url_that_it_uses() {
+fn a_discovery_request_names_the_url_that_the_client_uses() {
     let body = format!("{URL} 00000000 00000000");
     assert_eq!(asked(Service::FindServers, &body), ["discover opc.tcp://plc:4840"]);
     assert_eq!(asked(Service::GetEndpoints, &body), ["discover opc.tcp://plc:4840"]);
@@ -30,9 +30,9 @@ fn a_client_asks_by_the_url_that_it_uses() {
 }
 
 #[test]
-fn endpoints_tell_their_security_and_their_users() {
+fn endpoints_have_a_security_mode_a_policy_and_user_tokens() {
     let body = hex(&format!("01000000 {}", endpoint()));
-    let found: Vec<_> = endpoints(Reader::new(&body)).unwrap().map(Result::unwrap).collect();
+    let found: Vec<_> = read_endpoints(Reader::new(&body)).unwrap().map(Result::unwrap).collect();
     assert_eq!(found.len(), 1);
     assert_eq!((text(found[0].url.or_empty()), found[0].mode, found[0].users), ("opc.tcp://plc:4840".into(), 1, 0b11));
     assert!(found[0].policy.or_empty().ends_with(b"#None"));
@@ -41,15 +41,15 @@ fn endpoints_tell_their_security_and_their_users() {
 }
 
 #[test]
-fn servers_tell_who_they_are() {
+fn servers_have_a_name_a_type_and_a_discovery_url() {
     let body = hex(&format!("01000000 {APPLICATION}"));
-    let found: Vec<_> = find_servers(Reader::new(&body)).unwrap().map(Result::unwrap).collect();
+    let found: Vec<_> = read_servers(Reader::new(&body)).unwrap().map(Result::unwrap).collect();
     assert_eq!(found[0].name.text.or_empty(), b"Panel 3");
     assert_eq!((found[0].kind, text(found[0].discovery_url.or_empty())), (1, "opc.tcp://a:4840".into()));
 }
 
 #[test]
-fn a_server_registers_where_it_shall_be_found() {
+fn a_server_registers_its_discovery_url() {
     let body = "
         09000000 75726e3a726f677565 ffffffff 01000000 02 01000000 78 00000000 ffffffff
         01000000 13000000 6f70632e7463703a2f2f6576696c3a34383430 ffffffff 01";

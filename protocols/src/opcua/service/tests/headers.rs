@@ -1,9 +1,9 @@
-//! What every message begins with.
+//! Types and headers of messages.
 
 use super::*;
 
 #[test]
-fn a_request_names_session_number_and_patience() {
+fn a_request_header_has_token_handle_timeout_and_time() {
     let bytes = hex("
         01 00 7702                                                 / i=631, Read
         05 0100 04000000 11223344                                  / token of the session
@@ -17,10 +17,10 @@ fn a_request_names_session_number_and_patience() {
 }
 
 #[test]
-fn a_response_says_how_the_request_ended_whatever_diagnoses_it() {
+fn a_response_header_has_the_result_of_its_request_behind_all_diagnostics() {
     let bytes = hex("
         01 00 7a02 00a0883a1bb4da01 07000000 00001f80              / Read, number 7, refused
-        7f 01000000 02000000 03000000 04000000 02000000 6869 00000180 00 / all diagnostics there are
+        7f 01000000 02000000 03000000 04000000 02000000 6869 00000180 00 / all diagnostics
         01000000 03000000 616263 00 00 00                          / a table of one text
         ee");
     let mut message = Message::read(&bytes).unwrap();
@@ -31,7 +31,7 @@ fn a_response_says_how_the_request_ended_whatever_diagnoses_it() {
 }
 
 #[test]
-fn the_number_of_an_encoding_counts_in_any_form_but_only_in_the_standard_namespace() {
+fn an_encoding_number_is_read_in_any_form_but_only_in_the_standard_namespace() {
     let service = |bytes: &str| Message::read(&hex(bytes)).map(|message| message.service);
     assert_eq!(service("01 00 a102"), Ok(Service::Write));
     assert_eq!(service("02 0000 a1020000"), Ok(Service::Write));
@@ -41,7 +41,7 @@ fn the_number_of_an_encoding_counts_in_any_form_but_only_in_the_standard_namespa
 }
 
 #[test]
-fn a_service_without_a_session_is_the_one_inside() {
+fn a_sessionless_invoke_is_its_inner_service() {
     let envelope = "
         01 00 1f3e                                                 / i=15903, SessionlessInvokeRequest
         01000000 01000000 05000000 75726e3a61 00000000 00000000    / version of the tables, one namespace

@@ -1,4 +1,4 @@
-//! Bodies that break the rules. Whatever they claim, they cost no more than their bytes.
+//! Malformed bodies. Whatever they claim, they cost no more than their bytes.
 
 use proptest::prelude::*;
 use std::vec;
@@ -8,20 +8,20 @@ use crate::opcua::binary::MAX_DEPTH;
 use crate::operation::Class;
 use crate::reader::DecodeError;
 
-/// Every service, by the number of its requests.
+/// Every service with a function code.
 fn services() -> impl Iterator<Item = Service> {
     FUNCTIONS.iter().filter_map(|function| Service::from_number(function.code).map(|(service, _)| service))
 }
 
 #[test]
-fn a_request_that_cannot_be_read_is_seen_as_what_it_is() {
+fn an_unreadable_request_is_one_unread_item_of_its_class() {
     for service in services() {
         let head = request(service, &[]);
         for length in [7, 12, head.len()] {
             let (found, result) = found(&head[..length]);
             assert_eq!(found.len(), 1, "{service:?}");
             let target = if result.is_err() { "unread item @0" } else { "- @0" };
-            // What is inside of another is of a class of its own.
+            // The inner service has a class of its own.
             let class = if service == Service::SessionlessInvoke { Class::Unknown } else { service.class() };
             assert_eq!(found[0], format!("{} {target}", class.name()), "{service:?}");
         }
@@ -29,7 +29,7 @@ fn a_request_that_cannot_be_read_is_seen_as_what_it_is() {
 }
 
 #[test]
-fn what_stood_before_a_fault_was_seen() {
+fn the_items_before_a_fault_are_visited() {
     let mut body = hex("02000000 01 02 0100 0d000000 ffffffff 01 03 05   01 02 0200 0d000000 ffffffff 01 03");
     let (found, result) = walked(Service::Write, &body);
     assert_eq!((found.len(), result), (1, Err(DecodeError::Truncated("value").into())));
@@ -38,7 +38,7 @@ fn what_stood_before_a_fault_was_seen() {
 }
 
 #[test]
-fn thirty_bytes_that_ask_for_gigabytes_are_refused_at_once() {
+fn a_count_of_gigabytes_in_thirty_bytes_is_refused_at_once() {
     let lists = [
         (Service::Write, "ffffff7f 01 02 0100 0d000000 ffffffff 01 01 01", "nodes_to_write"),
         (Service::Read, "0000000000000000 00000000 ffffff7f 01 02 0100", "nodes_to_read"),
@@ -50,19 +50,19 @@ fn thirty_bytes_that_ask_for_gigabytes_are_refused_at_once() {
         assert_eq!((found.len(), result), (0, Err(DecodeError::Truncated(field).into())), "{service:?}");
     }
     let results = hex("ffffff7f 00 00 00");
-    let answers = Answers::read(Service::Read, Reader::new(&results));
+    let answers = ItemResults::read(Service::Read, Reader::new(&results));
     assert_eq!(answers.err(), Some(DecodeError::Truncated("results").into()));
 }
 
 #[test]
-fn a_count_that_is_negative_is_none_or_invalid() {
+fn a_count_of_minus_one_is_null_and_other_negative_counts_are_invalid() {
     assert_eq!(walked(Service::Write, &hex("ffffffff")), (vec!["write -".into()], Ok(())));
     let (found, result) = walked(Service::Write, &hex("feffffff"));
     assert_eq!((found.len(), result), (0, Err(Fault::invalid("nodes_to_write"))));
 }
 
 #[test]
-fn arguments_within_arguments_end_at_the_bound() {
+fn nested_arguments_end_at_the_limit() {
     let nested = |levels: usize| {
         let mut body = hex("01000000 01 02 0100 01 02 0200 01000000");
         body.extend(vec![24; levels]);
@@ -75,29 +75,29 @@ fn arguments_within_arguments_end_at_the_bound() {
 }
 
 #[test]
-fn an_endless_list_of_the_smallest_items_takes_one_step_for_each() {
-    // A million data values of one byte each: as many as there are bytes, and no more.
+fn a_million_of_the_smallest_items_take_one_step_each() {
+    // A million data values of one byte each: exactly as many as the bytes hold.
     let mut body = 1_000_000_i32.to_le_bytes().to_vec();
     body.resize(4 + 1_000_000, 0);
-    let answers = Answers::read(Service::Read, Reader::new(&body)).unwrap();
+    let answers = ItemResults::read(Service::Read, Reader::new(&body)).unwrap();
     assert_eq!(answers.filter(Result::is_ok).count(), 1_000_000);
     body[3] = 0x7F;
-    assert!(Answers::read(Service::Read, Reader::new(&body)).is_err());
+    assert!(ItemResults::read(Service::Read, Reader::new(&body)).is_err());
 }
 
-/// All that can be made of a message in either role. Counts what was seen.
+/// Decodes a message in every role. Returns the number of items decoded.
 fn digest(service: Service, bytes: &[u8]) -> usize {
     let reader = Reader::new(bytes);
     let mut seen = 0;
-    let _ = items(service, reader, Standard, |item| {
+    let _ = visit_items(service, reader, Standard, |item| {
         let _ = item.subject.target();
         seen += 1;
     });
-    let _ = notifications(service, reader, |_, _| seen += 1);
-    seen +=
-        Answers::read(service, reader).map_or(0, |answers| answers.take(bytes.len()).take_while(Result::is_ok).count());
-    seen += endpoints(reader).map_or(0, |found| found.count());
-    seen += find_servers(reader).map_or(0, |found| found.count());
+    let _ = visit_notifications(service, reader, |_, _| seen += 1);
+    seen += ItemResults::read(service, reader)
+        .map_or(0, |answers| answers.take(bytes.len()).take_while(Result::is_ok).count());
+    seen += read_endpoints(reader).map_or(0, |found| found.count());
+    seen += read_servers(reader).map_or(0, |found| found.count());
     let _ = CreateRequest::read(&mut reader.clone());
     let _ = CreateResponse::read(&mut reader.clone()).map(|found| seen += found.endpoints.count());
     let _ = ActivateRequest::read(&mut reader.clone());
@@ -109,7 +109,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn random_bytes_never_panic_and_give_no_more_than_they_are(
+    fn random_bytes_never_panic_and_give_few_items_a_byte(
         bytes in proptest::collection::vec(prop_oneof![3 => 0_u8..4, 1 => any::<u8>()], 0..160)
     ) {
         for service in services() {
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn a_sound_request_cut_anywhere_gives_the_items_before_the_cut_and_one_unread(cut in 0_usize..60) {
+    fn a_request_cut_anywhere_gives_the_items_before_the_cut_and_one_unread_item(cut in 0_usize..60) {
         let body = hex("
             02000000 03 0200 01000000 41 0d000000 ffffffff 01 0b 0000000000005440
                      03 0200 01000000 42 0d000000 ffffffff 01 0b 0000000000005540");

@@ -1,4 +1,4 @@
-//! Bodies as asyncua 2.1 encodes them, taken apart by hand; and as an attacker would send them. A body starts behind the
+//! Bodies as asyncua 2.1 encodes them, annotated by hand, and as an attacker would send them. A body begins behind the
 //! header of its request or response unless a test says otherwise.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
@@ -20,10 +20,10 @@ mod management;
 mod readings;
 mod sessions;
 mod subscriptions;
-mod surveys;
+mod summaries;
 mod views;
 
-/// Bytes from hexadecimal text with blanks. What follows a `/` on a line explains it.
+/// Bytes from hexadecimal text with blanks. A `/` begins a comment to the end of the line.
 fn hex(text: &str) -> Vec<u8> {
     let text = text.lines().filter_map(|line| line.split('/').next());
     let digits: Vec<u8> = text.flat_map(str::bytes).filter(|byte| !byte.is_ascii_whitespace()).collect();
@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A value as short as can be.
+/// A value as short text.
 fn value(value: &Value<'_>) -> String {
     match value {
         Value::Text(bytes) => format!("{:?}", text(bytes)),
@@ -75,43 +75,43 @@ fn item(item: &Item<'_>) -> String {
     format!("{} {}{handle}{}", item.class.name(), subject(&item.subject), values(item.values))
 }
 
-/// The parts of a request, and the fault that ended it.
+/// The items of a request, and the fault that ended it.
 fn walked(service: Service, body: &[u8]) -> (Vec<String>, Result<(), Fault>) {
     let mut found = Vec::new();
-    let result = items(service, Reader::new(body), Standard, |one| found.push(item(one)));
+    let result = visit_items(service, Reader::new(body), Standard, |one| found.push(item(one)));
     (found, result)
 }
 
-/// A request from its type on.
+/// A whole request, from its type on.
 fn request(service: Service, body: &[u8]) -> Vec<u8> {
     // no session, no time, handle 1, no diagnostics, no audit entry, no hint, no additional header
     let header = hex("0000 0000000000000000 01000000 00000000 ffffffff 00000000 000000");
     [hex("02 0000"), service.code().to_le_bytes().to_vec(), header, body.to_vec()].concat()
 }
 
-/// Every operation that a server may find in a request, and what was odd.
+/// Every item that a server may execute, with the index of its result and `?` if it is ambiguous; and the first fault.
 fn found(request: &[u8]) -> (Vec<String>, Result<(), Fault>) {
-    let mut told = Vec::new();
-    let result = operations(request, false, |found| {
+    let mut lines = Vec::new();
+    let result = visit_operations(request, false, |found| {
         let doubt = if found.is_ambiguous { " ?" } else { "" };
-        told.push(format!("{} @{}{doubt}", item(found.item), found.result));
+        lines.push(format!("{} @{}{doubt}", item(found.item), found.result_index));
     });
-    (told, result)
+    (lines, result)
 }
 
-/// The parts of a sound request.
+/// The items of a sound request.
 fn asked(service: Service, body: &str) -> Vec<String> {
     let (found, result) = walked(service, &hex(body));
     assert_eq!(result, Ok(()));
     found
 }
 
-/// The results in a sound response; the first of a service that gives none of its own.
+/// The results in a sound response; the first, for a service without results for single items.
 fn answered(service: Service, body: &str) -> Vec<String> {
     let body = hex(body);
-    let answers = Answers::read(service, Reader::new(&body)).unwrap();
+    let answers = ItemResults::read(service, Reader::new(&body)).unwrap();
     let most = if answers.left() == 0 { 1 } else { usize::MAX };
-    let result = |answer: Answer<'_>| {
+    let result = |answer: ItemResult<'_>| {
         let number = if answer.number == 0 { String::new() } else { format!(" #{}", answer.number) };
         format!("{}{number}{}", answer.status.name(), values(answer.values))
     };

@@ -1,10 +1,10 @@
-//! Requests that servers do not all read alike: every operation that some server executes is found.
+//! Requests that servers read in different ways: every operation that some server executes is found.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Write of the value 7 (Int32) to nodes, whose bytes are given.
+/// A Write of the value 7 (Int32) to nodes, whose ids are given as bytes.
 fn write(nodes: &[&str]) -> Vec<u8> {
     let items: Vec<u8> =
         nodes.iter().flat_map(|node| [hex(node), hex("0d000000 ffffffff 01 06 07000000")].concat()).collect();
@@ -12,11 +12,11 @@ fn write(nodes: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn behind_a_node_id_with_flags_both_families_of_servers_find_their_own_request() {
+fn behind_a_node_id_with_flags_each_family_of_servers_reads_its_own_request() {
     // ns=2;i=1, then ns=2;i=2 with the flag of a server index and the index 0, as asyncua executes it, then ns=2;i=3
     let expanded = write(&["01 02 0100", "41 02 0200 00000000", "01 02 0300"]);
     let (lines, result) = found(&expanded);
-    // To those that know no such flag, 0 is the attribute, and the text behind it has 13 bytes.
+    // Without the flag, 0 is the attribute, and the text behind it has 13 bytes.
     assert_eq!(lines, ["write ns=2;i=1 13 7 @0", "write ns=2;i=2 13 7 @1", "write ns=2;i=3 13 7 @2"]);
     assert_eq!(result, Err(Fault::invalid("node_id_encoding")));
 
@@ -26,7 +26,7 @@ fn behind_a_node_id_with_flags_both_families_of_servers_find_their_own_request()
 }
 
 #[test]
-fn a_request_that_both_families_can_read_is_found_in_both_readings() {
+fn a_request_that_both_families_can_read_is_visited_in_both_readings() {
     let body = hex("
         01000000                            / one item
         41 02 0200                          / ns=2;i=2, with the flag of a server index
@@ -46,14 +46,14 @@ fn a_request_that_both_families_can_read_is_found_in_both_readings() {
 }
 
 #[test]
-fn flags_in_the_type_and_in_the_header_of_a_request_are_no_hiding_place() {
+fn flags_in_the_type_or_header_of_a_request_do_not_hide_it() {
     let sound = write(&["01 02 0100"]);
     let behind_type = &sound[7..];
     for (odd, readings) in [
         ("81 00 a102 ffffffff", 1), // a null namespace URI
         ("c1 00 a102 ffffffff 00000000", 1),
-        ("41 00 a102", 1), // which has no server index to some
-        ("31 00 a102", 1), // bits that only some look at
+        ("41 00 a102", 1), // without a server index, as some servers read it
+        ("31 00 a102", 1), // bits that only some servers evaluate
     ] {
         let (lines, result) = found(&[hex(odd), behind_type.to_vec()].concat());
         assert_eq!((lines.len(), lines[0].as_str()), (readings, "write ns=2;i=1 13 7 @0"), "{odd}");
@@ -61,12 +61,12 @@ fn flags_in_the_type_and_in_the_header_of_a_request_are_no_hiding_place() {
     }
     // The token of the session, ns=1;i=777, with the flag of a server index.
     let token = [&sound[..7], &hex("41 01 0903 00000000")[..], &sound[9..]].concat();
-    // To those that know no such flag, everything behind it moves, up to a count of 0.
+    // Without the flag, everything behind it moves, up to a count of 0.
     assert_eq!(found(&token).0, ["write ns=2;i=1 13 7 @0 ?", "write - @0 ?"]);
 }
 
 #[test]
-fn what_no_server_can_read_is_one_operation_without_target() {
+fn items_that_no_server_can_read_are_one_unread_item() {
     for node in ["06 02 0100", "ff ff ffff", "01 02"] {
         let (lines, result) = found(&write(&["01 02 0100", node, "01 02 0300"]));
         assert_eq!(lines.first().map(String::as_str), Some("write ns=2;i=1 13 7 @0"), "{node}");
@@ -76,8 +76,8 @@ fn what_no_server_can_read_is_one_operation_without_target() {
 }
 
 #[test]
-fn what_only_a_server_may_be_able_to_read_is_one_operation_without_target() {
-    // Values within values, deeper than are followed here: 101 variants.
+fn items_that_only_a_server_may_be_able_to_read_are_one_unread_item() {
+    // Values nested deeper than the limit: 101 variants.
     let deep = [hex("01 02 0100 0d000000 ffffffff 01"), std::vec![24; 101], hex("01 01")].concat();
     let behind = hex("01 02 0200 0d000000 ffffffff 01 06 07000000");
     let body = [hex("02000000"), deep, behind].concat();
@@ -87,7 +87,7 @@ fn what_only_a_server_may_be_able_to_read_is_one_operation_without_target() {
 }
 
 #[test]
-fn a_structure_that_is_valid_and_not_read_alike_is_found_in_both_readings_and_is_no_fault() {
+fn a_valid_structure_that_servers_read_differently_is_visited_in_both_readings() {
     let body = hex("
         02000000
         01 02 0100 0d000000 ffffffff 01 16  / ns=2;i=1: an ExtensionObject
@@ -100,7 +100,7 @@ fn a_structure_that_is_valid_and_not_read_alike_is_found_in_both_readings_and_is
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[1].starts_with("write ns=2;i=2 13 7 @1"), "{lines:?}");
     assert_eq!(result, Err(Fault::Ambiguous("extension_encoding")));
-    // With 2 bytes of it, those who see no body find a node in namespace 0x0000 there.
+    // With 514 bytes of XML: where no body is read, a node follows.
     let hidden = hex("
         02000000
         01 02 0100 0d000000 ffffffff 01 16 01 00 2901 02
@@ -116,7 +116,7 @@ fn a_structure_that_is_valid_and_not_read_alike_is_found_in_both_readings_and_is
 }
 
 #[test]
-fn a_service_inside_of_another_with_namespaces_of_its_own_has_no_node_that_can_be_named() {
+fn nodes_of_a_sessionless_invoke_with_its_own_namespace_table_are_unread() {
     let head = |uris: &str| [hex("01 00 1f3e 00000000"), hex(uris), hex("ffffffff ffffffff 9f020000")].concat();
     let inner = write(&["01 02 0100", "01 00 0f00"])[7..].to_vec();
     let (lines, result) = found(&[head("ffffffff"), inner.clone()].concat());
@@ -128,7 +128,7 @@ fn a_service_inside_of_another_with_namespaces_of_its_own_has_no_node_that_can_b
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// The reference is what the decoders of servers do: an own reader for each family, written down as simply as can be.
+    /// The reference is a model of the decoders of servers: one simple reader for each family.
     #[test]
     fn a_fault_anywhere_in_a_write_never_hides_an_operation_that_a_server_executes(
         nodes in 1_usize..6, place in any::<prop::sample::Index>(), byte in any::<u8>(),
@@ -149,7 +149,7 @@ proptest! {
     }
 }
 
-/// Servers, as far as they read a Write of numbers.
+/// Models of servers, as far as they read a Write of numbers.
 mod model {
     use std::format;
     use std::string::String;
@@ -160,7 +160,7 @@ mod model {
         is_expanded: bool,
     }
 
-    /// The nodes that a server writes to; none if it refuses the request.
+    /// The nodes that a server writes to; `None` if it refuses the request.
     pub(super) fn execute(bytes: &[u8], is_expanded: bool) -> Option<Vec<String>> {
         let server = &mut Server { rest: bytes, is_expanded };
         (server.node()? == "i=673").then_some(())?;
@@ -191,7 +191,7 @@ mod model {
         fn text(&mut self) -> Option<()> {
             match self.number()? {
                 -1 => Some(()),
-                // asyncua goes back: not modelled
+                // asyncua moves backwards: not modelled
                 length if length < 0 => (!self.is_expanded).then_some(()),
                 length => self.take(length as usize).map(|_| ()),
             }
@@ -262,7 +262,7 @@ mod model {
             Some(node)
         }
 
-        /// Single values of the types that a changed byte can make of an Int32, but for those that hold others.
+        /// Scalars of the types that a changed byte can make of an Int32, except those that nest.
         fn value(&mut self) -> Option<()> {
             let sizes = [0, 1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 8, 0, 8, 16];
             match self.byte()? {

@@ -1,9 +1,9 @@
-//! Monitored items, subscriptions and what they report.
+//! Monitored items, subscriptions and notifications.
 
 use super::*;
 
 #[test]
-fn a_monitored_item_has_a_number_of_the_client_and_one_of_the_server() {
+fn a_monitored_item_has_a_client_handle_and_an_id_of_the_server() {
     let tail = "0d000000 ffffffff 0000 ffffffff 02000000";
     let queue = "0000000000005940 01 00 d402 01 10000000 01000000 00000000 0000000000000000 0a000000 01";
     let body = format!(
@@ -22,7 +22,7 @@ fn a_monitored_item_has_a_number_of_the_client_and_one_of_the_server() {
 }
 
 #[test]
-fn a_monitored_item_is_modified_and_deleted_by_the_number_of_the_server() {
+fn a_monitored_item_is_modified_and_deleted_by_the_id_of_the_server() {
     let body = "4d000000 00000000 01000000 1f000000 d1000000 0000000000000000 00 00 00 00000000 01";
     assert_eq!(asked(Service::ModifyMonitoredItems, body), ["subscribe item 31 of 77 #209"]);
     let results = "01000000 00000000 0000000000000000 00000000 00 00 00 00000000";
@@ -31,7 +31,7 @@ fn a_monitored_item_is_modified_and_deleted_by_the_number_of_the_server() {
 }
 
 #[test]
-fn a_mode_is_the_value_of_each_item() {
+fn a_monitoring_or_publishing_mode_is_the_value_of_each_item() {
     let body = "4d000000 00000000 02000000 1f000000 20000000";
     assert_eq!(asked(Service::SetMonitoringMode, body), ["subscribe item 31 of 77 0", "subscribe item 32 of 77 0"]);
     let body = "00 01000000 4d000000";
@@ -39,7 +39,7 @@ fn a_mode_is_the_value_of_each_item() {
 }
 
 #[test]
-fn links_come_and_go_in_one_request_and_two_lists_of_results() {
+fn triggering_links_are_added_and_removed_with_two_arrays_of_results() {
     let body = "4d000000 1f000000 01000000 20000000 02000000 21000000 22000000";
     let expected = ["subscribe item 32 of 77", "subscribe item 33 of 77", "subscribe item 34 of 77"];
     assert_eq!(asked(Service::SetTriggering, body), expected);
@@ -48,7 +48,7 @@ fn links_come_and_go_in_one_request_and_two_lists_of_results() {
 }
 
 #[test]
-fn subscriptions_are_created_changed_taken_and_deleted() {
+fn subscriptions_are_created_modified_transferred_and_deleted() {
     let parameters = "0000000000000000 00000000 00000000 00000000";
     assert_eq!(asked(Service::CreateSubscription, &format!("{parameters} 01 00")), ["subscribe -"]);
     assert_eq!(answered(Service::CreateSubscription, &format!("4d000000 {parameters}")), ["good #77"]);
@@ -62,11 +62,11 @@ fn subscriptions_are_created_changed_taken_and_deleted() {
     assert_eq!(asked(Service::Publish, "01000000 4d000000 03000000"), ["report -"]);
 }
 
-/// What a response reports, in words.
+/// The notifications in a response, as text.
 fn reported(service: Service, body: &str) -> (Vec<String>, Published) {
     let body = hex(body);
     let mut found = Vec::new();
-    let published = notifications(service, Reader::new(&body), |_, one| {
+    let published = visit_notifications(service, Reader::new(&body), |_, one| {
         found.push(match one {
             Notification::Data { handle, status, values } => {
                 format!("#{handle} {}{}", status.name(), super::values(*values))
