@@ -120,10 +120,10 @@ fn decode(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: 
     (log, fed)
 }
 
-/// Whether the outcome of an operation is waited for.
+/// Whether the outcome of an operation is tracked.
 type Awaits = fn(RequestRef) -> bool;
 
-/// What a sink hears that waits for some outcomes only, and lets operations pass or not.
+/// The log of a sink that tracks some outcomes only, and counts operations at once or not.
 fn count(awaits: Awaits, passes: bool, protocol: &'static Protocol, said: &[(Side, Vec<u8>)]) -> Log {
     let passes: fn(Class, Namespaces) -> bool = if passes { |_, _| true } else { |_, _| false };
     let mut log =
