@@ -164,13 +164,14 @@ impl Log {
     }
 
     fn end(&mut self, outcome: Outcome, count: u32) {
-        let place = match outcome {
-            Outcome::Accepted => 0,
-            Outcome::Refused { .. } => 1,
-            Outcome::NoResponse => 2,
-            Outcome::Pending => 3,
+        let [accepted, refused, unanswered, open] = &mut self.endings;
+        let ended = match outcome {
+            Outcome::Accepted => accepted,
+            Outcome::Refused { .. } => refused,
+            Outcome::NoResponse => unanswered,
+            Outcome::Pending => open,
         };
-        self.endings[place] += count;
+        *ended += count;
     }
 }
 
