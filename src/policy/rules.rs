@@ -25,7 +25,7 @@ pub struct Row {
     pub severity: &'static [(Circumstance, Weight)],
     /// The requirements that a violation bears on.
     pub requirements: Requirements,
-    /// The MITRE ATT&CK for ICS techniques in each circumstance: the first that holds counts; none if no one does.
+    /// The MITRE ATT&CK for ICS techniques in each circumstance: the first that applies counts; none if none applies.
     pub techniques: &'static [(Circumstance, &'static [&'static str])],
     /// The second half of the sentence of an alert: what is permitted instead. None if `record` makes it from the particulars
     /// of the finding.

@@ -232,7 +232,7 @@ pub struct SinkHealth {
     pub backlog: u64,
     /// Records that the receiver acknowledged.
     pub delivered: u64,
-    /// Records that the receiver refused for good, or that exceed its size limit.
+    /// Records that the receiver permanently refused, or that exceed its size limit.
     pub refused: u64,
     /// Records that were dropped because the queue was full.
     pub dropped: u64,

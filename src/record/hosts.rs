@@ -4,13 +4,13 @@
 //! Behind a router, hardware address and VLAN are the router's. A router that the policy does not declare is recognised by what
 //! its hardware sends: several addresses of several zones. That takes a while, so a difference that a router may explain is
 //! decided only some seconds after it was first seen. An attacker that looks like a router lowers the severity, but is
-//! published all the same.
+//! published nevertheless.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
 use super::table::{LruTable, make_room};
-use super::{Finding, Mismatch, What};
+use super::{Finding, FindingKind, Mismatch};
 use crate::policy::{Host, Identity, Policy, VlanFit, is_routable};
 
 /// Bounded tables; the least recently seen entry is forgotten first.
@@ -218,7 +218,7 @@ impl Hosts {
                 Mismatch::Vlan { of: zone, at_home }
             }
         };
-        out(Box::new(Finding { what: What::Mismatch(mismatch), ..*base }));
+        out(Box::new(Finding { what: FindingKind::Mismatch(mismatch), ..*base }));
     }
 
     /// Publishes once that hardware forwards.
@@ -226,7 +226,7 @@ impl Hosts {
         let known = base.client.host.mac.and_then(|mac| self.hardware.get_mut(&mac));
         let is_published = known.map(|known| std::mem::replace(&mut known.is_published, true));
         if is_published == Some(false) {
-            out(Box::new(Finding { what: What::Mismatch(Mismatch::Router), ..*base }));
+            out(Box::new(Finding { what: FindingKind::Mismatch(Mismatch::Router), ..*base }));
         }
     }
 }
@@ -358,7 +358,7 @@ mac = "02:00:00:00:00:0a"
 
     fn mismatch(finding: &Finding) -> Option<(Mismatch, Option<[u8; 6]>)> {
         match finding.what {
-            What::Mismatch(mismatch) => Some((mismatch, finding.client.host.mac)),
+            FindingKind::Mismatch(mismatch) => Some((mismatch, finding.client.host.mac)),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@
 //! limits, and names no protocol.
 //!
 //! A new protocol needs a file here with its [`Dialect`], and a row in the table below. A protocol without a dialect can be
-//! permitted by class and function all the same.
+//! permitted by class and function nevertheless.
 
 mod modbus;
 pub(super) mod opcua;

@@ -164,7 +164,7 @@ error: `flow` of conduit operate must be a list of tables, not a table
 ";
     let wrong = Policy::parse("bad.toml", &single).expect_err("a mistake");
     assert_eq!(wrong.render(false), expected);
-    // The flow is known all the same.
+    // The flow is declared nevertheless.
     let granted = format!(
         "{single}[[grant]]\nid = \"G\"\nflow = \"F-1\"\nstart = 2026-11-24T09:00:00Z\nend = 2026-11-25T09:00:00Z\n"
     );

@@ -24,7 +24,7 @@ impl Record {
     }
 }
 
-/// Records that the broker has neither acknowledged nor refused for good, oldest first.
+/// Records that the broker has neither acknowledged nor permanently refused, oldest first.
 ///
 /// A record is sent again only on another connection, or after a temporary refusal: the specification allows no other
 /// repetition while its acknowledgement is missing (MQTT-4.4.0-1).
@@ -48,7 +48,7 @@ pub(super) struct Window {
 pub(super) struct Tally {
     /// Acknowledged by the broker.
     pub(super) delivered: u64,
-    /// Refused for good, or impossible to send.
+    /// Permanently refused, or impossible to send.
     pub(super) refused: u64,
     /// Refused temporarily, and sent again later. A record counts each time.
     pub(super) retried: u64,
@@ -100,7 +100,7 @@ pub(super) enum Offer {
 pub(super) enum Acknowledged {
     /// The record is delivered; [`Record::news`] of it.
     Delivered(Option<i64>),
-    /// The record is refused for good.
+    /// The record is permanently refused.
     Refused,
     /// The record is refused temporarily, and is sent again later.
     Later,

@@ -1,7 +1,7 @@
 //! Alternative readings of an ambiguous stream, decoded and judged beside the delivered one.
 //!
 //! A sender can send the same part of a stream twice with different bytes. Which of them the receiver took cannot be seen at
-//! the tap. The first is delivered; the second is decoded by a decoder of its own, which goes on with the stream until both
+//! the tap. The first is delivered; the second is decoded by a decoder of its own, which continues with the stream until both
 //! readings converge. Operations that only the second reading has are judged too, and denied ones become alerts marked as
 //! ambiguous.
 
@@ -14,7 +14,7 @@ use lockkeeper_protocols::{
 use super::FlowState;
 use crate::flow::{End, Reading, ReadingCause};
 use crate::policy::{Denial, FlowVerdict, LastValues, Policy, SessionState, Verdict};
-use crate::record::{Doubt, OwnedOperation, What};
+use crate::record::{Doubt, FindingKind, OwnedOperation};
 use crate::worker::flow_facts::FlowFacts;
 use crate::worker::readings::{MOST_NOTED, OpenReading, fingerprint};
 use crate::worker::state::WorkerState;
@@ -196,7 +196,7 @@ impl OpenReading {
             if let Some(place) = self.delivered.iter().position(|other| other == print) {
                 self.delivered.swap_remove(place);
             } else if let Some((_, denial, operation, stamp)) = own {
-                state.report_finding(facts, What::Denied(denial), None, Some(operation), &stamp);
+                state.report_finding(facts, FindingKind::Denied(denial), None, Some(operation), &stamp);
             }
         }
     }
@@ -204,5 +204,5 @@ impl OpenReading {
 
 /// Open readings of one conversation, at most.
 const MOST_OPEN: usize = 4;
-/// Bytes for which a reading goes on, at most: the longest frame of OPC UA.
+/// Most bytes for which a reading continues: the longest frame of OPC UA.
 const MOST_BYTES: usize = 256 * 1024;

@@ -33,7 +33,7 @@ impl NodeRules {
     pub(in crate::policy) fn new(everywhere: Classes, entries: &[RestrictedEntry<'_>]) -> Self {
         let naming = entries.iter().filter(|(_, places)| named_nodes(places).next().is_some());
         let nowhere = naming.fold(Classes::NONE, |all, (classes, _)| all.with(*classes)).and(CLASSES_OF_NO_NODE);
-        // An entry that names methods as well permits nothing but calls, which are judged in full.
+        // An entry that names methods as well permits only calls, which are judged in full.
         let of_nodes = entries.iter().filter(|(_, places)| methods(places).next().is_none());
         let nodes: Vec<_> = of_nodes
             .flat_map(|(classes, places)| named_nodes(places).map(|(pattern, asset)| (pattern, (*classes, asset))))
