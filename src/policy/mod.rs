@@ -31,13 +31,13 @@ pub mod rules;
 mod services;
 #[cfg(test)]
 mod tests;
+mod tuple;
 mod values;
+mod verdict;
 mod wholesale;
 
-use std::net::IpAddr;
 use std::path::Path;
 
-use lockkeeper_protocols::{Class, UserKind};
 use sha2::{Digest, Sha256};
 
 pub use crate::document::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
@@ -50,185 +50,13 @@ pub use identity::{Identity, VlanFit, is_routable};
 pub use membership::{BROADCAST, is_group};
 pub use rules::Rule;
 pub use services::{PortRange, ServicePort, is_service_port};
+pub use tuple::{Carrier, FlowTuple, Host, Place};
 pub use values::Rate;
+pub use verdict::{Denial, LastValues, Limit, Reason, Verdict};
 
 use crate::document::{diagnose, section};
 use compile::Compiled;
-use model::{Channel, Declared};
-
-/// One end of a flow, as the packet shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Host {
-    /// IP address; none for traffic without IP.
-    pub ip: Option<IpAddr>,
-    /// Hardware address as the sensor sees it: that of the router for a host behind one.
-    pub mac: Option<[u8; 6]>,
-    /// VLAN id.
-    pub vlan: Option<u16>,
-}
-
-/// What the verdict on a flow depends on, beside its protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FlowTuple {
-    /// The end that sends requests.
-    pub client: Host,
-    /// The end that answers them.
-    pub server: Host,
-    /// The carrier.
-    pub transport: Carrier,
-    /// Port of the server; 0 for carriers without ports.
-    pub server_port: u16,
-}
-
-/// IP protocol numbers (IANA).
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-
-/// What carries a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Carrier {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// Another IP protocol, by number (1 ICMP, 47 GRE, ...).
-    Ip(u8),
-    /// No IP, by EtherType.
-    Ethernet(u16),
-}
-
-impl Carrier {
-    /// Whether this is TCP or UDP whose ports could not be read: the headers were cut or are malformed.
-    pub const fn hides_ports(self) -> bool {
-        matches!(self, Self::Ip(TCP | UDP))
-    }
-
-    /// IP protocol number (IANA); none without IP.
-    pub const fn ip_protocol(self) -> Option<u8> {
-        match self {
-            Self::Tcp => Some(TCP),
-            Self::Udp => Some(UDP),
-            Self::Ip(protocol) => Some(protocol),
-            Self::Ethernet(_) => None,
-        }
-    }
-}
-
-/// The zone and the asset of a host, as indices that [`Policy`] resolves to names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// The zone; none stands for the zone `unknown`.
-    pub zone: Option<u16>,
-    /// The declared asset, if the host is one.
-    pub asset: Option<u16>,
-}
-
-/// The verdict on a flow or an operation.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Verdict {
-    /// A declared flow permits it.
-    Permit {
-        /// The flow (index), where a flow is the reason.
-        flow: Option<u16>,
-    },
-    /// Only recorded: inside one zone, or exempt by the policy.
-    Observe,
-    /// Not judged: there is no policy, or neither end is in a zone.
-    NotJudged,
-    /// Not permitted.
-    Deny(Denial),
-}
-
-/// Why a flow or an operation is not permitted. [`Policy::detail`] makes the sentence.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Denial {
-    /// The rule that is violated.
-    pub rule: Rule,
-    /// The declared flow (index) that comes closest to permitting it.
-    pub flow: Option<u16>,
-    /// The particulars.
-    pub reason: Reason,
-}
-
-/// The particulars of a denial.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Reason {
-    /// None beyond the rule.
-    Plain,
-    /// The class that is not permitted, or not on this address.
-    Class(Class),
-    /// The request does not show the value that a point with limits would get.
-    Unreadable {
-        /// The point (index).
-        point: u16,
-    },
-    /// A value has another type than its point.
-    Type {
-        /// The point (index).
-        point: u16,
-    },
-    /// The protection of the channel.
-    Channel(Channel),
-    /// The protection of the channel, and a better one that was offered or used before.
-    Weaker {
-        /// The present protection.
-        now: Channel,
-        /// The better one.
-        than: Channel,
-    },
-    /// The kind of identity of the user.
-    User(UserKind),
-    /// The begin or the end of a certificate's validity, seconds since 1970-01-01 UTC.
-    Time(i64),
-    /// The length of a key, bits.
-    Bits(u32),
-    /// The certificate belongs to another application than the one that presents it.
-    Application,
-    /// A value is beyond a limit of a point.
-    Value {
-        /// The point (index), or none for limits written in the flow itself.
-        point: Option<u16>,
-        /// The value, as the point's type reads it.
-        value: f64,
-        /// The limit.
-        limit: Limit,
-    },
-}
-
-/// The limit of a point that a value violates.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Limit {
-    /// The value is below `min`.
-    Min(f64),
-    /// The value is above `max`.
-    Max(f64),
-    /// The value is not one of `values`.
-    List,
-    /// The value differs from the one before by more than `max_step`.
-    Step {
-        /// The largest step allowed.
-        max: f64,
-        /// The value before.
-        from: f64,
-    },
-}
-
-/// The last value of each point that limits its step, for one flow.
-#[derive(Clone, Debug, Default)]
-#[expect(clippy::box_collection, reason = "most flows have none, and it costs them one pointer")]
-pub struct LastValues(Option<Box<Vec<(u16, f64)>>>);
-
-impl LastValues {
-    /// Moves the values to a policy that replaces `before`. A point keeps its value if the new policy has one of its name.
-    pub fn carry_over(&mut self, before: &Policy, policy: &Policy) {
-        let Some(values) = &mut self.0 else { return };
-        values.retain_mut(|(point, _)| {
-            let now = policy.point_named(before.point_name(*point));
-            *point = now.unwrap_or(*point);
-            now.is_some()
-        });
-    }
-}
+use model::Declared;
 
 /// A policy, resolved and compiled: every reference in it is valid. The default observes everything, and permits and denies
 /// nothing.
