@@ -126,6 +126,7 @@ impl Hosts {
         }
     }
 
+    /// Remembers that this hardware sends from this address, in this zone and on this VLAN.
     fn learn(&mut self, mac: [u8; 6], ip: IpAddr, zone: Option<u16>, vlan: Option<u16>) {
         if self.hardware.to_back(&mac).is_none() {
             self.forgotten += make_room(&mut self.hardware, self.limit);
@@ -194,6 +195,7 @@ impl Hosts {
         self.assets.get(&asset).is_some_and(|seen| seen.itself)
     }
 
+    /// Decides a doubt: a mismatch, a router, or nothing if a mirror port explains it.
     fn conclude(&mut self, policy: &Policy, doubt: Doubt, base: Box<Finding>, out: Out<'_>) {
         let mac = base.client.host.mac;
         let is_router = mac.is_some_and(|mac| self.hardware.get_mut(&mac).is_some_and(|known| known.forwards()));

@@ -106,7 +106,7 @@ impl Key {
         }
     }
 
-    /// The parts of a mismatch that distinguish one alert from another.
+    /// The key of a mismatch: the parts that distinguish one such alert from another.
     fn mismatch(finding: &Finding, mismatch: Mismatch) -> Self {
         let Host { ip, mac, vlan } = finding.client.host;
         let (asset, ip, mac, vlan) = match mismatch {
