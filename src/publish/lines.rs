@@ -15,7 +15,7 @@ use crate::fault::{self, Fault, FaultReport};
 /// An output of lines.
 ///
 /// In a replay ([`create`](Self::create)), a failed write is an error. In a sensor ([`append`](Self::append)), lines are
-/// buffered up to [`MAX_PENDING`] until they can be written; further lines are dropped and counted. If the file is moved
+/// buffered up to `MAX_PENDING` until they can be written; further lines are dropped and counted. If the file is moved
 /// away or removed, the sensor creates it again. A pipe with a slow reader, or without one, is treated like a full disk:
 /// no write blocks.
 pub struct Lines {
