@@ -34,8 +34,8 @@ use lockkeeper::flow::{
 use lockkeeper::frame::{self, Body, Layers};
 use lockkeeper::policy::{Carrier, Denial, FlowVerdict, LastValues, Policy, Reason, Rule, SessionState, Verdict};
 use lockkeeper::record::{
-    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, OwnedTarget,
-    Report, SortKey, Transaction, What, write_transaction,
+    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, FindingKind, OperationView,
+    OwnedTarget, Report, SortKey, Transaction, write_transaction,
 };
 use lockkeeper_protocols::{Outcome, Protocol, REGISTRY, RequestRef, Session, Stamp, Target};
 use talk::{CountingSink, RequestedOperation};
@@ -372,7 +372,7 @@ fn denial(
         *at = address;
     }
     let finding = Finding {
-        what: What::Denied(Denial { rule: Rule::AddressUndeclared, flow: Some(0), reason: Reason::Plain }),
+        what: FindingKind::Denied(Denial { rule: Rule::AddressUndeclared, flow: Some(0), reason: Reason::Plain }),
         time: requested.stamp.time,
         proving_packet: Evidence { capture: 0, packet: requested.stamp.packet },
         conversation: requested.flow as u64,

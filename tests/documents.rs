@@ -10,8 +10,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lockkeeper::policy::Rule;
-use lockkeeper::record::SensorRule;
 use markdown::Document;
 use serde_json::Value;
 
@@ -204,21 +202,6 @@ fn every_member_of_the_alert_is_explained() {
     let spans: BTreeSet<&str> = readme.code_spans().collect();
     let missing: Vec<_> = members.keys().filter(|member| !spans.contains(member.as_str())).collect();
     assert!(missing.is_empty(), "the README does not explain {missing:?}");
-}
-
-#[test]
-fn the_catalogue_has_every_rule() {
-    let first_cells = |name: &str| -> BTreeSet<String> {
-        let text = document(name).text;
-        let cells = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next().map(str::to_owned));
-        cells.flat_map(|cell| cell.split('`').map(str::to_owned).collect::<Vec<_>>()).collect()
-    };
-    let catalogue = first_cells("rules/README.md");
-    let missing: Vec<_> = Rule::ALL.into_iter().map(Rule::id).filter(|id| !catalogue.contains(*id)).collect();
-    assert!(missing.is_empty(), "rules/README.md lacks {missing:?}");
-    let health = first_cells("deploy/README.md");
-    let missing: Vec<_> = SensorRule::ALL.into_iter().map(SensorRule::id).filter(|id| !health.contains(*id)).collect();
-    assert!(missing.is_empty(), "deploy/README.md lacks {missing:?}");
 }
 
 /// `.ci/run` searches all comments and documents; this shows that the search finds something.

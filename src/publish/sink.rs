@@ -40,8 +40,11 @@ pub struct Sink {
     /// Everything else that can be set.
     pub settings: &'static [Setting],
     /// Checks the options. No connection is made yet.
-    pub configure: fn(&SinkOptions, &Origin<'_>) -> Result<Box<dyn SinkSetup>, PublishError>,
+    pub configure: Configure,
 }
+
+/// Makes a sink from its options.
+pub type Configure = fn(&SinkOptions, &Origin<'_>) -> Result<Box<dyn SinkSetup>, PublishError>;
 
 impl PartialEq for Sink {
     fn eq(&self, other: &Self) -> bool {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use lockkeeper_protocols::Protocol;
 
-use super::{Finding, What, mapping};
+use super::{Finding, FindingKind, mapping};
 
 /// The techniques of a finding: those of the operation first, then those of the rule.
 pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
@@ -21,12 +21,12 @@ pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
     };
     let holds = |circumstance| mapping::holds(circumstance, finding);
     match &finding.what {
-        What::Denied(denial) | What::Certificate { denial, .. } => {
+        FindingKind::Denied(denial) | FindingKind::Certificate { denial, .. } => {
             add(of_operation(finding));
             add(denial.rule.row().techniques(holds));
             add(of_public_client(finding));
         }
-        What::RequestUnseen(denial) => {
+        FindingKind::RequestUnseen(denial) => {
             add(of_operation(finding));
             add(denial.rule.row().techniques(holds));
         }

@@ -6,7 +6,7 @@
 use lockkeeper_protocols::Side;
 
 use super::table::{LruTable, make_room};
-use super::{Endpoint, Finding, What};
+use super::{Endpoint, Finding, FindingKind};
 use crate::policy::{Carrier, Denial, is_service_port};
 
 /// Bounded tables; the least recently used entry leaves first.
@@ -94,7 +94,7 @@ fn callers(end: &Endpoint) -> impl Iterator<Item = Caller> {
 }
 
 fn denied(base: Box<Finding>, denial: Denial) -> Box<Finding> {
-    Box::new(Finding { what: What::Denied(denial), ..*base })
+    Box::new(Finding { what: FindingKind::Denied(denial), ..*base })
 }
 
 /// The time after a call within which an answer may come, nanoseconds.

@@ -76,7 +76,7 @@ pub enum Fact {
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// What was found.
-    pub what: What,
+    pub what: FindingKind,
     /// Packet time, nanoseconds.
     pub time: i64,
     /// The packet that proves it.
@@ -101,7 +101,7 @@ pub struct Finding {
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
+pub enum FindingKind {
     /// The policy does not permit it.
     Denied(Denial),
     /// The policy does not permit it, and only the answer was seen, which says that it was carried out.

@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
 use super::table::{LruTable, make_room};
-use super::{Finding, Mismatch, What};
+use super::{Finding, FindingKind, Mismatch};
 use crate::policy::{Host, Identity, Policy, VlanFit, is_routable};
 
 /// Bounded tables; the least recently seen entry is forgotten first.
@@ -126,6 +126,7 @@ impl Hosts {
         }
     }
 
+    /// Remembers that this hardware sends from this address, in this zone and on this VLAN.
     fn learn(&mut self, mac: [u8; 6], ip: IpAddr, zone: Option<u16>, vlan: Option<u16>) {
         if self.hardware.to_back(&mac).is_none() {
             self.forgotten += make_room(&mut self.hardware, self.limit);
@@ -194,6 +195,7 @@ impl Hosts {
         self.assets.get(&asset).is_some_and(|seen| seen.itself)
     }
 
+    /// Decides a doubt: a mismatch, a router, or nothing if a mirror port explains it.
     fn conclude(&mut self, policy: &Policy, doubt: Doubt, base: Box<Finding>, out: Out<'_>) {
         let mac = base.client.host.mac;
         let is_router = mac.is_some_and(|mac| self.hardware.get_mut(&mac).is_some_and(|known| known.forwards()));
@@ -218,7 +220,7 @@ impl Hosts {
                 Mismatch::Vlan { of: zone, at_home }
             }
         };
-        out(Box::new(Finding { what: What::Mismatch(mismatch), ..*base }));
+        out(Box::new(Finding { what: FindingKind::Mismatch(mismatch), ..*base }));
     }
 
     /// Publishes once that hardware forwards.
@@ -226,7 +228,7 @@ impl Hosts {
         let known = base.client.host.mac.and_then(|mac| self.hardware.get_mut(&mac));
         let is_published = known.map(|known| std::mem::replace(&mut known.is_published, true));
         if is_published == Some(false) {
-            out(Box::new(Finding { what: What::Mismatch(Mismatch::Router), ..*base }));
+            out(Box::new(Finding { what: FindingKind::Mismatch(Mismatch::Router), ..*base }));
         }
     }
 }
@@ -358,7 +360,7 @@ mac = "02:00:00:00:00:0a"
 
     fn mismatch(finding: &Finding) -> Option<(Mismatch, Option<[u8; 6]>)> {
         match finding.what {
-            What::Mismatch(mismatch) => Some((mismatch, finding.client.host.mac)),
+            FindingKind::Mismatch(mismatch) => Some((mismatch, finding.client.host.mac)),
             _ => None,
         }
     }

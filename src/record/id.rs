@@ -6,7 +6,7 @@ use lockkeeper_protocols::Field;
 use sha2::{Digest, Sha256};
 
 use super::key::ProtocolLabel;
-use super::{AlertId, Endpoint, Finding, What, json, mapping};
+use super::{AlertId, Endpoint, Finding, FindingKind, json, mapping};
 
 /// The id of the alert that a finding opens. It depends on the policy, the rule, and the content of the packet; not on how the
 /// packet was captured (file name, format, packet number, interface), nor on how it was processed.
@@ -38,13 +38,13 @@ fn describe(text: &mut String, policy_sha256: &str, finding: &Finding) -> std::f
         operation.target.lend(|target| target.fields(|name, field| text.push_str(&part(name, field))));
     }
     match &finding.what {
-        What::Denied(_) | What::RequestUnseen(_) => Ok(()),
-        What::Certificate { of, certificate, .. } => writeln!(text, "{of:?} {}", certificate.thumbprint),
-        What::Malformed { name, .. } => writeln!(text, "{name}"),
-        What::Doubtful(doubt) => writeln!(text, "{}", doubt.name()),
-        What::Mismatch(_) => writeln!(text, "{:?} {:?}", finding.client.host.mac, finding.client.host.vlan),
-        What::UnknownAsset(side) | What::NewHost(side) => writeln!(text, "{side:?}"),
-        What::Identity { of, unit, field, value } => writeln!(text, "{of:?} {unit:?} {field}={value}"),
+        FindingKind::Denied(_) | FindingKind::RequestUnseen(_) => Ok(()),
+        FindingKind::Certificate { of, certificate, .. } => writeln!(text, "{of:?} {}", certificate.thumbprint),
+        FindingKind::Malformed { name, .. } => writeln!(text, "{name}"),
+        FindingKind::Doubtful(doubt) => writeln!(text, "{}", doubt.name()),
+        FindingKind::Mismatch(_) => writeln!(text, "{:?} {:?}", finding.client.host.mac, finding.client.host.vlan),
+        FindingKind::UnknownAsset(side) | FindingKind::NewHost(side) => writeln!(text, "{side:?}"),
+        FindingKind::Identity { of, unit, field, value } => writeln!(text, "{of:?} {unit:?} {field}={value}"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use lockkeeper_protocols::{Protocol, Side};
 
-use super::{Endpoint, Finding, Mismatch, OwnedTarget, What};
+use super::{Endpoint, Finding, FindingKind, Mismatch, OwnedTarget};
 use crate::policy::{Carrier, Host, Place, Rule};
 
 /// Two findings with equal keys are one alert. The client's port is not part of the key, so a client that reconnects opens no
@@ -84,27 +84,29 @@ impl Key {
     /// The alert that a finding belongs to.
     pub(super) fn of(finding: &Finding) -> Self {
         match &finding.what {
-            What::Denied(denial) => Self::violation(finding, denial.rule, denial.flow, None),
-            What::RequestUnseen(denial) => Self::violation(finding, Rule::OperationRequestUnseen, denial.flow, None),
-            What::Certificate { denial, certificate, .. } => {
+            FindingKind::Denied(denial) => Self::violation(finding, denial.rule, denial.flow, None),
+            FindingKind::RequestUnseen(denial) => {
+                Self::violation(finding, Rule::OperationRequestUnseen, denial.flow, None)
+            }
+            FindingKind::Certificate { denial, certificate, .. } => {
                 let mut key = Self::violation(finding, denial.rule, denial.flow, None);
                 if let Self::Violation(violation) = &mut key {
                     violation.certificate = Some(certificate.thumbprint.clone());
                 }
                 key
             }
-            What::Malformed { name, .. } => Self::violation(finding, Rule::ProtoMalformed, None, Some(name)),
-            What::Doubtful(doubt) => Self::violation(finding, doubt.rule(), None, Some(doubt.name())),
-            What::UnknownAsset(side) => Self::UnknownAsset(Party::of(finding, *side)),
-            What::Mismatch(mismatch) => Self::mismatch(finding, *mismatch),
-            What::NewHost(side) => Self::NewHost(Party::of(finding, *side)),
-            What::Identity { of, unit, field, value } => {
+            FindingKind::Malformed { name, .. } => Self::violation(finding, Rule::ProtoMalformed, None, Some(name)),
+            FindingKind::Doubtful(doubt) => Self::violation(finding, doubt.rule(), None, Some(doubt.name())),
+            FindingKind::UnknownAsset(side) => Self::UnknownAsset(Party::of(finding, *side)),
+            FindingKind::Mismatch(mismatch) => Self::mismatch(finding, *mismatch),
+            FindingKind::NewHost(side) => Self::NewHost(Party::of(finding, *side)),
+            FindingKind::Identity { of, unit, field, value } => {
                 Self::Identity { host: Party::of(finding, *of), unit: *unit, field, value: value.clone() }
             }
         }
     }
 
-    /// The parts of a mismatch that distinguish one alert from another.
+    /// The key of a mismatch: the parts that distinguish one such alert from another.
     fn mismatch(finding: &Finding, mismatch: Mismatch) -> Self {
         let Host { ip, mac, vlan } = finding.client.host;
         let (asset, ip, mac, vlan) = match mismatch {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use lockkeeper_protocols::{Area, Class, MethodTarget, Mode, NodeTarget, Side, Target, Typed, attribute_name};
 
 use super::key::{ProtocolLabel, end_of};
-use super::{Doubt, Endpoint, Finding, Mismatch, OwnedOperation, OwnedValues, What, json};
+use super::{Doubt, Endpoint, Finding, FindingKind, Mismatch, OwnedOperation, OwnedValues, json};
 use crate::policy::{Place, Policy};
 
 /// The sentence of a finding, with its full stop. Names in it come from the traffic, so characters that a terminal would obey
@@ -14,29 +14,29 @@ use crate::policy::{Place, Policy};
 pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
     let names = Names { policy, finding };
     let (what, detail) = match &finding.what {
-        What::Denied(denial) => (names.action(), policy.detail(&finding.flow_verdict, denial)),
-        What::RequestUnseen(denial) => {
+        FindingKind::Denied(denial) => (names.action(), policy.detail(&finding.flow_verdict, denial)),
+        FindingKind::RequestUnseen(denial) => {
             let permitted = policy.detail(&finding.flow_verdict, denial);
             (names.action(), format!("the answer says that it was carried out, the request was not seen; {permitted}"))
         }
-        What::Certificate { denial, of, certificate } => {
-            let what = format!("Certificate of {} ({})", names.of(*of), certificate.subject);
+        FindingKind::Certificate { denial, of, certificate } => {
+            let what = format!("Certificate of {} ({})", names.name_of(*of), certificate.subject);
             (what, policy.detail(&finding.flow_verdict, denial))
         }
-        What::Malformed { name, value } => (names.action(), anomaly(name, *value)),
-        What::Doubtful(doubt) => (names.action(), doubt_text(*doubt).into_owned()),
-        What::UnknownAsset(side) => {
+        FindingKind::Malformed { name, value } => (names.action(), anomaly_text(name, *value)),
+        FindingKind::Doubtful(doubt) => (names.action(), doubt_text(*doubt).into_owned()),
+        FindingKind::UnknownAsset(side) => {
             let zone = policy.zone_name(end_of(finding, *side).1.zone);
-            (format!("{} is not a declared asset of zone {zone}", names.host(*side)), names.seen(*side))
+            (format!("{} is not a declared asset of zone {zone}", names.host_text(*side)), names.sighting(*side))
         }
-        What::Mismatch(mismatch) => names.mismatch(*mismatch),
-        What::NewHost(side) => {
+        FindingKind::Mismatch(mismatch) => names.mismatch(*mismatch),
+        FindingKind::NewHost(side) => {
             let zone = policy.zone_name(end_of(finding, *side).1.zone);
-            (format!("New host {} in zone {zone}", names.host(*side)), names.seen(*side))
+            (format!("New host {} in zone {zone}", names.host_text(*side)), names.sighting(*side))
         }
-        What::Identity { of, unit, field, value } => {
+        FindingKind::Identity { of, unit, field, value } => {
             let unit = unit.map(|unit| format!(" (unit {unit})")).unwrap_or_default();
-            (format!("{}{unit} identifies itself", names.of(*of)), format!("{} {value}", spaced(field)))
+            (format!("{}{unit} identifies itself", names.name_of(*of)), format!("{} {value}", spaced(field)))
         }
     };
     visible(if detail.is_empty() { format!("{what}.") } else { format!("{what}: {detail}.") })
@@ -66,12 +66,12 @@ struct Names<'a> {
 impl Names<'_> {
     /// The first half of a violation: `Write Single Register 40 = 900 on PLC-BRIDGE (unit 1) from JUMP-1`.
     fn action(&self) -> String {
-        let (client, server) = (self.of(Side::Client), self.of(Side::Server));
+        let (client, server) = (self.name_of(Side::Client), self.name_of(Side::Server));
         match &self.finding.operation {
             Some(operation) => {
                 let mut text = title_case(operation.function);
-                target_and_values(&mut text, operation);
-                let unit = operation.target.lend(unit).map(|unit| format!(" (unit {unit})")).unwrap_or_default();
+                add_target_and_values(&mut text, operation);
+                let unit = operation.target.lend(unit_of).map(|unit| format!(" (unit {unit})")).unwrap_or_default();
                 format!("{text} on {server}{unit} from {client}")
             }
             None => format!("{} from {client} to {server}", self.label().title()),
@@ -100,11 +100,11 @@ impl Names<'_> {
                 let what = format!("Hardware {mac} sends for hosts of several zones, {ip} among them");
                 (what, "no router with it is declared".to_owned())
             }
-            Mismatch::Vlan { of, at_home } => self.vlan(of, at_home),
+            Mismatch::Vlan { of, at_home } => self.vlan_mismatch(of, at_home),
         }
     }
 
-    fn vlan(&self, of: Option<u16>, at_home: bool) -> (String, String) {
+    fn vlan_mismatch(&self, of: Option<u16>, at_home: bool) -> (String, String) {
         let (vlan, zone) = (self.finding.client.host.vlan.unwrap_or_default(), self.finding.flow_verdict.client.zone);
         let whose = match of {
             Some(other) => format!("that of zone {}", self.policy.zone_name(Some(other))),
@@ -112,8 +112,11 @@ impl Names<'_> {
         };
         let own: Vec<String> = self.policy.vlans_of(zone).iter().map(u16::to_string).collect();
         let home = if at_home { ", where other hardware uses the address" } else { "" };
-        let what =
-            format!("{} of zone {} is on VLAN {vlan}, {whose}", self.host(Side::Client), self.policy.zone_name(zone));
+        let what = format!(
+            "{} of zone {} is on VLAN {vlan}, {whose}",
+            self.host_text(Side::Client),
+            self.policy.zone_name(zone)
+        );
         (what, format!("the zone declares VLAN {}{home}", own.join(", ")))
     }
 
@@ -121,31 +124,31 @@ impl Names<'_> {
         ProtocolLabel::of(self.finding.protocol, self.finding.carrier, self.finding.server.port)
     }
 
-    fn seen(&self, side: Side) -> String {
+    fn sighting(&self, side: Side) -> String {
         let (role, other) = match side {
-            Side::Client => ("client", self.of(Side::Server)),
-            Side::Server => ("server", self.of(Side::Client)),
+            Side::Client => ("client", self.name_of(Side::Server)),
+            Side::Server => ("server", self.name_of(Side::Client)),
         };
         format!("seen as {role} of {other} with {}", self.label())
     }
 
     /// The asset's name, else its address.
-    fn of(&self, side: Side) -> String {
+    fn name_of(&self, side: Side) -> String {
         let (end, place) = end_of(self.finding, side);
-        name(self.policy, end, place)
+        endpoint_name(self.policy, end, place)
     }
 
     /// Both addresses: a host without a name is found by its hardware address.
-    fn host(&self, side: Side) -> String {
+    fn host_text(&self, side: Side) -> String {
         let host = end_of(self.finding, side).0.host;
         match (host.ip, host.mac) {
             (Some(ip), Some(mac)) => format!("{ip} ({})", json::Mac(mac)),
-            _ => self.of(side),
+            _ => self.name_of(side),
         }
     }
 }
 
-fn name(policy: &Policy, end: &Endpoint, place: Place) -> String {
+fn endpoint_name(policy: &Policy, end: &Endpoint, place: Place) -> String {
     match (place.asset, end.host.ip, end.host.mac) {
         (Some(asset), _, _) => policy.asset_name(asset).to_owned(),
         (None, Some(ip), _) => ip.to_string(),
@@ -155,27 +158,27 @@ fn name(policy: &Policy, end: &Endpoint, place: Place) -> String {
 }
 
 /// Appends ` 40-43 = 1, 2, 3, 4 and 6 more`.
-fn target_and_values(text: &mut String, operation: &OwnedOperation) {
-    let written = operation.target.lend(|target| target_text(text, target));
+fn add_target_and_values(text: &mut String, operation: &OwnedOperation) {
+    let written = operation.target.lend(|target| add_target(text, target));
     debug_assert!(written.is_ok(), "a String takes whatever is written to it");
     if operation.class != Class::Security {
-        values(text, &operation.values);
+        add_values(text, &operation.values);
     }
 }
 
-fn target_text(text: &mut String, target: &Target<'_>) -> std::fmt::Result {
+fn add_target(text: &mut String, target: &Target<'_>) -> std::fmt::Result {
     match *target {
-        Target::Table { address, count, .. } => range(text, address.into(), count.into()),
+        Target::Table { address, count, .. } => add_range(text, address.into(), count.into()),
         Target::File { file, record, count, .. } => {
-            write!(text, " file {file} record").and_then(|()| range(text, record.into(), count.into()))
+            write!(text, " file {file} record").and_then(|()| add_range(text, record.into(), count.into()))
         }
-        Target::Memory { area, db, first, count } => memory(text, (area, db), first, count),
+        Target::Memory { area, db, first, count } => add_memory(text, (area, db), first, count),
         Target::Block { kind, number: Some(number) } => write!(text, " {kind} {number}"),
         Target::Block { kind, number: None } => write!(text, " {kind}"),
         Target::Connection { kind, rack, slot } => write!(text, " as {kind} to rack {rack} slot {slot}"),
         Target::Object { object, .. } => write!(text, " object {object:#x}"),
         Target::Item { kind, number, .. } => write!(text, " {kind} {number:#x}"),
-        Target::Node(target) => node(text, target),
+        Target::Node(target) => add_node(text, target),
         Target::Method(MethodTarget { object, method }) => write!(text, " {method} of {object}"),
         Target::Endpoint { url } => write!(text, " {}", String::from_utf8_lossy(url)),
         Target::Channel { mode, policy } => write!(text, " with mode {} and policy {policy}", mode_name(mode)),
@@ -187,7 +190,7 @@ fn target_text(text: &mut String, target: &Target<'_>) -> std::fmt::Result {
 }
 
 /// Appends a node. The attribute is left out if it is the value.
-fn node(text: &mut String, target: &NodeTarget<'_>) -> std::fmt::Result {
+fn add_node(text: &mut String, target: &NodeTarget<'_>) -> std::fmt::Result {
     write!(text, " {}", target.node)?;
     if !target.range.is_empty() {
         write!(text, "[{}]", String::from_utf8_lossy(target.range))?;
@@ -205,7 +208,7 @@ fn mode_name(mode: Option<Mode>) -> &'static str {
     mode.map_or("unknown", Mode::name)
 }
 
-fn range(text: &mut String, first: u32, count: u32) -> std::fmt::Result {
+fn add_range(text: &mut String, first: u32, count: u32) -> std::fmt::Result {
     match count {
         0 | 1 => write!(text, " {first}"),
         // A range that runs beyond the last address is written as it was requested.
@@ -214,10 +217,10 @@ fn range(text: &mut String, first: u32, count: u32) -> std::fmt::Result {
 }
 
 /// Appends a place in memory as engineers write it: ` DB20 byte 16-19`, ` M byte 3 bit 2`, ` T 5`.
-fn memory(text: &mut String, (area, db): (Area, u16), first: u32, count: u32) -> std::fmt::Result {
+fn add_memory(text: &mut String, (area, db): (Area, u16), first: u32, count: u32) -> std::fmt::Result {
     write!(text, " {}", area.name())?;
     if area.is_numbered() {
-        return range(text, first, count);
+        return add_range(text, first, count);
     }
     if matches!(area, Area::DataBlock | Area::InstanceData) {
         write!(text, "{db}")?;
@@ -225,13 +228,13 @@ fn memory(text: &mut String, (area, db): (Area, u16), first: u32, count: u32) ->
     let byte = first / 8;
     if !(first.is_multiple_of(8) && count.is_multiple_of(8)) {
         write!(text, " byte {byte} bit")?;
-        return range(text, first % 8, count);
+        return add_range(text, first % 8, count);
     }
     write!(text, " byte")?;
-    range(text, byte, count / 8)
+    add_range(text, byte, count / 8)
 }
 
-fn values(text: &mut String, values: &OwnedValues) {
+fn add_values(text: &mut String, values: &OwnedValues) {
     let (shown, total): (Vec<String>, usize) = match values {
         OwnedValues::None => return,
         OwnedValues::Numbers(numbers) => (numbers.iter().take(SHOWN).map(u16::to_string).collect(), numbers.len()),
@@ -252,7 +255,7 @@ fn values(text: &mut String, values: &OwnedValues) {
     }
 }
 
-const fn unit(target: &Target<'_>) -> Option<u8> {
+const fn unit_of(target: &Target<'_>) -> Option<u8> {
     match *target {
         Target::None
         | Target::Unread { .. }
@@ -272,7 +275,7 @@ const fn unit(target: &Target<'_>) -> Option<u8> {
     }
 }
 
-fn anomaly(name: &str, value: Option<u32>) -> String {
+fn anomaly_text(name: &str, value: Option<u32>) -> String {
     let name = spaced(name);
     value.map(|value| format!("{name} ({value})")).unwrap_or(name)
 }
@@ -349,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_malformed_pdu_is_shown_with_the_number_at_fault() {
-        let what = What::Malformed { name: "quantity_out_of_range", value: Some(300) };
+        let what = FindingKind::Malformed { name: "quantity_out_of_range", value: Some(300) };
         let finding = Finding { what, operation: None, ..testing::finding(0) };
         assert_eq!(sentence(&finding), "Modbus from 10.20.9.9 to 10.20.1.10: quantity out of range (300).");
     }
@@ -368,7 +371,7 @@ mod tests {
     #[test]
     fn a_name_cannot_command_the_terminal_that_shows_it() {
         let hidden = "Pump\u{1b}[2K\r\n\u{202E}ok é".to_owned();
-        let what = What::Identity { of: Side::Server, unit: None, field: "vendor", value: hidden };
+        let what = FindingKind::Identity { of: Side::Server, unit: None, field: "vendor", value: hidden };
         let identity = Finding { what, ..testing::finding(0) };
         let shown = r"10.20.1.10 identifies itself: vendor Pump\u{1b}[2K\u{d}\u{a}\u{202e}ok é.";
         assert_eq!(sentence(&identity), shown);
@@ -376,13 +379,13 @@ mod tests {
 
     #[test]
     fn discoveries_name_the_host_and_its_zone() {
-        let new = Finding { what: What::NewHost(Side::Client), ..testing::finding(0) };
+        let new = Finding { what: FindingKind::NewHost(Side::Client), ..testing::finding(0) };
         assert_eq!(
             sentence(&new),
             "New host 10.20.9.9 (00:0c:29:aa:bb:cc) in zone unknown: seen as client of 10.20.1.10 with modbus."
         );
         let value = "Schneider Electric".to_owned();
-        let what = What::Identity { of: Side::Server, unit: Some(3), field: "vendor", value };
+        let what = FindingKind::Identity { of: Side::Server, unit: Some(3), field: "vendor", value };
         let identity = Finding { what, ..testing::finding(0) };
         assert_eq!(sentence(&identity), "10.20.1.10 (unit 3) identifies itself: vendor Schneider Electric.");
     }

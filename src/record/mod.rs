@@ -38,7 +38,7 @@ pub mod unread;
 
 pub use crate::policy::rules::Severity;
 pub use correlate::{Correlator, Counters, Settings, Tally};
-pub use finding::{Doubt, Ending, Endpoint, Event, Evidence, Fact, Finding, Mismatch, What};
+pub use finding::{Doubt, Ending, Endpoint, Event, Evidence, Fact, Finding, FindingKind, Mismatch};
 pub use operation::{OperationView, ValuesView};
 pub(crate) use owned::short_name;
 pub use owned::{

@@ -9,7 +9,7 @@ use sha1::{Digest, Sha1};
 
 use super::key::Party;
 use super::table::{LruTable, make_room};
-use super::{Fact, Finding, What};
+use super::{Fact, Finding, FindingKind};
 use crate::policy::certificate::Certificate;
 use crate::policy::model::Channel;
 use crate::policy::{Denial, Policy, Reason, Rule};
@@ -47,7 +47,7 @@ impl Secured {
     }
 
     /// The findings that follow from a fact and those before it.
-    pub(super) fn findings(&mut self, policy: &Policy, base: &Finding, fact: Fact) -> Vec<What> {
+    pub(super) fn findings(&mut self, policy: &Policy, base: &Finding, fact: Fact) -> Vec<FindingKind> {
         match fact {
             Fact::Channel(channel) => self.take_channel(policy, base, channel).into_iter().collect(),
             Fact::Certificate(of, der) => self.take_certificate(policy, base, of, &der),
@@ -56,7 +56,7 @@ impl Secured {
         }
     }
 
-    fn take_channel(&mut self, policy: &Policy, base: &Finding, now: Channel) -> Option<What> {
+    fn take_channel(&mut self, policy: &Policy, base: &Finding, now: Channel) -> Option<FindingKind> {
         let pair = (Party::of(base, Side::Client), Party::of(base, Side::Server), base.server.port);
         let Some(best) = self.channels.to_back(&pair) else {
             self.forgotten += make_room(&mut self.channels, self.limit);
@@ -68,12 +68,12 @@ impl Secured {
             *best = now;
         }
         let denial = || policy.judge_downgrade(&base.flow_verdict, Reason::Weaker { now, than });
-        now.is_weaker_than(&than).then(denial).flatten().map(What::Denied)
+        now.is_weaker_than(&than).then(denial).flatten().map(FindingKind::Denied)
     }
 
-    fn take_certificate(&mut self, policy: &Policy, base: &Finding, of: Side, der: &[u8]) -> Vec<What> {
+    fn take_certificate(&mut self, policy: &Policy, base: &Finding, of: Side, der: &[u8]) -> Vec<FindingKind> {
         let Some(certificate) = self.read_certificate(der) else {
-            let malformed = What::Malformed { name: "certificate", value: None };
+            let malformed = FindingKind::Malformed { name: "certificate", value: None };
             return policy.judges().then_some(malformed).into_iter().collect();
         };
         let uri = self.record_shown(base, of, |shown| {
@@ -84,11 +84,12 @@ impl Secured {
         let other = uri.and_then(|uri| policy.judge_application(&base.flow_verdict, &certificate, &uri));
         let undeclared = denials.iter().any(|denial| denial.rule == Rule::CertApplicationUri);
         let denials = denials.into_iter().chain(other.filter(|_| !undeclared));
-        let wrong = denials.map(|denial| What::Certificate { denial, of, certificate: Arc::clone(&certificate) });
+        let wrong =
+            denials.map(|denial| FindingKind::Certificate { denial, of, certificate: Arc::clone(&certificate) });
         identities(of, &certificate).chain(wrong).collect()
     }
 
-    fn take_application(&mut self, policy: &Policy, base: &Finding, of: Side, uri: &[u8]) -> Vec<What> {
+    fn take_application(&mut self, policy: &Policy, base: &Finding, of: Side, uri: &[u8]) -> Vec<FindingKind> {
         let uri = String::from_utf8_lossy(uri).into_owned();
         let certificate = self.record_shown(base, of, |shown| {
             shown.application = Some(uri.clone());
@@ -96,9 +97,9 @@ impl Secured {
         });
         let wrong = certificate.and_then(|certificate| {
             let denial = policy.judge_application(&base.flow_verdict, &certificate, &uri)?;
-            Some(What::Certificate { denial, of, certificate })
+            Some(FindingKind::Certificate { denial, of, certificate })
         });
-        let identity = What::Identity { of, unit: None, field: "application_uri", value: uri };
+        let identity = FindingKind::Identity { of, unit: None, field: "application_uri", value: uri };
         [Some(identity), wrong].into_iter().flatten().collect()
     }
 
@@ -126,7 +127,7 @@ impl Secured {
 }
 
 /// The findings that identify the owner of a certificate, for the inventory.
-fn identities(of: Side, certificate: &Certificate) -> impl Iterator<Item = What> {
+fn identities(of: Side, certificate: &Certificate) -> impl Iterator<Item = FindingKind> {
     let Certificate { key, not_before, not_after, .. } = certificate;
     let key = if key.bits == 0 { key.kind.to_owned() } else { format!("{} {} bits", key.kind, key.bits) };
     let fields = [
@@ -140,7 +141,7 @@ fn identities(of: Side, certificate: &Certificate) -> impl Iterator<Item = What>
         ("certificate_self_signed", Some(certificate.is_self_signed.to_string())),
     ];
     let known = fields.into_iter().filter_map(|(field, value)| Some((field, value?)));
-    known.map(move |(field, value)| What::Identity { of, unit: None, field, value })
+    known.map(move |(field, value)| FindingKind::Identity { of, unit: None, field, value })
 }
 
 fn date(seconds: i64) -> String {
@@ -182,10 +183,10 @@ allow = [{ op = "read" }]
         Finding { conversation, flow_verdict, operation: None, protocol: Some("opcua"), ..finding }
     }
 
-    fn rules(found: &[What]) -> Vec<&'static str> {
+    fn rules(found: &[FindingKind]) -> Vec<&'static str> {
         let denied = found.iter().filter_map(|what| match what {
-            What::Denied(denial) | What::Certificate { denial, .. } => Some(denial.rule.id()),
-            What::Malformed { .. } => Some("proto.malformed"),
+            FindingKind::Denied(denial) | FindingKind::Certificate { denial, .. } => Some(denial.rule.id()),
+            FindingKind::Malformed { .. } => Some("proto.malformed"),
             _ => None,
         });
         denied.collect()
@@ -227,7 +228,7 @@ allow = [{ op = "read" }]
         assert_eq!(rules(&found), ["cert.expired", "cert.weak-key"]);
         let identity = |name: &str| {
             found.iter().find_map(|what| match what {
-                What::Identity { field, value, of: Side::Server, .. } if *field == name => Some(value.as_str()),
+                FindingKind::Identity { field, value, of: Side::Server, .. } if *field == name => Some(value.as_str()),
                 _ => None,
             })
         };

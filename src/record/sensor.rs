@@ -157,19 +157,19 @@ impl OpenSensorAlert {
             count: self.count,
             revision: self.revision,
         };
-        json::object(out, |object| {
+        json::write_object(out, |object| {
             head.write(object, context.settings, context.policy);
             for name in ["client", "server", "conduit", "flow", "protocol", "operation", "outcome"] {
-                object.null(name);
+                object.add_null(name);
             }
-            object.string("about", about);
-            object.object("measured", |object| {
-                measured.iter().for_each(|(name, value)| object.number(name, *value));
+            object.add_string("about", about);
+            object.add_object("measured", |object| {
+                measured.iter().for_each(|(name, value)| object.add_number(name, *value));
             });
-            object.string("message", message);
-            object.words("attack", &[]);
+            object.add_string("message", message);
+            object.add_words("attack", &[]);
             add_requirements(object, &rule.row().requirements);
-            object.null("evidence");
+            object.add_null("evidence");
         });
     }
 }

@@ -44,7 +44,7 @@ impl Captures {
     pub fn new(names: &[String]) -> Self {
         let escape = |name: &String| {
             let mut out = Vec::with_capacity(name.len() + 2);
-            json::string(&mut out, name);
+            json::write_string(&mut out, name);
             out
         };
         Self { names: names.iter().map(escape).collect() }
@@ -76,15 +76,16 @@ impl ConversationText {
         carrier: Carrier,
         protocol: Option<&'static str>,
     ) -> Self {
-        let ends = json::members(|object| {
+        let ends = json::written_members(|object| {
             add_endpoint(object, "client", policy, client, flow_verdict.client, carrier);
             add_endpoint(object, "server", policy, server, flow_verdict.server, carrier);
-            object.string_or_null("conduit", flow_verdict.conduit.map(|conduit| policy.conduit_name(conduit)));
+            object.add_string_or_null("conduit", flow_verdict.conduit.map(|conduit| policy.conduit_name(conduit)));
         });
         let label = ProtocolLabel::of(protocol, carrier, server.port);
-        let protocol = json::members(|object| object.display("protocol", label));
+        let protocol = json::written_members(|object| object.add_display("protocol", label));
         let community_id = community_id(carrier, client, server);
-        let community_id = json::members(|object| object.string_or_null("community_id", community_id.as_deref()));
+        let community_id =
+            json::written_members(|object| object.add_string_or_null("community_id", community_id.as_deref()));
         Self { ends, protocol, community_id }
     }
 }
@@ -103,23 +104,23 @@ pub fn write_transaction(
         Verdict::NotJudged => (None, "not-judged"),
         Verdict::Deny(denial) => (denial.flow, denial.rule.id()),
     };
-    json::object(out, |object| {
-        object.word("schema", "lockkeeper/transaction/1");
-        object.time("time", transaction.time);
-        object.written(&text.ends);
-        object.string_or_null("flow", flow.map(|flow| policy.flow_id(flow)));
-        object.written(&text.protocol);
-        object.number("request", transaction.request);
-        object.value("operation", |out| operation::write(out, &transaction.operation));
-        object.value("outcome", |out| operation::write_ending(out, transaction.ending));
-        object.number_or_null("latency_ns", transaction.latency);
-        object.word("verdict", verdict);
-        object.object("evidence", |object| {
+    json::write_object(out, |object| {
+        object.add_word("schema", "lockkeeper/transaction/1");
+        object.add_time("time", transaction.time);
+        object.add_written(&text.ends);
+        object.add_string_or_null("flow", flow.map(|flow| policy.flow_id(flow)));
+        object.add_written(&text.protocol);
+        object.add_number("request", transaction.request);
+        object.add_value("operation", |out| operation::write(out, &transaction.operation));
+        object.add_value("outcome", |out| operation::write_ending(out, transaction.ending));
+        object.add_number_or_null("latency_ns", transaction.latency);
+        object.add_word("verdict", verdict);
+        object.add_object("evidence", |object| {
             let Evidence { capture, packet } = transaction.evidence;
-            object.value("capture", |out| out.extend_from_slice(captures.name(capture)));
-            object.number_or_null("packet", transaction.request_seen.then_some(packet));
-            object.number_or_null("response_packet", transaction.response_packet);
-            object.written(&text.community_id);
+            object.add_value("capture", |out| out.extend_from_slice(captures.name(capture)));
+            object.add_number_or_null("packet", transaction.request_seen.then_some(packet));
+            object.add_number_or_null("response_packet", transaction.response_packet);
+            object.add_written(&text.community_id);
         });
     });
     out.push(b'\n');

@@ -7,7 +7,7 @@ use crate::capture::Packet;
 use crate::flow::FlowKey;
 use crate::frame;
 use crate::policy::{Carrier, Denial, FlowTuple, Rule, Verdict};
-use crate::record::What;
+use crate::record::FindingKind;
 
 impl Worker {
     /// Judges the tunnel header of a packet at `depth`, 0 outermost, by the pair of its ends. The dealer decides when that is
@@ -41,7 +41,7 @@ impl WorkerState {
         facts.flow_verdict = Some(flow_verdict);
         self.report_unknown_hosts(facts, &packet.stamp);
         if let Verdict::Deny(denial) = self.verdict_on_peers(verdict, &tuple, packet.stamp.time) {
-            self.report_finding(facts, What::Denied(denial), None, None, &packet.stamp);
+            self.report_finding(facts, FindingKind::Denied(denial), None, None, &packet.stamp);
         }
     }
 

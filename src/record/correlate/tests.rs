@@ -3,7 +3,7 @@
 use super::*;
 use crate::record::id::alert_id;
 use crate::record::testing::{self, SECOND, START};
-use crate::record::{AlertId, What, testing::write_register};
+use crate::record::{AlertId, FindingKind, testing::write_register};
 use lockkeeper_protocols::Side;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -97,8 +97,8 @@ fn a_late_answer_corrects_the_published_outcome() {
 #[test]
 fn an_answer_without_its_request_is_an_alert_that_was_carried_out() {
     let mut run = Run::new(testing::settings());
-    let What::Denied(denial) = testing::finding(0).what else { unreachable!("it is a denial") };
-    let unseen = Finding { what: What::RequestUnseen(denial), at: None, ..testing::finding(0) };
+    let FindingKind::Denied(denial) = testing::finding(0).what else { unreachable!("it is a denial") };
+    let unseen = Finding { what: FindingKind::RequestUnseen(denial), at: None, ..testing::finding(0) };
     run.take(0, Event::Finding(Box::new(unseen))).finish();
     assert_eq!(run.story(), [revision(1, 1, "accepted")]);
     let record = run.records().remove(0);
@@ -190,7 +190,7 @@ fn outcomes_that_are_not_pending_are_counted() {
 #[test]
 fn one_operation_behind_two_alerts_answers_both() {
     let mut run = Run::new(testing::settings());
-    let malformed = What::Malformed { name: "quantity_out_of_range", value: None };
+    let malformed = FindingKind::Malformed { name: "quantity_out_of_range", value: None };
     run.write(0, 0).take(0, Event::Finding(Box::new(Finding { what: malformed, ..testing::finding(0) })));
     run.answer(1, 0, Outcome::Accepted).finish();
     let accepted = run.story().iter().filter(|revision| revision.2 == "accepted").count();
@@ -200,15 +200,19 @@ fn one_operation_behind_two_alerts_answers_both() {
 #[test]
 fn a_host_is_new_once_and_an_identity_is_published_once_for_each_value() {
     let mut run = Run::new(testing::settings());
-    let identity =
-        |value: &str| What::Identity { of: Side::Server, unit: Some(1), field: "vendor", value: value.to_owned() };
+    let identity = |value: &str| FindingKind::Identity {
+        of: Side::Server,
+        unit: Some(1),
+        field: "vendor",
+        value: value.to_owned(),
+    };
     let findings = [
-        What::NewHost(Side::Client),
-        What::NewHost(Side::Client),
+        FindingKind::NewHost(Side::Client),
+        FindingKind::NewHost(Side::Client),
         identity("A"),
         identity("A"),
         identity("B"),
-        What::NewHost(Side::Server),
+        FindingKind::NewHost(Side::Server),
     ];
     for (after, what) in findings.into_iter().enumerate() {
         let after = after as i64 * 4000 * SECOND;
@@ -225,7 +229,8 @@ fn a_host_is_new_once_and_an_identity_is_published_once_for_each_value() {
 fn an_unknown_host_is_one_alert_whatever_its_peers() {
     let mut run = Run::new(testing::settings());
     for port in [502, 80, 443] {
-        let mut finding = Finding { what: What::UnknownAsset(Side::Client), operation: None, ..testing::finding(0) };
+        let mut finding =
+            Finding { what: FindingKind::UnknownAsset(Side::Client), operation: None, ..testing::finding(0) };
         finding.server.port = port;
         run.take(0, Event::Finding(Box::new(finding)));
     }
@@ -262,8 +267,8 @@ fn the_id_depends_on_policy_and_packet_and_not_on_how_it_was_captured() {
     let others = [
         testing::finding(1),
         Finding { operation: Some(write_register(41, 900)), ..testing::finding(0) },
-        Finding { what: What::UnknownAsset(Side::Client), ..testing::finding(0) },
-        Finding { what: What::UnknownAsset(Side::Server), ..testing::finding(0) },
+        Finding { what: FindingKind::UnknownAsset(Side::Client), ..testing::finding(0) },
+        Finding { what: FindingKind::UnknownAsset(Side::Server), ..testing::finding(0) },
     ];
     assert!(others.iter().all(|other| id(other) != id(&one)));
     assert_ne!(alert_id("other", &one), id(&one));
@@ -284,7 +289,9 @@ fn events(steps: &[Step]) -> Vec<(SortKey, Event)> {
         let base = Finding { at: Some(at), time: clock, ..testing::finding(0) };
         let event = match what % 4 {
             0 => Event::Outcome { conversation: 1, at, ending: Outcome::Accepted.into(), is_last: true },
-            1 => Event::Finding(Box::new(Finding { what: What::NewHost(Side::Client), operation: None, ..base })),
+            1 => {
+                Event::Finding(Box::new(Finding { what: FindingKind::NewHost(Side::Client), operation: None, ..base }))
+            }
             _ => {
                 let operation = Some(write_register((*address % 5).into(), 1));
                 Event::Finding(Box::new(Finding { operation, ..base }))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::FlowState;
 use crate::policy::{Denial, Policy, Verdict};
-use crate::record::What;
+use crate::record::FindingKind;
 use crate::worker::state::WorkerState;
 
 impl FlowState {
@@ -33,7 +33,7 @@ impl FlowState {
         }
         let stamp = facts.first.at(clock);
         for side in state.policy.unknown_sides(&flow_verdict) {
-            state.report_finding(facts, What::UnknownAsset(side), None, None, &stamp);
+            state.report_finding(facts, FindingKind::UnknownAsset(side), None, None, &stamp);
         }
         let verdict = state.verdict_on_tunnel(
             state.verdict(&flow_verdict, self.identification(), stamp.time),

@@ -14,7 +14,7 @@ use lockkeeper_protocols::{
 use super::FlowState;
 use crate::flow::{End, Reading, ReadingCause};
 use crate::policy::{Denial, FlowVerdict, LastValues, Policy, SessionState, Verdict};
-use crate::record::{Doubt, OwnedOperation, What};
+use crate::record::{Doubt, FindingKind, OwnedOperation};
 use crate::worker::flow_facts::FlowFacts;
 use crate::worker::readings::{MOST_NOTED, OpenReading, fingerprint};
 use crate::worker::state::WorkerState;
@@ -196,7 +196,7 @@ impl OpenReading {
             if let Some(place) = self.delivered.iter().position(|other| other == print) {
                 self.delivered.swap_remove(place);
             } else if let Some((_, denial, operation, stamp)) = own {
-                state.report_finding(facts, What::Denied(denial), None, Some(operation), &stamp);
+                state.report_finding(facts, FindingKind::Denied(denial), None, Some(operation), &stamp);
             }
         }
     }
