@@ -208,7 +208,7 @@ fn a_frame_may_arrive_in_pieces() {
 }
 
 #[test]
-fn an_accepted_answer_without_its_request_is_an_operation_all_the_same() {
+fn an_accepted_answer_without_its_request_is_an_operation_nevertheless() {
     let decoded = decode(&[(Side::Server, b"L\x02\x07\x02\x00")]);
     assert!(begins(&decoded, &["0 unseen 0.0 write switch_lamp"]), "{:?}", decoded.lines);
 }

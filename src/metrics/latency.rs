@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_is_no_reason_to_fail() {
+    fn a_clock_that_was_set_causes_no_failure() {
         let mut latency = Latency::new();
         latency.record(i64::MAX, i64::MIN);
         latency.record(i64::MIN, i64::MAX);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_nothing_told() {
+    fn without_measurements_nothing_is_reported() {
         assert_eq!(Latency::new().summary(), LatencySummary::default());
     }
 }

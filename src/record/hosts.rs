@@ -412,7 +412,7 @@ mac = "02:00:00:00:00:0a"
     }
 
     #[test]
-    fn a_flood_of_hardware_addresses_takes_no_more_memory_and_is_published_all_the_same() {
+    fn a_flood_of_hardware_addresses_takes_no_more_memory_and_is_published() {
         let mut run = Run::new(64);
         let count = MOST_UNDECIDED as u32 + 500;
         (100..100 + count).for_each(|hardware| _ = run.sees(SCADA, hardware, 0));

@@ -208,7 +208,7 @@ allow = [{ op = "read" }]
     }
 
     #[test]
-    fn pairs_are_told_apart_and_the_least_recent_one_is_forgotten() {
+    fn pairs_are_separate_and_the_least_recent_one_is_forgotten() {
         let (policy, mut secured) = (policy(), Secured::new(2));
         let mut open = |port, mode| {
             let mut base = base(&policy, 1);

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_whose_checksums_are_all_or_mostly_wrong_is_not_believed() {
+    fn a_sender_whose_checksums_are_all_or_mostly_wrong_is_not_trusted() {
         assert_eq!(dropped(Checksums::Auto, &[Wrong; 4]), [false; 4]);
         let mixed = [Wrong, Wrong, Right, Wrong, Right, Wrong, Wrong];
         assert_eq!(dropped(Checksums::Auto, &mixed), [false; 7]);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_whose_packet_was_acknowledged_all_the_same_is_no_longer_believed() {
+    fn a_sender_whose_packet_was_acknowledged_despite_its_checksum_is_no_longer_trusted() {
         let mut senders = Senders::new(Checksums::Auto);
         let sender = IpAddr::from([10, 0, 0, 1]);
         (0..100).for_each(|_| assert!(!senders.note_checksum(sender, Right, 0)));

@@ -93,7 +93,7 @@ fn dots_stand_for_lines_and_nothing_else_does() {
 }
 
 #[test]
-fn commands_are_told_from_what_they_print() {
+fn commands_are_separated_from_their_output() {
     let block = "$ lockkeeper one\nfirst\n$ lockkeeper two\n";
     assert_eq!(
         commands(block),

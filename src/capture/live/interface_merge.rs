@@ -306,14 +306,14 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_is_silent_for_long_is_not_waited_for() {
+    fn the_merge_does_not_wait_for_a_queue_that_is_silent_for_long() {
         let (mut queues, ends, _counted) = queues(2);
         ends[0].send(batch(0, &[10])).expect("taken");
         assert_eq!(next(&mut queues), [(10, 10, 0)]);
     }
 
     #[test]
-    fn when_nothing_arrives_the_clock_goes_on_as_far_as_all_queues_are_quiet() {
+    fn without_packets_the_clock_advances_as_far_as_all_queues_are_quiet() {
         for count in [1, 2] {
             let (mut queues, ends, counted) = queues(count);
             counted.iter().for_each(|counters| counters.idle_at.store(100, Relaxed));

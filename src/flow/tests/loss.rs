@@ -61,7 +61,7 @@ fn without_time_passing_the_number_of_segments_decides() {
 }
 
 #[test]
-fn unacknowledged_bytes_are_waited_for_because_they_will_be_retransmitted() {
+fn unacknowledged_bytes_are_awaited_because_they_will_be_retransmitted() {
     let mut conversation = polling(1);
     conversation.send(A, ACK, b"lost ");
     conversation.send(A, ACK, b"found");

@@ -206,7 +206,7 @@ fn a_fin_that_comes_before_the_bytes_around_it_takes_none_of_them_away() {
 }
 
 #[test]
-fn a_fin_that_comes_before_the_last_bytes_is_the_end_all_the_same() {
+fn a_fin_in_front_of_the_last_bytes_is_the_end_nevertheless() {
     let mut fixture = asked();
     fixture.feed(&Sent::new(A, 1_016, 5_011, FIN, b""));
     fixture.feed(&Sent::new(A, 1_013, 5_011, ACK, b"bye"));
@@ -290,7 +290,7 @@ fn stray_segments_move_no_stream_that_its_receiver_acknowledges_elsewhere() {
 }
 
 #[test]
-fn without_acknowledgements_two_consecutive_stray_segments_are_where_the_stream_goes_on() {
+fn without_acknowledgements_the_stream_continues_at_two_consecutive_stray_segments() {
     let mut fixture = Fixture::default();
     fixture.feed(&Sent::new(A, 1_000, 0, SYN, b""));
     fixture.feed(&Sent::new(A, 1_001, 5_001, ACK, b"before"));
@@ -319,7 +319,7 @@ fn bytes_at_the_old_position_after_a_jump_are_another_reading() {
 }
 
 #[test]
-fn both_directions_go_on_where_their_segments_acknowledge_each_other() {
+fn both_directions_continue_where_their_segments_acknowledge_each_other() {
     let mut fixture = asked();
     let (a, b) = (1_013 + 3_000_000, 5_011 + 5_000_000);
     fixture.feed(&Sent::new(A, a, b, ACK, b"request"));
@@ -329,7 +329,7 @@ fn both_directions_go_on_where_their_segments_acknowledge_each_other() {
 }
 
 #[test]
-fn a_long_run_of_stray_segments_is_where_the_stream_goes_on() {
+fn the_stream_continues_at_a_long_run_of_stray_segments() {
     let mut fixture = asked();
     let far = 1_013 + 3_000_000;
     for at in 0..20 {

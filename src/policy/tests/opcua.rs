@@ -442,7 +442,7 @@ fn a_certificate_is_of_the_application_that_shows_it() {
 }
 
 #[test]
-fn nothing_is_demanded_of_who_is_not_judged() {
+fn nothing_is_demanded_of_hosts_that_are_not_judged() {
     let permissive = Policy::permissive();
     let flow_verdict = permissive.flow_verdict(&tcp(SCADA, PUMP, 4840), Some("opcua"));
     let fact = Security::Channel { mode: Some(Mode::Sign), policy: "Basic256" };

@@ -148,7 +148,7 @@ fn a_broker_that_stops_answering_is_given_up_and_the_rest_is_counted() {
 }
 
 #[test]
-fn a_broker_that_is_gone_for_good_is_given_up_with_the_reason() {
+fn a_broker_that_never_returns_is_given_up_with_the_reason() {
     let fake = Fake::start(|_| Answer::Take);
     let mut settings = settings(fake.port, "");
     settings.give_up_after = Some(Duration::from_millis(500));

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn payload_of_another_protocol_takes_back_what_the_port_of_a_decoded_one_said() {
+    fn payload_of_another_protocol_overrides_the_port_of_a_decoded_one() {
         assert!(is_service_of_client(Carrier::Tcp, 44_818, 502));
         assert!(!is_service_of_client(Carrier::Tcp, 40_000, 502));
         assert!(!is_service_of_client(Carrier::Tcp, 4840, 502));

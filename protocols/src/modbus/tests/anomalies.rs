@@ -68,7 +68,7 @@ fn file_requests_have_a_reference_type_a_length_and_at_least_one_record() {
 }
 
 #[test]
-fn a_function_code_with_an_exception_bit_is_no_request() {
+fn a_function_code_with_an_exception_bit_is_not_a_request() {
     let log = ask(&[0x86, 0, 1, 0, 2]);
     assert_eq!(anomalies(&log), ["function_code_invalid 134 from Client"]);
     assert!(log.lines[1].contains("asks 0.0 unknown invalid_function 6 unit=1"));

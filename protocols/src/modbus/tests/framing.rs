@@ -242,7 +242,7 @@ fn umas_may_be_longer_than_modbus_and_nothing_else_may() {
 }
 
 #[test]
-fn bytes_that_are_no_request_in_any_reading_are_lost() {
+fn bytes_without_a_request_in_any_reading_are_lost() {
     // Function code 0x41, and FC 5 with neither length nor protocol identifier right.
     for bad in [with_header(1, 5, 3, &[0x41, 0, 0]), with_header(1, 5, 9, &[0x05, 0, 1, 0, 1])] {
         let log = decode_conversation(&[(Client, bad.clone()), (Client, frame(2, 1, &READ))]);

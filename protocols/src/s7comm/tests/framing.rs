@@ -86,7 +86,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn whatever_a_server_executes_is_announced_and_said_to_be_malformed(headers in headers(), stops in any::<bool>()) {
+    fn whatever_a_server_executes_is_announced_as_malformed(headers in headers(), stops in any::<bool>()) {
         let write = [&[5, 1], db(20, 0, 1).as_slice()].concat();
         let (frame, class) = match stops {
             true => (headers.frame(STOP, &[]), "control"),
@@ -166,7 +166,7 @@ fn userdata_under_another_kind_are_userdata() {
 }
 
 #[test]
-fn a_client_that_answers_nothing_asks_for_servers_that_look_at_four_bits_of_the_group() {
+fn a_client_that_answers_nothing_requests_for_servers_that_read_four_bits_of_the_group() {
     let clock = [0, 0x19, 0x26, 1, 1, 0, 0, 0, 0, 5];
     let set = "time set_clock 1794 (ambiguous) = 0x00192601010000000005";
     // Type 2, an answer; type 1 and group 0x17, of which four bits are 7.
@@ -228,7 +228,7 @@ fn fragments_with_wrong_headers_are_joined_in_both_readings() {
 }
 
 #[test]
-fn a_whole_pdu_that_goes_on_with_a_tsdu_is_one_for_servers_that_gave_up_waiting() {
+fn a_whole_pdu_that_continues_a_tsdu_is_a_pdu_for_servers_that_gave_up_waiting() {
     let mut begun = frame(&[b'x'; 30]);
     begun[6] = 0;
     let log = decode_conversation(&[(Client, begun), (Client, job(1, STOP, &[])), (Client, job(2, STOP, &[]))]);

@@ -29,7 +29,7 @@ fn four(byte: u32) -> Vec<u8> {
 const VALUE: &[u8] = &[0, 4, 0, 32, 1, 2, 3, 4];
 
 #[test]
-fn three_bytes_of_an_item_that_servers_do_not_look_at_hide_nothing() {
+fn three_bytes_of_an_item_that_servers_ignore_hide_nothing() {
     for (at, byte, fault) in
         [(0, 0x99, "item_specification"), (1, 32, "item_length"), (2, 0xF1, "item_syntax"), (2, 0xB2, "")]
     {

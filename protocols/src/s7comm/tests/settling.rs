@@ -32,7 +32,7 @@ fn endings(awaits: u8, refused: u8, answered: u8) -> [u32; 3] {
 }
 
 #[test]
-fn whatever_mixture_of_items_is_refused_and_waited_for_every_one_has_one_end() {
+fn every_item_ends_once_whatever_mixture_is_refused_and_tracked() {
     for answered in 0..=6 {
         for refused in 0..1_u8 << answered {
             let bad = refused.count_ones();

@@ -15,7 +15,7 @@ fn settled(fake: &Fake, numbers: std::ops::Range<u64>, change: impl FnOnce(&mut 
 }
 
 #[test]
-fn a_record_refused_for_good_is_counted_and_not_delivered() {
+fn permanently_refused_records_are_counted_and_not_called_delivered() {
     // Not authorized, topic name invalid, packet too large (as mosquitto says it), payload format invalid.
     for (reason, words) in
         [(0x87, "not authorized"), (0x90, "topic name"), (0x95, "too large"), (0x99, "payload format")]
