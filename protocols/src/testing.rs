@@ -236,7 +236,10 @@ impl Sink for Log {
 
     fn overdue(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
         let Account { awaited, idle, .. } = &self.account;
-        assert!(awaited.contains_key(&at) || idle.contains_key(&at), "an overdue operation was reported and has not ended");
+        assert!(
+            awaited.contains_key(&at) || idle.contains_key(&at),
+            "an overdue operation was reported and has not ended"
+        );
         let RequestRef { request, item } = at;
         self.write_operation(|| format!("{} overdue {request}.{item} {}", stamp.clock, describe(operation)));
     }
