@@ -1,6 +1,6 @@
 //! Generates a capture, its policies and its truth: `cargo bench --bench generate -- --packets 2000000 --out FILE`.
 //!
-//! Without arguments it writes the capture that `cargo bench --bench replay` reads, and says how fast.
+//! Without arguments it writes the capture that `cargo bench --bench replay` reads, and prints how fast it was.
 
 #[path = "generator/files.rs"]
 mod files;
@@ -17,7 +17,7 @@ use generator::{Impairments, PolicySize, Settings, Speech};
 #[derive(Parser)]
 #[command(name = "generate", after_help = "Example: cargo bench --bench generate -- --flows 100000 --out big.pcap")]
 struct Arguments {
-    /// What is spoken
+    /// The protocol or mixture of protocols
     #[arg(long, value_enum, default_value = "modbus/tcp")]
     speech: Speech,
     /// Packets to send
@@ -26,10 +26,10 @@ struct Arguments {
     /// Flows, each between its own client and its own server
     #[arg(long, default_value_t = 200)]
     flows: u32,
-    /// Requests that a client sends before it waits for the answers
+    /// Requests that a client sends before it waits for the responses
     #[arg(long, default_value_t = 1)]
     pipeline: u32,
-    /// Answers that are exceptions, per thousand
+    /// Exception responses, per thousand
     #[arg(long, default_value_t = 10)]
     exceptions: u32,
     /// Requests that the policy does not permit, per million
@@ -50,13 +50,13 @@ struct Arguments {
     /// Packet time between two packets, nanoseconds
     #[arg(long, default_value_t = 10_000)]
     interval: u64,
-    /// Frames that are missing, per thousand
+    /// Lost frames, per thousand
     #[arg(long, default_value_t = 0)]
     loss: u32,
-    /// Frames that come after their successor, per thousand
+    /// Frames swapped with their successor, per thousand
     #[arg(long, default_value_t = 0)]
     reorder: u32,
-    /// Frames that come twice, per thousand
+    /// Duplicated frames, per thousand
     #[arg(long, default_value_t = 0)]
     duplicates: u32,
     /// Datagrams that are sent in IP fragments, per thousand (with --udp)
@@ -77,13 +77,13 @@ struct Arguments {
     /// The capture [default: in target/bench]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The policy that permits it by its targets; those of other kinds lie beside that [default: beside the capture]
+    /// The policy that permits it by its targets; policies of other kinds lie beside it [default: beside the capture]
     #[arg(long, value_name = "FILE")]
     policy_out: Option<PathBuf>,
-    /// What is in it, as JSON [default: beside the capture]
+    /// Its counts, as JSON [default: beside the capture]
     #[arg(long, value_name = "FILE")]
     truth_out: Option<PathBuf>,
-    /// What cargo says to every benchmark
+    /// Passed by cargo to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -1,8 +1,8 @@
 //! How cost and memory grow with packets, flows, the size of the policy, workers and the share of violations:
 //! `cargo bench --bench growth`, some minutes.
 //!
-//! One row a step: a capture of its own, replayed as a whole process, with tcpdump on the same file in the same rounds.
-//! The row of a step is comparable with the other rows of its dimension, in which only that one thing changes.
+//! Each row is a step: a separate capture, replayed by a whole process, with tcpdump on the same file in the same rounds.
+//! Rows of one dimension are comparable, because nothing else changes between them.
 
 #[path = "generator/files.rs"]
 mod files;
@@ -38,7 +38,7 @@ use steps::{Dimension, Step, steps};
 #[derive(Parser)]
 #[command(name = "growth", after_help = "Example: cargo bench --bench growth -- flows workers")]
 struct Arguments {
-    /// What grows [default: each in turn]
+    /// The growing dimension [default: each in turn]
     #[arg(value_enum, value_name = "DIMENSION")]
     only: Vec<Dimension>,
     /// Rounds; the median counts
@@ -50,7 +50,7 @@ struct Arguments {
     /// Write the JSON line to this file too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What cargo says to every benchmark
+    /// Passed by cargo to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }

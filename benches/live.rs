@@ -1,8 +1,8 @@
-//! What a sensor can do on a wire: `cargo bench --bench live -- rate|latency|soak`, as root.
+//! The performance of a sensor on a wire: `cargo bench --bench live -- rate|latency|soak`, as root.
 //!
-//! A cable of two virtual interfaces lies in a network namespace of its own. A sender puts a generated capture on one end
-//! with `sendmmsg`, and `lockkeeper watch` listens at the other. Sender and sensor share the processors of one machine:
-//! what is measured is what is left beside the sender.
+//! A virtual cable lies in a separate network namespace. A sender puts a generated capture on one end with `sendmmsg`, and
+//! `lockkeeper watch` captures at the other. Sender and sensor share the processors of one machine, so the results are
+//! lower than on a machine without the sender.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
 #![expect(clippy::print_stdout, reason = "the table and the JSON line are what this program is for")]
 
@@ -48,7 +48,7 @@ use serde_json::json;
 #[derive(Parser)]
 #[command(name = "live", after_help = "Example: cargo bench --bench live -- rate --packets 1000000")]
 struct Arguments {
-    /// What to measure [default: rate, then latency]
+    /// The measurements [default: rate, then latency]
     #[arg(value_enum)]
     only: Vec<Question>,
     /// Packets of the generated capture
@@ -72,12 +72,12 @@ struct Arguments {
     /// Write the JSON line to this file too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What cargo says to every benchmark
+    /// Passed by cargo to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What can be asked.
+/// A measurement.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Question {
     /// The highest rate without a loss, beside tcpdump, every packet accounted for; tcpreplay sends as well, where it is

@@ -1,7 +1,7 @@
-//! The whole replay as a process, beside the programs that people would hold it against: `cargo bench --bench replay`.
+//! The whole replay as a process, compared with similar programs: `cargo bench --bench replay`.
 //!
-//! Every round runs each program once, so that what disturbs the machine disturbs all of them; the table gives medians.
-//! A fast program that skips half of its work is not fast: what replay counted is held against what was generated.
+//! Every round runs each program once, so that a disturbance of the machine affects all of them; the table shows medians.
+//! Before the measurement, the counts of `replay` are compared with the generated ones.
 
 #[path = "generator/files.rs"]
 mod files;
@@ -38,7 +38,7 @@ use serde_json::Value;
 #[derive(Parser)]
 #[command(name = "replay", after_help = "Example: cargo bench --bench replay -- --flows 100000 --peers tshark")]
 struct Arguments {
-    /// What is spoken in the capture
+    /// The protocol or mixture of protocols of the capture
     #[arg(long, value_enum, default_value = "modbus/tcp")]
     speech: Speech,
     /// Packets of the capture
@@ -56,13 +56,13 @@ struct Arguments {
     /// The lockkeeper to measure [default: this one, built for release]
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_lockkeeper"), hide_default_value = true)]
     binary: PathBuf,
-    /// Programs to measure as well, where they are installed; tshark takes a minute a round
+    /// Programs to measure as well, if they are installed; tshark takes a minute a round
     #[arg(long, value_delimiter = ',', value_name = "NAME", value_parser = contenders::PEERS)]
     peers: Vec<String>,
     /// Write the JSON line to this file too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What cargo says to every benchmark
+    /// Passed by cargo to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -91,12 +91,12 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Where the capture lies; what is printed and logged lies beside it.
+/// The folder of the capture and of all output.
 fn folder_of(files: &Files) -> &Path {
     files.capture.parent().unwrap_or(Path::new("."))
 }
 
-/// Whether replay counted what was generated; says where it did not.
+/// Whether the counts of replay equal the generated ones; prints differences.
 fn agrees(binary: &Path, files: &Files, speech: Speech, truth: &Value) -> Result<bool, Box<dyn Error>> {
     let run = Command::new(binary)
         .args(replay_arguments(files, PolicyKind::Limited))
@@ -116,7 +116,7 @@ fn agrees(binary: &Path, files: &Files, speech: Speech, truth: &Value) -> Result
     Ok(reported.count() == 0)
 }
 
-/// Whether each policy was applied: only the one that denies finds violations. Says where it was not.
+/// Whether each policy was applied: only the denying one finds violations. Prints failures.
 fn judges(binary: &Path, files: &Files) -> io::Result<bool> {
     let mut right = true;
     for kind in PolicyKind::ALL {
@@ -131,7 +131,7 @@ fn judges(binary: &Path, files: &Files) -> io::Result<bool> {
     Ok(right)
 }
 
-/// Warms the page cache and takes the memory first, then runs the rounds.
+/// Measures memory, which also warms the page cache, then runs the rounds.
 fn measure(arguments: &Arguments, files: &Files, scratch: &Scratch) -> Result<Vec<Series>, Box<dyn Error>> {
     let contenders = contenders(arguments, files, folder_of(files))?;
     let mut series = Vec::with_capacity(contenders.len());
@@ -150,8 +150,8 @@ fn measure(arguments: &Arguments, files: &Files, scratch: &Scratch) -> Result<Ve
     Ok(series)
 }
 
-/// What one more open flow costs: the peak against that of as many packets in few flows. Every flow of a generated
-/// capture is opened before any is closed.
+/// Bytes of one more open flow: the peak compared with that of the same number of packets in few flows. Every flow of a
+/// generated capture is opened before any is closed.
 fn memory_per_flow(arguments: &Arguments, scratch: &Scratch, series: &mut [Series]) -> Result<(), Box<dyn Error>> {
     let Some(more) = arguments.flows.checked_sub(FEW_FLOWS).filter(|more| *more > 0) else { return Ok(()) };
     let Arguments { speech, packets, .. } = *arguments;

@@ -1,9 +1,9 @@
-//! What each stage of the data path costs by itself, on generated traffic: `cargo bench --bench stages`.
+//! The cost of each stage of the data path alone, on generated traffic: `cargo bench --bench stages`.
 //!
-//! One function a stage, in path order. Each prepares what the stages before it would hand over, and times one stage
-//! over all of it; the median of the rounds counts. The numbers do not add up to what a packet costs in the whole
-//! program: there the stages share caches, here each has them for itself. They say where the time goes, and whether a
-//! change moved it; `cargo bench --bench replay` says what a packet costs.
+//! One function a stage, in path order. Each prepares the output of the earlier stages, and times its stage over all of
+//! it; the table shows the median of the rounds. The numbers do not add up to the cost of a packet, because in the whole
+//! program the stages share caches. They show where the time goes, and whether a change helped;
+//! `cargo bench --bench replay` measures the cost of a packet.
 
 mod generator;
 #[path = "measure/machine.rs"]
@@ -34,21 +34,21 @@ use lockkeeper::flow::{
 use lockkeeper::frame::{self, Body, Layers};
 use lockkeeper::policy::{Carrier, Denial, FlowVerdict, LastValues, Policy, Reason, Rule, SessionState, Verdict};
 use lockkeeper::record::{
-    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, OwnedTarget,
-    Report, SortKey, Transaction, What, write_transaction,
+    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, FindingKind, OperationView,
+    OwnedTarget, Report, SortKey, Transaction, write_transaction,
 };
 use lockkeeper_protocols::{Outcome, Protocol, REGISTRY, RequestRef, Session, Stamp, Target};
-use talk::{Asked, Ears};
+use talk::{CountingSink, RequestedOperation};
 use traffic::{Heard, LONG, Traffic, first_of_each, flows, write_long};
 
 /// Times every stage by itself.
 #[derive(Parser)]
 #[command(name = "stages", after_help = "Example: cargo bench --bench stages -- dissector policy")]
 struct Arguments {
-    /// Only stages whose names begin like this
+    /// Only stages whose names begin with this
     #[arg(value_name = "STAGE")]
     only: Vec<String>,
-    /// Packets of the capture that most stages work on
+    /// Packets of the capture of most stages
     #[arg(long, default_value_t = 50_000)]
     packets: u64,
     /// Flows in it
@@ -60,7 +60,7 @@ struct Arguments {
     /// Write the JSON line to this file too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What cargo says to every benchmark
+    /// Passed by cargo to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -84,12 +84,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         dissector(clock, row, &settings, folder.path())?;
     }
     if let Some(row) = REGISTRY.first() {
-        let asked = talk::asked(row, &heard);
-        verdicts(clock, &heard, &asked, &settings)?;
+        let requested = talk::requested(row, &heard);
+        verdicts(clock, &heard, &requested, &settings)?;
         let text = generator::policy(&settings, PolicyKind::Limited).unwrap_or_default();
         let policy = Arc::new(Policy::parse("bench.toml", &text)?);
-        alerts(clock, &heard, &asked, &policy, row);
-        transactions(clock, &heard, &asked, &policy, row);
+        alerts(clock, &heard, &requested, &policy, row);
+        transactions(clock, &heard, &requested, &policy, row);
     }
 
     println!("{}\n", machine::machine());
@@ -101,7 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Files into blocks of packets, beside the floor: the same bytes into a buffer and nothing else.
+/// Files into blocks of packets, compared with reading the same bytes into a buffer.
 fn readers(clock: &mut Clock, settings: &Settings, folder: &Path) -> Result<(), Box<dyn Error>> {
     const PACKETS: usize = 500_000;
     if !clock.wants("reader") {
@@ -142,7 +142,7 @@ fn read_blocks(paths: &[PathBuf], block_size: usize) -> Result<u64, capture::Err
     Ok(total)
 }
 
-/// The capture thread's look at a packet.
+/// The capture thread's work for a packet.
 fn peek(clock: &mut Clock, traffic: &Traffic) {
     let work = |_: &mut ()| {
         let mut layers = Layers::default();
@@ -163,7 +163,7 @@ fn decode(clock: &mut Clock, traffic: &Traffic) {
     clock.time("frame", "packet", traffic.len(), || (), work);
 }
 
-/// Which conversation a frame belongs to, by name.
+/// A frame into its flow key.
 fn key(clock: &mut Clock, heard: &[Heard<'_>]) {
     let work = |_: &mut ()| {
         for one in heard {
@@ -173,7 +173,7 @@ fn key(clock: &mut Clock, heard: &[Heard<'_>]) {
     clock.time("flow, key", "packet", heard.len(), || (), work);
 }
 
-/// Hashing the key and finding the flow, and making it.
+/// Hashing the key, and finding or creating the flow.
 fn lookups(clock: &mut Clock, heard: &[Heard<'_>], folder: &Path) -> Result<(), Box<dyn Error>> {
     const MANY: u32 = 100_000;
     lookup(clock, heard);
@@ -213,7 +213,7 @@ fn lookup(clock: &mut Clock, heard: &[Heard<'_>]) {
 fn streams(clock: &mut Clock, heard: &[Heard<'_>], settings: &Settings, folder: &Path) -> Result<(), Box<dyn Error>> {
     stream(clock, "stream, in order", heard);
     let impairments = Impairments { reorder: 200, ..Impairments::default() };
-    // Several segments of one flow in a row, so that those which change places are its own.
+    // Several segments of one flow in a row, so that swapped segments belong to the same flow.
     let disordered = Settings { pipeline: 8, impairments, ..settings.clone() };
     stream(clock, "stream, one in five out of order", &Traffic::generated(&disordered, folder)?.heard());
     Ok(())
@@ -237,7 +237,7 @@ fn stream(clock: &mut Clock, name: &str, heard: &[Heard<'_>]) {
     clock.time(name, "packet", heard.len(), closed, work);
 }
 
-/// Takes bytes in order and counts them.
+/// Counts bytes delivered in order.
 struct Cup(usize);
 
 impl StreamHandler for Cup {
@@ -274,11 +274,11 @@ fn dissector(
     let heard = traffic.heard();
     let said: Vec<&Heard<'_>> = heard.iter().filter(|one| !one.payload().is_empty()).collect();
     let work = |sessions: &mut Vec<Session>| {
-        let mut ears = Ears::default();
+        let mut sink = CountingSink::default();
         for one in &said {
-            sessions[one.flow].feed_stream(one.side, one.payload(), &one.stamp, &mut ears);
+            sessions[one.flow].feed_stream(one.side, one.payload(), &one.stamp, &mut sink);
         }
-        ears.words
+        sink.calls
     };
     clock.time(&name, "PDU", said.len(), || talk::sessions(row, flows(&heard)), work);
     Ok(())
@@ -288,30 +288,36 @@ fn dissector(
 fn verdicts(
     clock: &mut Clock,
     heard: &[Heard<'_>],
-    asked: &[Asked],
+    requested: &[RequestedOperation],
     settings: &Settings,
 ) -> Result<(), Box<dyn Error>> {
     for size in [0, 1_000] {
         let settings = Settings { policy: PolicySize { flows: size, points: size, nodes: false }, ..settings.clone() };
         let text = generator::policy(&settings, PolicyKind::Limited).unwrap_or_default();
         let names = [format!("{size} flows beside"), format!("{size} points")];
-        verdict(clock, heard, asked, &Policy::parse("bench.toml", &text)?, &names);
+        verdict(clock, heard, requested, &Policy::parse("bench.toml", &text)?, &names);
     }
     for kind in PolicyKind::ALL.into_iter().filter(|kind| *kind != PolicyKind::Limited) {
         let Some(text) = generator::policy(settings, kind) else { continue };
         let names = [kind.name(), kind.name()].map(str::to_owned);
-        verdict(clock, heard, asked, &Policy::parse("bench.toml", &text)?, &names);
+        verdict(clock, heard, requested, &Policy::parse("bench.toml", &text)?, &names);
     }
     Ok(())
 }
 
-fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, [ruled, judged]: &[String; 2]) {
+fn verdict(
+    clock: &mut Clock,
+    heard: &[Heard<'_>],
+    requested: &[RequestedOperation],
+    policy: &Policy,
+    [ruled, judged]: &[String; 2],
+) {
     let links: Vec<_> = talk::ends(heard).iter().map(talk::tuple).collect();
     let rule = |_: &mut ()| links.iter().for_each(|tuple| drop(black_box(policy.flow_verdict(tuple, Some("modbus")))));
     clock.time(&format!("policy, flow_verdict, {ruled}"), "flow", links.len(), || (), rule);
 
     let rulings: Vec<FlowVerdict> = links.iter().map(|tuple| policy.flow_verdict(tuple, Some("modbus"))).collect();
-    let operations: Vec<_> = asked.iter().map(|one| (one.flow, one.operation())).collect();
+    let operations: Vec<_> = requested.iter().map(|one| (one.flow, one.operation())).collect();
     let nothing = || vec![LastValues::default(); rulings.len()];
     let judge = |last: &mut Vec<LastValues>| {
         let permits = |verdict| matches!(verdict, Verdict::Permit { .. });
@@ -324,7 +330,13 @@ fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Pol
 }
 
 /// Denials into alerts: each a new one, and all the same one.
-fn alerts(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Arc<Policy>, row: &Protocol) {
+fn alerts(
+    clock: &mut Clock,
+    heard: &[Heard<'_>],
+    requested: &[RequestedOperation],
+    policy: &Arc<Policy>,
+    row: &Protocol,
+) {
     const ALERTS: usize = 5_000;
     let ends = talk::ends(heard);
     let names = record::Settings { captures: vec!["bench.pcap".to_owned()], ..record::Settings::default() };
@@ -335,8 +347,8 @@ fn alerts(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Arc<
         correlator.take_block(std::slice::from_mut(report), clock, &mut |alert| bytes += alert.json.len());
         bytes
     };
-    let new: Vec<_> = asked.iter().cycle().zip(0..).take(ALERTS).collect();
-    let repeated: Vec<_> = asked.iter().take(1).cycle().zip(std::iter::repeat(0)).take(ALERTS).collect();
+    let new: Vec<_> = requested.iter().cycle().zip(0..).take(ALERTS).collect();
+    let repeated: Vec<_> = requested.iter().take(1).cycle().zip(std::iter::repeat(0)).take(ALERTS).collect();
     for (name, written) in [("alert, new", new), ("alert, repeated", repeated)] {
         let denials = || {
             let events = written.iter().map(|(one, address)| denial(one, *address, &ends, policy, row));
@@ -347,17 +359,23 @@ fn alerts(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Arc<
 }
 
 /// A write to an address that is not permitted.
-fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, row: &Protocol) -> (SortKey, Event) {
-    let [client, server] = ends[asked.flow];
-    let mut operation = asked.owned().clone();
+fn denial(
+    requested: &RequestedOperation,
+    address: u16,
+    ends: &[[Endpoint; 2]],
+    policy: &Policy,
+    row: &Protocol,
+) -> (SortKey, Event) {
+    let [client, server] = ends[requested.flow];
+    let mut operation = requested.owned().clone();
     if let OwnedTarget::Plain(Target::Table { address: at, .. }) = &mut operation.target {
         *at = address;
     }
     let finding = Finding {
-        what: What::Denied(Denial { rule: Rule::AddressUndeclared, flow: Some(0), reason: Reason::Plain }),
-        time: asked.stamp.time,
-        proving_packet: Evidence { capture: 0, packet: asked.stamp.packet },
-        conversation: asked.flow as u64,
+        what: FindingKind::Denied(Denial { rule: Rule::AddressUndeclared, flow: Some(0), reason: Reason::Plain }),
+        time: requested.stamp.time,
+        proving_packet: Evidence { capture: 0, packet: requested.stamp.packet },
+        conversation: requested.flow as u64,
         at: Some(RequestRef { request: address.into(), item: 0 }),
         client,
         server,
@@ -366,12 +384,18 @@ fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, 
         protocol: Some(row.name),
         operation: Some(operation),
     };
-    let order = SortKey { clock: asked.stamp.clock, packet: asked.stamp.packet, sub: 0 };
+    let order = SortKey { clock: requested.stamp.clock, packet: requested.stamp.packet, sub: 0 };
     (order, Event::Finding(Box::new(finding)))
 }
 
-/// Operations into lines of the transaction log, and what is the same for a whole conversation.
-fn transactions(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, row: &'static Protocol) {
+/// Operations into lines of the transaction log, and the part that a flow's lines share.
+fn transactions(
+    clock: &mut Clock,
+    heard: &[Heard<'_>],
+    requested: &[RequestedOperation],
+    policy: &Policy,
+    row: &'static Protocol,
+) {
     let captures = Captures::new(&["bench.pcap".to_owned()]);
     let ends = talk::ends(heard);
     let rulings: Vec<FlowVerdict> =
@@ -385,25 +409,25 @@ fn transactions(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy:
 
     let texts: Vec<ConversationText> = all.map(text).collect();
     let write = |out: &mut Vec<u8>| {
-        for one in asked {
+        for one in requested {
             write_transaction(out, policy, &captures, &texts[one.flow], &transaction(one));
         }
         out.len()
     };
-    clock.time("transaction, line", "operation", asked.len(), || Vec::with_capacity(asked.len() * 1024), write);
+    clock.time("transaction, line", "operation", requested.len(), || Vec::with_capacity(requested.len() * 1024), write);
 }
 
-/// An operation that was permitted and done a millisecond later.
-fn transaction(asked: &Asked) -> Transaction<'_> {
+/// A permitted operation, accepted after a millisecond.
+fn transaction(requested: &RequestedOperation) -> Transaction<'_> {
     Transaction {
-        time: asked.stamp.time,
+        time: requested.stamp.time,
         request: 0,
-        operation: OperationView::from(&asked.operation()),
+        operation: OperationView::from(&requested.operation()),
         ending: Outcome::Accepted.into(),
         latency: Some(1_000_000),
         verdict: Verdict::Permit { flow: Some(0) },
-        evidence: Evidence { capture: 0, packet: asked.stamp.packet },
+        evidence: Evidence { capture: 0, packet: requested.stamp.packet },
         request_seen: true,
-        response_packet: Some(asked.stamp.packet + 1),
+        response_packet: Some(requested.stamp.packet + 1),
     }
 }

@@ -1,4 +1,4 @@
-//! What the user typed, turned into what the program runs on. The only place that knows both.
+//! Command-line options and configuration files, resolved to the settings of each stage. No stage depends on this module.
 
 mod file;
 mod watch;
@@ -25,19 +25,19 @@ use crate::store::evidence;
 use crate::worker::{self, Checksums};
 pub use watch::{USUAL_CONFIGURATION, Watch, watch};
 
-/// Where machine output goes.
+/// The destination of machine-readable output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// Standard output.
     Stdout,
-    /// A file, made or overwritten.
+    /// A file, created or overwritten.
     File(PathBuf),
 }
 
-/// A setting that cannot be used.
+/// A setting that is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Two outputs want standard output.
+    /// Several outputs are directed to standard output.
     #[error(
         "only one of --alerts, --transactions and --stats can be written to standard output; give the others a file"
     )]
@@ -48,40 +48,40 @@ pub enum Error {
          configuration with --config FILE; without any option, {USUAL_CONFIGURATION} is taken, which does not exist"
     )]
     NothingToListenTo,
-    /// Options of `watch`, but no interface.
+    /// `watch` has options, but no interface.
     #[error(
         "no interface to listen to: add --interface IFACE (`lockkeeper interfaces` lists them), or give everything in a \
          configuration with --config FILE instead"
     )]
     NoInterface,
-    /// Standard input is named together with other captures, or twice.
+    /// Standard input is given twice, or with other captures.
     #[error("`-` (standard input) can be given once")]
     StdinTwice,
-    /// A number of seconds that is none.
+    /// An invalid number of seconds.
     #[error("--{option} {value}: a number of seconds greater than 0 is needed")]
     Seconds {
         /// The option, without its dashes.
         option: &'static str,
-        /// What was given.
+        /// The value.
         value: f64,
     },
-    /// A share that is none.
+    /// An invalid percentage.
     #[error("--{option} {value}: a number of percent from 0 to 100 is needed")]
     Percent {
         /// The option, without its dashes.
         option: &'static str,
-        /// What was given.
+        /// The value.
         value: f64,
     },
-    /// Keys that cannot be used.
+    /// Invalid keys.
     #[error(transparent)]
     Keys(#[from] keys::Error),
-    /// Files of a recording that are too large for it.
+    /// The files of a recording are too large for its size.
     #[error("a file of {file} MiB is too large for a recording of {all} MiB: it can have at most half of it")]
     FileSize {
-        /// Size of a file that was asked for.
+        /// Size of a file, MiB.
         file: u32,
-        /// Size of all.
+        /// Size of the recording, MiB.
         all: u32,
     },
     /// A bound of zero.
@@ -95,14 +95,14 @@ pub enum Error {
         "--max-memory {given}: conversations need at least {least} bytes, of which --max-recent-bytes takes its own"
     )]
     Memory {
-        /// What was asked for, bytes.
+        /// The budget, bytes.
         given: usize,
-        /// The least, bytes.
+        /// The least budget, bytes.
         least: usize,
     },
 }
 
-/// Where the outputs of a replay go.
+/// The destinations of the outputs of a replay.
 #[derive(Clone, Debug)]
 pub struct Destinations {
     /// Alerts, one JSON object a line.
@@ -127,15 +127,15 @@ impl Destination {
 }
 
 impl Destinations {
-    /// Resolves what was typed: alerts go to standard output by default, unless a person is looking at it or something
-    /// else was sent there.
+    /// Resolves the options. By default, alerts go to standard output, unless it is a terminal or the destination of another
+    /// output.
     pub fn of(typed: &Replay) -> Result<Self, Error> {
         let run = &typed.run;
         Self::resolve([&run.alerts, &run.transactions, &run.stats], !io::stdout().is_terminal())
     }
 
-    /// Places for alerts, transactions and counts, as typed; `fallback`: alerts go to standard output if nobody says
-    /// where, and nothing else goes there.
+    /// Destinations of alerts, transactions and counts. `fallback`: alerts without a destination go to standard output, unless
+    /// another output goes there.
     fn resolve(typed: [&Option<PathBuf>; 3], fallback: bool) -> Result<Self, Error> {
         let [mut alerts, transactions, stats] = typed.map(|path| path.as_deref().map(Destination::of));
         let is_stdout = |place: &&Option<Destination>| **place == Some(Destination::Stdout);
@@ -147,13 +147,13 @@ impl Destinations {
     }
 }
 
-/// Checks the captures as typed.
+/// Validates the captures on the command line.
 pub fn captures(typed: &[PathBuf]) -> Result<(), Error> {
     let stdin = typed.iter().filter(|path| path.as_os_str() == "-").count();
     if stdin > 1 { Err(Error::StdinTwice) } else { Ok(()) }
 }
 
-/// The name of a capture in alerts: without its folder, so that a result does not depend on where the file lies.
+/// The name of a capture in alerts, without its folder: results do not depend on the location of the file.
 pub fn capture_name(path: &str) -> String {
     Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
 }
@@ -163,7 +163,7 @@ fn workers(typed: Option<u16>) -> usize {
     typed.map_or(cores, usize::from).min(worker::SHARDS)
 }
 
-/// What the pipeline runs on. `captures`: their names, in order.
+/// The settings of the pipeline. `captures`: their names, in order.
 pub fn pipeline(
     typed: &Replay,
     policy: &Policy,
@@ -184,14 +184,14 @@ fn percent(option: &'static str, value: f64) -> Result<f64, Error> {
     if (0.0..=100.0).contains(&value) { Ok(value) } else { Err(Error::Percent { option, value }) }
 }
 
-/// The names that alerts carry.
+/// The names in alerts.
 struct Names {
     site: String,
     sensor: String,
     captures: Vec<String>,
 }
 
-/// What the pipeline runs on within these limits.
+/// The settings of the pipeline for these limits.
 fn bounded(
     limits: &Limits,
     vantage: &Vantage,
@@ -216,12 +216,12 @@ fn bounded(
     })
 }
 
-/// What is to be kept of the packets around the violations of a replay.
+/// The settings of the evidence of a replay.
 pub fn evidence(typed: &cli::Evidence, names: &record::Settings) -> Option<evidence::Settings> {
     kept(typed, names, false)
 }
 
-/// What is to be kept of the packets around violations, in a folder that rolls or not.
+/// The settings of evidence, in a rotating folder or another one.
 fn kept(typed: &cli::Evidence, names: &record::Settings, rolling: bool) -> Option<evidence::Settings> {
     Some(evidence::Settings {
         folder: typed.folder.clone()?,
@@ -233,7 +233,7 @@ fn kept(typed: &cli::Evidence, names: &record::Settings, rolling: bool) -> Optio
     })
 }
 
-/// The sinks with these options, checked but not open. They publish under the names that the alerts carry.
+/// The sinks for these options, validated but not open. They publish under the names in alerts.
 pub fn sinks(options: &[SinkOptions], names: &record::Settings) -> Result<Vec<Box<dyn SinkSetup>>, PublishError> {
     let origin = Origin { site: &names.site, sensor: &names.sensor };
     options.iter().map(|options| options.configure(&origin)).collect()
@@ -254,7 +254,7 @@ fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<
             recent_bytes: bound("max-recent-bytes", limits.max_recent_bytes)?.div_ceil(worker::SHARDS),
             ..Default::default()
         },
-        copies: DuplicateSettings { seed: unpredictable(), ..Default::default() },
+        duplicates: DuplicateSettings { seed: unpredictable(), ..Default::default() },
         checksums: match limits.checksums {
             cli::Checksums::Auto => Checksums::Auto,
             cli::Checksums::Verify => Checksums::Verify,
@@ -272,7 +272,7 @@ fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<
     })
 }
 
-/// What conversations may hold of `--max-memory`, divided among the shards; the recent bytes have their share.
+/// The part of `--max-memory` for the conversations of one shard, bytes: without the part for recent bytes.
 fn memory_of_shard(limits: &Limits) -> Result<usize, Error> {
     let (memory, recent) = (bound("max-memory", limits.max_memory)?, limits.max_recent_bytes);
     match memory.checked_sub(recent).map(|memory| memory / worker::SHARDS) {
@@ -290,24 +290,24 @@ fn nanoseconds(option: &'static str, seconds: f64) -> Result<i64, Error> {
     if usable { Ok((seconds * 1e9) as i64) } else { Err(Error::Seconds { option, value: seconds }) }
 }
 
-/// The policy's id as a name for the site: `LOCK-EAST-ZCP` is as good as the policy's author made it.
+/// The name of the site where none is given: the id of the policy.
 fn site_of(policy: &Policy) -> String {
     if policy.id.is_empty() { String::from("site") } else { policy.id.to_lowercase() }
 }
 
-/// The name of the sensor in the alerts of a replay, by default.
+/// The default name of the sensor in the alerts of a replay.
 const REPLAY_SENSOR: &str = "replay";
 
-/// A seed for the hash tables that nobody outside can guess. It changes no result.
+/// An unpredictable seed for hash tables, against crafted collisions. No result depends on it.
 fn unpredictable() -> u64 {
     RandomState::default().hash_one(())
 }
 
-/// Hosts without IP that one shard lists.
+/// Most hosts without IP in the list of one shard.
 const NEIGHBOURS: usize = 4096;
 
-/// Bytes that the conversations of one shard may hold, at least: one OPC UA chunk of the usual size.
+/// Least memory for the conversations of one shard, bytes: an OPC UA chunk of the usual size.
 const LEAST_MEMORY: usize = 64 * 1024;
 
-/// Longest timeout that can be asked for, seconds (some 30 years).
+/// Longest valid timeout, seconds: about 30 years.
 const LONGEST_TIMEOUT: f64 = 1e9;

@@ -1,5 +1,5 @@
-//! TOML files that people write, a policy or a configuration: a cursor over their tables, and every mistake with its place
-//! and what to write instead.
+//! TOML files that people write, policies and configurations: a cursor over their tables, and diagnostics that show each
+//! mistake with its place and what to write instead.
 
 pub mod diagnose;
 pub(crate) mod section;
@@ -12,8 +12,8 @@ use toml::de::DeTable;
 
 use section::{Problems, Section};
 
-/// Walks a document: what `walk` makes of it, and what is wrong with it. The result is meaningful only without errors among
-/// the diagnostics. `what` names the whole document in messages.
+/// Reads a document with `walk`. The result is valid only if the diagnostics have no errors. `what` is the word for the
+/// document in messages.
 pub(crate) fn read<T>(
     (name, text): (&str, &str),
     what: &str,
@@ -28,7 +28,7 @@ pub(crate) fn read<T>(
     (read, problems.into_found())
 }
 
-/// The tables of a text, as far as it is TOML; adds its syntax errors.
+/// The tables of a text, as far as it is TOML. Adds the syntax errors to `found`.
 fn parse<'t>(text: &'t str, found: &mut Diagnostics) -> Spanned<DeTable<'t>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors {
@@ -40,7 +40,7 @@ fn parse<'t>(text: &'t str, found: &mut Diagnostics) -> Spanned<DeTable<'t>> {
     document
 }
 
-/// Help for a second `[header]` with the same name, which is probably meant as one of a list.
+/// The help for a second `[header]` of one name, which probably should be one of a list.
 fn repeated_header(text: &str, message: &str, at: usize) -> Option<String> {
     let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
     let line = text.get(start..)?.lines().next()?.trim();

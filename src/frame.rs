@@ -14,6 +14,7 @@ mod fabric;
 mod fragments;
 mod host_key;
 mod ip;
+pub mod ip_protocol;
 mod link;
 mod neighbour;
 mod outer;
@@ -33,6 +34,7 @@ mod tests;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::capture::LinkType;
+use ip_protocol::{TCP, UDP};
 
 pub use checksum::Checksum;
 pub use fragments::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
@@ -76,10 +78,6 @@ pub fn fragment<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Option<Fr
     let body = Body::Ip(ip, OtherIp { protocol, neighbour_discovery: false, advertised: None });
     Some(Frame { body, undecoded: Some(Undecoded::Fragment), ..frame })
 }
-
-/// IP protocol numbers.
-const TCP: u8 = 6;
-const UDP: u8 = 17;
 
 /// The innermost layers of a packet, borrowed from the captured bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

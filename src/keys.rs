@@ -1,8 +1,8 @@
-//! Keys of encrypted OPC UA channels, as one of their ends exported them. An analyst has such keys, a sensor never does.
+//! Keys of encrypted OPC UA channels, exported by one of their ends. An analyst may have them; a sensor never does.
 //!
-//! They come from a key log file, or from a block of decryption secrets in a pcapng file: `log` reads either, `cipher`
-//! opens chunks with them. Every worker has a [`KeyRing`] of its own, so that a key is used from its place in the
-//! captures on, whatever the number of workers.
+//! They come from a key log file or from a decryption secrets block of a pcapng file. `log` parses both, `cipher` decrypts
+//! chunks. Every worker has its own [`KeyRing`], so that a key is used from its position in the captures on, whatever the
+//! number of workers.
 
 mod cipher;
 mod log;
@@ -21,10 +21,10 @@ use lockkeeper_protocols::{Keys, Sealed, Side};
 use cipher::Key;
 pub use log::{KeyLog, WrongLine};
 
-/// The decryption secrets of a pcapng file that are such keys: the letters UAKL.
+/// The secrets type of pcapng for OPC UA key logs: the letters UAKL.
 pub const SECRETS_OF_OPC_UA: u32 = 0x5541_4B4C;
 
-/// What a key is found by: the channel, its token, and who encrypts with it.
+/// Identifies a key: the channel, its token, and the side that encrypts with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct KeyName {
     channel: u32,
@@ -32,7 +32,7 @@ struct KeyName {
     is_client: bool,
 }
 
-/// The keys that one worker knows so far. It is the only one that reads and adds: the lock never waits.
+/// The keys of one worker, which alone reads and adds them: the lock is never contended.
 #[derive(Debug, Default)]
 #[expect(clippy::disallowed_types, reason = "decoders want their keys to be Sync; a ring never leaves its worker")]
 pub struct KeyRing {
@@ -43,24 +43,24 @@ pub struct KeyRing {
 
 #[derive(Debug, Default)]
 struct KeyTable {
-    /// Controllers number their channels as they like, so that several may have the same name.
+    /// Several keys may have the same name, because controllers choose the numbers of their channels.
     by_name: HashMap<KeyName, Vec<Key>>,
     count: usize,
     not_kept: u64,
 }
 
-/// What became of encrypted chunks, once there were keys.
+/// Counters of chunks that were not decrypted although there were keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyCounters {
-    /// No key is known for them.
+    /// Chunks without a key.
     pub missing: u64,
-    /// The key that is known does not fit.
+    /// Chunks that their key does not decrypt.
     pub wrong: u64,
-    /// Keys that were not kept, because there were too many.
+    /// Keys dropped because there were too many.
     pub not_kept: u64,
 }
 
-/// A key log file that cannot be used.
+/// Why a key log file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
@@ -68,23 +68,23 @@ pub enum Error {
     Io {
         /// The path as given.
         path: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A line of it is none of a key log.
+    /// A line is invalid.
     #[error("{path}:{wrong}")]
     Line {
         /// The path as given.
         path: String,
-        /// Which line, and what is wrong with it.
+        /// The line, and what is wrong with it.
         wrong: WrongLine,
     },
-    /// It is too large to be a key log.
+    /// It is too large.
     #[error("{path}: {size} bytes are too many for a key log; {MAX_LOG} is the most")]
     TooLarge {
         /// The path as given.
         path: String,
-        /// How large it is.
+        /// Its size, bytes.
         size: u64,
     },
 }
@@ -110,7 +110,7 @@ impl KeyRing {
         }
     }
 
-    /// What was counted so far.
+    /// The counters so far.
     pub fn counters(&self) -> KeyCounters {
         KeyCounters {
             missing: self.missing.load(Ordering::Relaxed),
@@ -155,9 +155,9 @@ impl Keys for KeyRing {
     }
 }
 
-/// Keys that are kept, of all channels together: some ten MiB.
+/// Most keys of all channels together: some ten MiB.
 const MAX_KEYS: usize = 65_536;
-/// Keys of the same name that are kept, and tried one after the other.
+/// Most keys of the same name, which are tried one after the other.
 const MAX_SAME: usize = 8;
-/// Bytes of the largest key log that is read.
+/// Size of the largest accepted key log, bytes.
 const MAX_LOG: u64 = 64 * 1024 * 1024;

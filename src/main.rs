@@ -1,4 +1,4 @@
-//! The program: parse the arguments, do the one thing that was asked, say how it went in the exit status.
+//! The program: parses the arguments, runs the subcommand, and returns its exit status.
 
 use std::error::Error;
 use std::fs::File;
@@ -21,8 +21,8 @@ use lockkeeper::report::summary;
 use lockkeeper::sensor::confine::{Confinement, confine};
 use lockkeeper::sensor::health::{self, AlertTally, Board, Handles, Reporter};
 use lockkeeper::sensor::interfaces;
-use lockkeeper::sensor::{self, Shown};
-use lockkeeper::store::evidence::Keeper;
+use lockkeeper::sensor::{self, HealthUpdater};
+use lockkeeper::store::evidence::EvidenceCollector;
 use lockkeeper::store::recording::{Prepared, Recorder};
 use lockkeeper_protocols::REGISTRY;
 
@@ -45,13 +45,13 @@ fn main() -> ExitCode {
     ExitCode::from(status as u8)
 }
 
-/// How it went: the exit status.
+/// The exit status.
 enum Status {
-    /// Nothing wrong was found.
+    /// No violation.
     Clean = 0,
-    /// Violations were found, or checks failed.
+    /// Violations, or a degraded sensor.
     Violations = 1,
-    /// Bad input, a bad policy, a broker that cannot be reached, or too little that could be read to call it clean.
+    /// Bad input, a bad policy, an unreachable receiver, or an incomplete observation.
     Error = 2,
 }
 
@@ -69,7 +69,7 @@ fn replay(typed: &Replay) -> Outcome {
     let names = source.captures().iter().map(|capture| config::capture_name(&capture.name)).collect();
     let settings = config::pipeline(typed, &policy, names, destinations.transactions.is_some())?;
     let mut outputs = open_outputs(&destinations, WriteMode::Replace)?;
-    outputs.evidence = config::evidence(&typed.evidence, &settings.alerts).map(Keeper::new).transpose()?;
+    outputs.evidence = config::evidence(&typed.evidence, &settings.alerts).map(EvidenceCollector::new).transpose()?;
     let stats = destinations.stats.as_ref().map(open_stats).transpose()?;
     let unreachable = connect(config::sinks(&typed.sinks.0, &settings.alerts)?, &mut outputs);
 
@@ -85,7 +85,7 @@ fn replay(typed: &Replay) -> Outcome {
     });
     bar.finish_and_clear();
 
-    tell(&replayed, stats, (!typed.quiet).then_some(&outputs), &policy)?;
+    write_results(&replayed, stats, (!typed.quiet).then_some(&outputs), &policy)?;
     unreachable.iter().for_each(|error| print_error(error));
     let is_cut = replayed.captures.iter().any(|capture| capture.cut.is_some());
     let failed = !unreachable.is_empty() || !replayed.problems.is_empty();
@@ -98,7 +98,7 @@ fn replay(typed: &Replay) -> Outcome {
     })
 }
 
-/// `lockkeeper watch`: judges what network interfaces hear, until it is asked to stop.
+/// `lockkeeper watch`: judges live traffic until it is asked to stop.
 fn watch(typed: &Watch) -> Outcome {
     let asked = match config::watch(typed) {
         Ok(asked) => asked?,
@@ -107,7 +107,7 @@ fn watch(typed: &Watch) -> Outcome {
     let Some(policy) = load_policy(asked.policy.as_deref())? else { return Ok(Status::Error) };
     let settings = asked.pipeline(&policy)?;
     let mut outputs = open_outputs(&asked.destinations, WriteMode::Append)?;
-    outputs.evidence = asked.evidence(&settings).map(Keeper::new).transpose()?;
+    outputs.evidence = asked.evidence(&settings).map(EvidenceCollector::new).transpose()?;
     let stats = asked.destinations.stats.as_ref().map(open_stats).transpose()?;
     let live = Live::open(&asked.interfaces)?;
     sensor::stop_on_signals(&live.stop())?;
@@ -118,7 +118,7 @@ fn watch(typed: &Watch) -> Outcome {
         let names: Vec<&str> = asked.interfaces.iter().map(|interface| interface.name.as_str()).collect();
         writeln!(anstream::stderr(), "Listening on {}. SIGINT or SIGTERM ends it.", names.join(", "))?;
     }
-    // Everything is open, and there is no other thread yet.
+    // Everything is open, and there is no second thread yet.
     let confinement = asked.needs(live.sockets(), &sinks).map_or_else(Confinement::default, |it| confine(&it));
     outputs.recording = recorder.map(Prepared::start).transpose()?;
     for sink in sinks {
@@ -130,14 +130,14 @@ fn watch(typed: &Watch) -> Outcome {
     outputs.publishers.push(Box::new(AlertTally::new(board.clone())));
     outputs.judged = Some(Box::new(health::measure_verdicts(board.clone())));
     let reporter = Reporter::start(board.clone(), asked.health(monitors), handles)?;
-    let watched = sensor::run(live, &policy, &asked.sensor(), &settings, &mut outputs, Shown::new(board));
+    let watched = sensor::run(live, &policy, &asked.sensor(), &settings, &mut outputs, HealthUpdater::new(board));
     reporter.stop();
     let watched = watched?;
-    tell(&watched, stats, (!typed.quiet).then_some(&outputs), &policy)?;
+    write_results(&watched, stats, (!typed.quiet).then_some(&outputs), &policy)?;
     Ok(if watched.problems.is_empty() { Status::Clean } else { Status::Error })
 }
 
-/// `lockkeeper status`: how the sensor on this machine is.
+/// `lockkeeper status`: the health of the sensor on this machine.
 fn status(file: &Path, json: bool) -> Outcome {
     Ok(match health::status(file, json, &mut anstream::stdout())? {
         health::Verdict::Ok => Status::Clean,
@@ -146,18 +146,18 @@ fn status(file: &Path, json: bool) -> Outcome {
     })
 }
 
-/// `lockkeeper interfaces`: what can be watched, and what is wrong with it.
+/// `lockkeeper interfaces`: the interfaces that can be watched, and their problems.
 fn list_interfaces(json: bool) -> Outcome {
     let found = interfaces::list()?;
     if json {
         interfaces::write_json(&found, &mut io::stdout())?;
     } else {
-        interfaces::write_page(&found, &mut anstream::stdout())?;
+        interfaces::write_text(&found, &mut anstream::stdout())?;
     }
     Ok(Status::Clean)
 }
 
-/// The policy that was asked for; `None` after its mistakes have been shown.
+/// Loads the policy; `None` after its mistakes were printed. Without a file, the policy permits everything.
 fn load_policy(path: Option<&Path>) -> Result<Option<Arc<Policy>>, Box<dyn Error>> {
     let Some(path) = path else { return Ok(Some(Arc::new(Policy::permissive()))) };
     match Policy::load(path) {
@@ -166,24 +166,24 @@ fn load_policy(path: Option<&Path>) -> Result<Option<Arc<Policy>>, Box<dyn Error
     }
 }
 
-/// What is wrong with a file that people write, each mistake with its place.
+/// Prints the mistakes in a file, each with its place.
 fn print_mistakes(mistakes: &Diagnostics) -> Result<(), Box<dyn Error>> {
     Ok(write!(anstream::stderr(), "{}", mistakes.render(true))?)
 }
 
-/// What a run came to: the counts for programs, the page for `people` and what went wrong.
-fn tell(
+/// Writes the results of a run: the counts, the summary if `summarised` is given, and the failures of outputs.
+fn write_results(
     run: &Replayed,
     stats: Option<Box<dyn Write + Send>>,
-    people: Option<&Outputs>,
+    summarised: Option<&Outputs>,
     policy: &Policy,
 ) -> Result<(), Box<dyn Error>> {
     if let Some(mut stats) = stats {
         summary::write_stats(run, &mut stats)?;
         stats.flush()?;
     }
-    if let Some(outputs) = people {
-        summary::write_page(run, &outputs.highlights, policy, &mut anstream::stderr())?;
+    if let Some(outputs) = summarised {
+        summary::write_text(run, &outputs.highlights, policy, &mut anstream::stderr())?;
     }
     for problem in &run.problems {
         print_error(problem);
@@ -191,27 +191,27 @@ fn tell(
     Ok(())
 }
 
-/// The outputs that were asked for, opened before anything is read: a path that cannot be written is an error at once.
+/// Opens the outputs, before any packet is read: a path that cannot be written is an error at once.
 fn open_outputs(destinations: &Destinations, mode: WriteMode) -> Result<Outputs, Box<dyn Error>> {
     let mut outputs = Outputs::default();
     if let Some(place) = &destinations.alerts {
-        outputs.publishers.push(Box::new(Jsonl::new(open(place, mode)?)));
+        outputs.publishers.push(Box::new(Jsonl::new(open_lines(place, mode)?)));
     }
-    outputs.transactions = destinations.transactions.as_ref().map(|place| open(place, mode)).transpose()?;
+    outputs.transactions = destinations.transactions.as_ref().map(|place| open_lines(place, mode)).transpose()?;
     Ok(outputs)
 }
 
-/// How an output is opened.
+/// How an output file is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum WriteMode {
-    /// What is in it is of another replay.
+    /// A replay replaces the content.
     Replace,
-    /// What is in it is what a sensor told before it was started again.
+    /// A sensor appends to the content of its earlier runs.
     Append,
 }
 
 /// Opens one output of lines.
-fn open(place: &Destination, mode: WriteMode) -> Result<Lines, PublishError> {
+fn open_lines(place: &Destination, mode: WriteMode) -> Result<Lines, PublishError> {
     match (place, mode) {
         (Destination::Stdout, _) => Ok(Lines::stdout(mode == WriteMode::Append)),
         (Destination::File(path), WriteMode::Replace) => Lines::create(path),
@@ -219,7 +219,7 @@ fn open(place: &Destination, mode: WriteMode) -> Result<Lines, PublishError> {
     }
 }
 
-/// Opens the place for the counts.
+/// Opens the output of the counts.
 fn open_stats(place: &Destination) -> Result<Box<dyn Write + Send>, Box<dyn Error>> {
     Ok(match place {
         Destination::Stdout => Box::new(io::stdout()),
@@ -243,7 +243,7 @@ fn connect(sinks: Vec<Box<dyn SinkSetup>>, outputs: &mut Outputs) -> Vec<Publish
     unreachable
 }
 
-/// A bar on a terminal, nothing elsewhere.
+/// A progress bar on a terminal; a hidden one elsewhere.
 fn progress_bar(quiet: bool) -> ProgressBar {
     if quiet || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -252,16 +252,16 @@ fn progress_bar(quiet: bool) -> ProgressBar {
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Bytes after which the bar moves: some milliseconds.
+/// Bytes between two updates of the progress bar: some milliseconds.
 const PROGRESS: u64 = 1024 * 1024;
 
-/// How far it is, and how fast.
+/// Packets so far, and their rate.
 fn speed(packets: u64, elapsed: Duration) -> String {
     let rate = packets as f64 / elapsed.as_secs_f64().max(0.001);
     format!("{packets} packets, {rate:.0} packets/s")
 }
 
-/// `lockkeeper policy check`: what each policy permits, or its mistakes with their place and what to write instead.
+/// `lockkeeper policy check`: what each policy permits, or its mistakes, each with its place and a remedy.
 fn policy_check(files: &[PathBuf]) -> Outcome {
     let outcome = policy::check(files, true, &mut anstream::stdout(), &mut anstream::stderr())?;
     Ok(match outcome {
@@ -270,7 +270,7 @@ fn policy_check(files: &[PathBuf]) -> Outcome {
     })
 }
 
-/// `lockkeeper protocols`: what is decoded, one protocol a line.
+/// `lockkeeper protocols`: the decoded protocols, one a line.
 fn protocols() -> Outcome {
     let rows = REGISTRY.iter().map(|row| {
         let ports: Vec<String> = row.ports.iter().map(u16::to_string).collect();
@@ -306,12 +306,12 @@ fn generate(files: &Generate) -> Outcome {
 /// Sets up logging: warnings by default, more with `LOCKKEEPER_LOG=debug`.
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("LOCKKEEPER_LOG").unwrap_or_else(|_| "warn".into());
-    // anstream decides about colours, as it does for everything else: a terminal gets them unless NO_COLOR is set.
+    // Colours go through anstream, as everywhere: it removes them unless stderr is a terminal and NO_COLOR is not set.
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(anstream::stderr);
     log.with_ansi(true).with_target(false).init();
 }
 
-/// One clear line for a person, with every cause.
+/// Prints an error on one line, with every cause.
 fn print_error(error: &dyn Error) {
     let mut line = error.to_string();
     let mut cause = error.source();
@@ -322,11 +322,11 @@ fn print_error(error: &dyn Error) {
         }
         cause = error.source();
     }
-    // Nobody is left to tell when standard error is closed.
+    // There is no other place to report that standard error is closed.
     let _ = writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {line}");
 }
 
-/// Which files of the folders that were named are not read, and why.
+/// Prints the skipped files of the folders, each with its reason.
 fn print_left_out(files: &[String]) {
     let (shown, more) = files.split_at(files.len().min(LEFT_OUT_SHOWN));
     let mut stderr = anstream::stderr();
@@ -338,7 +338,7 @@ fn print_left_out(files: &[String]) {
     }
 }
 
-/// Files left out that are named.
+/// Number of skipped files that are printed by name.
 const LEFT_OUT_SHOWN: usize = 3;
 
 const NOTE: anstyle::Style = anstyle::AnsiColor::Yellow.on_default();

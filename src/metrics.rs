@@ -1,4 +1,4 @@
-//! What was counted on the way: plain numbers per worker, added up at the end.
+//! Counters: plain numbers for each worker, summed at the end.
 
 mod failed;
 mod latency;
@@ -20,53 +20,53 @@ use crate::store::recording;
 pub use failed::{FailedConnections, Failure, Failures, Server};
 pub use latency::{LATENCY_BOUNDS, Latency, LatencySummary};
 
-/// Everything one worker counts. Every field is a number of things since the start.
+/// The counters of one worker, since the start.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
-    /// Packets taken in, copies included.
+    /// Packets processed, including duplicates.
     pub packets: u64,
-    /// Bytes of them on the wire, from the link layer on.
+    /// Length of these packets on the wire, from the link layer on, bytes.
     pub bytes: u64,
-    /// Conversations begun.
+    /// Conversations started.
     pub flows: u64,
-    /// Operations by what became of them.
+    /// Operations by outcome.
     pub outcomes: Outcomes,
-    /// Operations on which there is no verdict, by why.
+    /// Operations without a verdict, by reason.
     pub not_judged: NotJudged,
-    /// What was decoded, one entry for each protocol name.
+    /// Decoded operations, one entry for each protocol name.
     protocols: Vec<ProtocolCounts>,
-    /// PDUs by protocol, group and key, for keys below [`SMALL_KEYS`]: one table, since one is counted for every PDU.
+    /// PDUs by protocol, group and key, for keys below [`SMALL_KEYS`]: one flat table, because every PDU is counted.
     pdus: Vec<u64>,
-    /// PDUs with other keys, by place of the protocol, group and key.
+    /// PDUs with other keys, by slot of the protocol, group and key.
     rare_pdus: HashMap<(u16, usize, u32), u64>,
-    /// Senders whose wrong checksums are taken for an effect of the capture, with how many there were.
+    /// Number of wrong checksums of each sender whose wrong checksums count as an artefact of the capture.
     pub not_believed: BTreeMap<IpAddr, u64>,
-    /// Tunnels begun: pairs of hosts that send packets inside others.
+    /// Tunnels seen: pairs of tunnel endpoints.
     pub tunnels: u64,
-    /// Packets that were not read, or not all of them, by why. At most 65,536 kinds, since there are no more EtherTypes.
+    /// Packets that were not decoded completely, by reason. At most 65,536 entries for EtherTypes.
     pub unread: BTreeMap<Unread, u64>,
-    /// Connections that came to nothing, by server.
+    /// Failed connections by server.
     pub failed: FailedConnections,
     /// Anomalies by protocol and name.
     pub anomalies: BTreeMap<(&'static str, &'static str), u64>,
-    /// Everything that was not seen or was given up.
+    /// Everything that was not captured, not decoded or given up.
     pub losses: Losses,
 }
 
-/// How operations ended.
+/// Operations by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
-    /// The server did it.
+    /// Carried out by the server.
     pub accepted: u64,
-    /// The server refused.
+    /// Refused by the server.
     pub refused: u64,
-    /// No answer in time.
+    /// Without an answer in time.
     pub no_response: u64,
-    /// Still open when the capture ended.
+    /// Open at the end of the capture.
     pub pending: u64,
 }
 
-/// Operations on which there is no verdict, by why: they are not permitted, and nobody would know.
+/// Operations without a verdict, by reason. Counted so that they are not taken for permitted ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotJudged {
     /// There is no policy.
@@ -77,7 +77,7 @@ pub struct NotJudged {
 
 macro_rules! losses {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        /// What was not seen, or was given up, by name. Nothing is lost in silence: each of these is in `--stats`.
+        /// What was not captured, not decoded or given up, by name. `--stats` lists every one of these counters.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Losses {
             $($(#[$doc])* pub $name: u64,)+
@@ -98,21 +98,21 @@ macro_rules! losses {
 }
 
 losses! {
-    /// Packets of a link type that is not understood.
+    /// Packets of an unsupported link type.
     unknown_link_type,
-    /// Packets that end before their headers do.
+    /// Packets that end inside a header.
     truncated_headers,
     /// Packets whose headers contradict themselves.
     malformed_headers,
-    /// Packets with more tags, extension headers or wrappings than the limit.
+    /// Packets with more tags, extension headers or encapsulations than the limit.
     too_many_wrappings,
-    /// Packets with content that is not read: encrypted or unknown EtherTypes, tunnels that cannot be undone.
+    /// Packets whose content is not decoded: encrypted, of an unknown EtherType, or in an unsupported tunnel.
     unread_packets,
-    /// Packets that a snap length cut short.
+    /// Packets cut by a snap length.
     cut_by_snap_length,
     /// Bytes of payload that a snap length cut off.
     cut_bytes,
-    /// Copies of a frame that the mirror port or a redundant network sent twice; counted once.
+    /// Duplicates of frames that the mirror port or a redundant network delivered twice.
     mirrored_copies,
     /// Bytes that belong to no decoded frame of their protocol.
     undecoded_bytes,
@@ -122,24 +122,23 @@ losses! {
     stream_gaps,
     /// Bytes in those holes.
     stream_gap_bytes,
-    /// TCP segments that repeat what was seen.
+    /// TCP segments without new bytes.
     retransmissions,
-    /// Overlapping TCP segments whose bytes differ from those first seen.
+    /// Overlapping TCP segments whose bytes differ from the first ones.
     conflicting_overlaps,
-    /// Overlapping TCP segments that could not be compared any more.
+    /// Overlapping TCP segments that could not be compared, because the first bytes were no longer known.
     unverified_overlaps,
     /// Other readings of streams that were not decoded, because the conversation had too many.
     readings_not_judged,
-    /// Times that a conversation gave up what it held, because all of them together held too much.
+    /// Times that a conversation dropped its held state, because all conversations together held too much.
     conversations_given_up,
-    /// Packets whose receiver drops them, and whose bytes were not taken: their checksums are wrong, or they acknowledge
-    /// nothing.
+    /// Packets whose receiver should drop them (wrong checksum, or no acknowledgement) and whose bytes it did not accept.
     packets_not_taken,
     /// TCP segments far outside the window, not followed.
     outside_window,
     /// TCP keep-alives and window probes.
     keep_alives,
-    /// TCP streams that were taken up again at another sequence number.
+    /// TCP streams that were resumed at another sequence number.
     resynchronised_streams,
     /// TCP holes given up early because a conversation held too much out of order.
     reassembly_limits,
@@ -147,23 +146,23 @@ losses! {
     midstream_flows,
     /// Conversations of which only one direction was captured.
     one_way_flows,
-    /// Conversations dropped because the table was full.
+    /// Conversations evicted because the table was full.
     evicted_flows,
     /// Limits of a decoder that were reached.
     decoder_limits,
     /// Times a decoder lost the framing of a stream.
     desynchronisations,
-    /// Answers that belong to no request that was seen.
+    /// Answers without a captured request.
     unmatched_answers,
-    /// Operations that an answer says were carried out, and whose request was not seen.
+    /// Operations that an answer reports as carried out and whose request was not captured.
     requests_unseen,
-    /// Chunks of OPC UA that no key of those given is for.
+    /// OPC UA chunks without a key, where keys were given.
     chunks_without_key,
-    /// Chunks of OPC UA that the key given for them does not open.
+    /// OPC UA chunks that their key does not decrypt.
     chunks_with_wrong_key,
-    /// Keys of OPC UA that were not kept, because there were too many.
+    /// OPC UA keys dropped because there were too many.
     keys_not_kept,
-    /// Blocks of decryption secrets in captures that are no key log.
+    /// Decryption secrets blocks of captures that are no key log.
     secrets_not_understood,
     /// IP fragments that are cut, malformed or too large.
     fragments_unusable,
@@ -171,45 +170,45 @@ losses! {
     fragmented_datagrams_given_up,
     /// IP fragments that overlap others.
     fragments_overlapping,
-    /// Tunnels that were forgotten because too many were remembered; they may be told twice.
+    /// Tunnels forgotten because there were too many; they may be reported twice.
     tunnels_forgotten,
-    /// Hosts without IP that the inventory had no room for.
+    /// Hosts without IP that did not fit in the inventory.
     neighbours_not_listed,
-    /// Pairs of hosts that speak without IP forgotten because there were too many; they may be told again.
+    /// Pairs of hosts without IP forgotten because there were too many; they may be reported twice.
     neighbour_pairs_forgotten,
-    /// Packets that the capturing program itself did not record, as it says.
+    /// Packets that the capturing program reports as dropped.
     dropped_at_capture,
-    /// Packets that the kernel dropped because nobody took them out of its ring in time.
+    /// Packets that the kernel dropped because its ring was full.
     dropped_by_kernel,
     /// Packets that a network interface dropped itself.
     dropped_by_interface,
-    /// Packets that were read and dropped because the pipeline was behind.
+    /// Packets that were read and dropped because the pipeline did not keep up.
     dropped_by_channel,
     /// Captures that end inside a record.
     captures_cut,
-    /// Alerts that were closed early because too many were open.
+    /// Alerts closed early because too many were open.
     alerts_closed_early,
-    /// Outcomes of denied operations that were no longer waited for because too many were.
+    /// Denied operations whose outcome was given up because too many were pending.
     outcomes_not_waited_for,
-    /// Discoveries forgotten because too many were remembered; they may be told twice.
+    /// Discoveries forgotten because there were too many; they may be reported twice.
     discoveries_forgotten,
-    /// Channels and certificates of hosts forgotten because too many were remembered; a downgrade may go unseen.
+    /// Channels and certificates of hosts forgotten because there were too many; a downgrade may be missed.
     secured_forgotten,
-    /// Hosts forgotten because too many were remembered; who uses which address may be told twice.
+    /// Hosts forgotten because there were too many; their use of an address may be reported twice.
     hosts_forgotten,
-    /// Alerts whose packets were not kept, because the folder for evidence was full or could not be written to.
+    /// Alerts whose packets were not stored, because the evidence folder was full or could not be written to.
     evidence_not_kept,
-    /// Alerts whose packets were not kept, because they were too long ago.
+    /// Alerts whose packets were not stored, because they were no longer in memory.
     evidence_too_late,
-    /// Files with the packets of earlier alerts that were removed to make room for newer ones.
+    /// Evidence files of earlier alerts that were removed to make room.
     evidence_rotated,
-    /// Packets that were not recorded, because the disk was too slow, full or gone.
+    /// Packets that were not recorded, because the disk was too slow, full or missing.
     recording_dropped,
-    /// Alerts and transactions that a file did not take, because the disk was full or gone for too long.
+    /// Alerts and transactions that were not written to a file, because the disk was full or missing for too long.
     output_not_written,
 }
 
-/// What was decoded of one protocol name (of all its framings).
+/// The operations of one protocol name, over all its framings.
 #[derive(Clone, Debug)]
 struct ProtocolCounts {
     protocol: &'static Protocol,
@@ -218,8 +217,8 @@ struct ProtocolCounts {
 }
 
 impl Counters {
-    /// Where a protocol is counted: looked up once a conversation, then passed to [`Counters::count_operations`] and
-    /// [`Counters::count_pdu`].
+    /// The slot of a protocol for [`Counters::count_operations`] and [`Counters::count_pdu`], looked up once for each
+    /// conversation.
     pub fn protocol_slot(&mut self, protocol: &'static Protocol) -> u16 {
         let known = self.protocols.iter().position(|counts| counts.protocol.name == protocol.name);
         let slot = known.unwrap_or_else(|| {
@@ -231,7 +230,6 @@ impl Counters {
     }
 
     /// Counts operations of a class.
-    #[inline]
     pub fn count_operations(&mut self, slot: u16, class: Class, number: u32) {
         let counts = self.protocols.get_mut(usize::from(slot));
         if let Some(count) = counts.and_then(|counts| counts.classes.get_mut(class as usize)) {
@@ -240,12 +238,10 @@ impl Counters {
     }
 
     /// Counts one decoded PDU under a key of one of its protocol's groups.
-    #[inline]
     pub fn count_pdu(&mut self, slot: u16, group: usize, key: u32) {
         self.add_pdus(slot, group, key, 1);
     }
 
-    #[inline]
     fn add_pdus(&mut self, slot: u16, group: usize, key: u32, count: u64) {
         let place = (usize::from(slot) * MAX_GROUPS + group) * SMALL_KEYS + key as usize;
         match self.pdus.get_mut(place) {
@@ -254,12 +250,11 @@ impl Counters {
         }
     }
 
-    #[cold]
     fn add_rare_pdus(&mut self, slot: u16, group: usize, key: u32, count: u64) {
         *self.rare_pdus.entry((slot, group, key)).or_default() += count;
     }
 
-    /// PDUs of a protocol by group and key; zero counts left out.
+    /// PDUs of a protocol by group and key, without zero counts.
     fn pdu_counts(&self, slot: u16) -> impl Iterator<Item = (usize, u32, u64)> + '_ {
         let size = MAX_GROUPS * SMALL_KEYS;
         let own = self.pdus.chunks_exact(size).nth(usize::from(slot)).unwrap_or_default();
@@ -269,7 +264,7 @@ impl Counters {
         small.chain(rare.map(|((_, group, key), count)| (*group, *key, *count))).filter(|(.., count)| *count > 0)
     }
 
-    /// Adds what another worker counted.
+    /// Adds the counters of another worker.
     pub fn add(&mut self, other: &Self) {
         self.packets += other.packets;
         self.bytes += other.bytes;
@@ -299,7 +294,7 @@ impl Counters {
         self.losses.add(&other.losses);
     }
 
-    /// Operations by protocol name and class; zero counts left out.
+    /// Operations by protocol name and class, without zero counts.
     pub fn operations(&self) -> BTreeMap<&'static str, BTreeMap<&'static str, u64>> {
         let named = |counts: &ProtocolCounts| {
             let classes = Class::ALL.into_iter().map(Class::name).zip(counts.classes);
@@ -308,8 +303,7 @@ impl Counters {
         self.protocols.iter().map(|counts| (counts.protocol.name, named(counts))).collect()
     }
 
-    /// Decoded PDUs by protocol name, group and key as text: the shape in which others count them. A protocol that was
-    /// seen has all of its groups.
+    /// Decoded PDUs by protocol name, group and key as text. A protocol that was seen has all of its groups.
     pub fn pdus(&self) -> BTreeMap<&'static str, BTreeMap<&'static str, BTreeMap<String, u64>>> {
         let groups = |slot: u16, protocol: &Protocol| {
             let text = |number: usize, group: &PduGroup| {
@@ -324,9 +318,9 @@ impl Counters {
     }
 }
 
-/// Taking over what the stages count themselves.
+/// Adds the counters of other stages.
 impl Counters {
-    /// A packet that was not read, or not all of it.
+    /// Counts a packet that was not decoded completely.
     pub fn count_unread(&mut self, kind: Unread) {
         *self.unread.entry(kind).or_default() += 1;
         let losses = &mut self.losses;
@@ -340,31 +334,31 @@ impl Counters {
         } += 1;
     }
 
-    /// Packets that were not read, or not all of them, lost fragments among them.
+    /// Number of packets that were not decoded completely, including lost fragments.
     pub fn packets_not_read(&self) -> u64 {
         let Losses { fragments_unusable, fragmented_datagrams_given_up, .. } = self.losses;
         self.unread.values().sum::<u64>() + fragments_unusable + fragmented_datagrams_given_up
     }
 
-    /// What a table of conversations counted.
+    /// Adds the counters of a flow table.
     pub fn add_table(&mut self, table: TableCounters) {
         self.flows += table.created;
         self.losses.evicted_flows += table.evicted;
     }
 
-    /// What a filter of copies counted.
+    /// Adds the counters of a duplicate filter.
     pub fn add_duplicates(&mut self, copies: DuplicateCounters) {
         self.losses.mirrored_copies += copies.mirrored + copies.redundant;
     }
 
-    /// What became of encrypted chunks.
+    /// Adds the counters of encrypted chunks.
     pub fn add_keys(&mut self, keys: &KeyCounters) {
         self.losses.chunks_without_key += keys.missing;
         self.losses.chunks_with_wrong_key += keys.wrong;
         self.losses.keys_not_kept += keys.not_kept;
     }
 
-    /// What TCP reassembly counted.
+    /// Adds the counters of TCP reassembly.
     pub fn add_streams(&mut self, streams: &StreamCounters) {
         let losses = &mut self.losses;
         losses.mirrored_copies += streams.duplicates;
@@ -380,7 +374,7 @@ impl Counters {
         losses.reassembly_limits += streams.limit_reached;
     }
 
-    /// What IP reassembly counted.
+    /// Adds the counters of IP reassembly.
     pub fn add_fragments(&mut self, fragments: &FragmentCounters) {
         let losses = &mut self.losses;
         losses.fragments_unusable += fragments.too_large + fragments.malformed + fragments.cut;
@@ -388,7 +382,7 @@ impl Counters {
         losses.fragmented_datagrams_given_up += fragments.aged_out + fragments.evicted;
     }
 
-    /// What the captures say about themselves.
+    /// Adds the losses of the captures.
     pub fn add_captures(&mut self, captures: &[Capture]) {
         for capture in captures {
             self.losses.dropped_at_capture += capture.dropped_at_capture;
@@ -396,14 +390,14 @@ impl Counters {
         }
     }
 
-    /// What was lost on the way in.
+    /// Adds the packets dropped before they could be delivered.
     pub fn add_drops(&mut self, drops: &Drops) {
         self.losses.dropped_by_kernel += drops.kernel;
         self.losses.dropped_by_interface += drops.interface;
         self.losses.dropped_by_channel += drops.channel;
     }
 
-    /// What the correlator gave up.
+    /// Adds the losses of the correlator.
     pub fn add_alerts(&mut self, alerts: &record::Counters) {
         self.losses.alerts_closed_early += alerts.closed_by_limit;
         self.losses.outcomes_not_waited_for += alerts.pending_dropped;
@@ -412,19 +406,19 @@ impl Counters {
         self.losses.hosts_forgotten += alerts.hosts_forgotten;
     }
 
-    /// What became of the packets around alerts.
+    /// Adds the losses of evidence.
     pub fn add_evidence(&mut self, evidence: &evidence::Counters) {
         self.losses.evidence_not_kept += evidence.over_limit + evidence.failed;
         self.losses.evidence_too_late += evidence.too_late;
         self.losses.evidence_rotated += evidence.rotated;
     }
 
-    /// What became of the packets that were to be recorded.
+    /// Adds the losses of the recording.
     pub fn add_recording(&mut self, recording: recording::Counters) {
         self.losses.recording_dropped += recording.dropped;
     }
 
-    /// The end of a conversation.
+    /// Counts the end of a conversation.
     pub fn count_ended_flow(&mut self, midstream: bool, one_way: bool) {
         self.losses.midstream_flows += u64::from(midstream);
         self.losses.one_way_flows += u64::from(one_way);
@@ -432,13 +426,12 @@ impl Counters {
 }
 
 impl Outcomes {
-    /// Counts one.
+    /// Counts one operation.
     pub fn count(&mut self, outcome: Outcome) {
         self.count_all(outcome, 1);
     }
 
-    /// Counts several that ended alike.
-    #[inline]
+    /// Counts `number` operations with the same outcome.
     pub fn count_all(&mut self, outcome: Outcome, number: u32) {
         *match outcome {
             Outcome::Accepted => &mut self.accepted,
@@ -475,7 +468,7 @@ impl NotJudged {
     }
 }
 
-/// Keys below this are counted in a table.
+/// Keys below this are counted in the flat table.
 const SMALL_KEYS: usize = 1024;
-/// Groups of PDUs of one protocol that are counted in it.
+/// Groups of PDUs of one protocol in the flat table.
 const MAX_GROUPS: usize = 8;

@@ -122,7 +122,7 @@ pub fn replay(
     run(source, policy, settings, outputs, progress, None)
 }
 
-/// [Replays](replay) a source that goes on until it is stopped. Outputs are flushed after each block, and commands from
+/// [Replays](replay) a source that continues until it is stopped. Outputs are flushed after each block, and commands from
 /// `control` are carried out between two blocks.
 pub fn watch(
     source: &mut dyn Source,
@@ -157,7 +157,7 @@ fn run(
     let done =
         if workers == 1 { run.run_alone(source, make(0)) } else { run.run_together(source, (0..workers).map(make)) };
     let Done { mut dealer, correlator, mut counters, read } = done;
-    dealer.count(&mut counters);
+    dealer.add_final_counters(&mut counters);
     counters.add_alerts(correlator.counters());
     counters.add_captures(source.captures());
     counters.add_drops(&source.drops());

@@ -7,7 +7,7 @@
 //!
 //! * `fast_path`: the next segment of a known connection, and operations that are certainly permitted;
 //! * `packet`: every other packet: decoded, compared with copies, assigned to its conversation;
-//! * [`conversation`]: its stream, its protocol, the verdict on it;
+//! * `conversation`: its stream, its protocol, the verdict on it;
 //! * `flow_sink`: takes what the decoder announces, asks the policy, reports;
 //! * `state`: what the conversations of a worker share: policy, counters, the report of the block;
 //! * `due`: timeouts, by packet time.
@@ -151,7 +151,7 @@ impl Worker {
 
     fn finish_conversations(&mut self, clock: i64) {
         let Self { state, shards, streams: counters, settings, .. } = self;
-        state.begin_last_call(clock);
+        state.order_rest_after(clock);
         for Shard { flows, shared, .. } in shards {
             let context = &mut FlowContext::new(state, settings, counters, shared);
             for mut gone in flows.drain(clock) {

@@ -59,10 +59,10 @@ fn an_unreachable_broker_gives_exit_status_2_and_leaves_the_other_outputs_comple
     let arguments: [&dyn AsRef<std::ffi::OsStr>; 10] =
         [&"replay", &capture, &"--policy", &plant(), &"--alerts", &alerts, &"--stats", &stats, &"--mqtt", &url];
     let output = lockkeeper(&arguments);
-    let page = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{page}");
-    assert_eq!(page.matches("error: ").count(), 1, "{page}");
-    assert!(page.contains(&format!("127.0.0.1:{port}")) && page.contains("refused"), "{page}");
+    let summary = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{summary}");
+    assert_eq!(summary.matches("error: ").count(), 1, "{summary}");
+    assert!(summary.contains(&format!("127.0.0.1:{port}")) && summary.contains("refused"), "{summary}");
     let expected = std::fs::read_to_string(capture.with_extension("alerts.jsonl")).expect("expected alerts");
     assert_eq!(std::fs::read_to_string(&alerts).expect("alerts"), expected);
     assert!(std::fs::read_to_string(&stats).expect("stats").contains("\"pdus\""));
@@ -72,10 +72,10 @@ fn an_unreachable_broker_gives_exit_status_2_and_leaves_the_other_outputs_comple
 fn a_password_in_the_url_is_refused_and_not_repeated() {
     let capture = root().join("pcaps/undeclared-write.pcap");
     let output = lockkeeper(&[&"replay", &capture, &"--mqtt", &"mqtt://guard:s3cret@localhost"]);
-    let page = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{page}");
-    assert!(!page.contains("s3cret"), "{page}");
-    assert!(page.contains("LOCKKEEPER_MQTT_PASSWORD"), "{page}");
+    let summary = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{summary}");
+    assert!(!summary.contains("s3cret"), "{summary}");
+    assert!(summary.contains("LOCKKEEPER_MQTT_PASSWORD"), "{summary}");
 }
 
 struct Broker {

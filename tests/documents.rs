@@ -8,9 +8,8 @@ mod shell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use lockkeeper::policy::Rule;
-use lockkeeper::record::SensorRule;
 use markdown::Document;
 use serde_json::Value;
 
@@ -123,8 +122,8 @@ fn every_complete_policy_that_is_shown_loads() {
             let scratch = tempfile::tempdir().expect("a folder");
             fs::write(scratch.path().join("shown.toml"), &block).expect("a file");
             let checked_policy = shell::run(scratch.path(), "lockkeeper policy check shown.toml");
-            let said = format!("{}{}", checked_policy.stdout, checked_policy.stderr);
-            assert_eq!(checked_policy.status, Some(0), "{}:\n{said}\n{block}", document.path.display());
+            let printed = format!("{}{}", checked_policy.stdout, checked_policy.stderr);
+            assert_eq!(checked_policy.status, Some(0), "{}:\n{printed}\n{block}", document.path.display());
             checked += 1;
         }
     }
@@ -205,17 +204,17 @@ fn every_member_of_the_alert_is_explained() {
     assert!(missing.is_empty(), "the README does not explain {missing:?}");
 }
 
+/// `.ci/run` searches all comments and documents; this shows that the search finds something.
 #[test]
-fn the_catalogue_has_every_rule() {
-    let first_cells = |name: &str| -> BTreeSet<String> {
-        let text = document(name).text;
-        let cells = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next().map(str::to_owned));
-        cells.flat_map(|cell| cell.split('`').map(str::to_owned).collect::<Vec<_>>()).collect()
+fn a_banned_phrase_is_found_across_lines_and_outside_of_code() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let hits = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).expect("written");
+        let output = Command::new(root().join(".ci/prose")).arg(folder.path().join(name)).output().expect("Python 3");
+        (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8").lines().count())
     };
-    let catalogue = first_cells("rules/README.md");
-    let missing: Vec<_> = Rule::ALL.into_iter().map(Rule::id).filter(|id| !catalogue.contains(*id)).collect();
-    assert!(missing.is_empty(), "rules/README.md lacks {missing:?}");
-    let health = first_cells("deploy/README.md");
-    let missing: Vec<_> = SensorRule::ALL.into_iter().map(SensorRule::id).filter(|id| !health.contains(*id)).collect();
-    assert!(missing.is_empty(), "deploy/README.md lacks {missing:?}");
+    assert_eq!(hits("a.rs", "/// The client is\n/// told.\nfn somebody() {}\n"), (Some(1), 1));
+    assert_eq!(hits("a.md", "Whoever reads.\n\n```text\nNobody.\n```\n"), (Some(1), 1));
+    assert_eq!(hits("a.py", "\"\"\"Nobody\nanswers.\"\"\"\nnobody = 1  # nobody\n"), (Some(1), 2));
+    assert_eq!(hits("b.md", "The client receives `nobody`.\n"), (Some(0), 0));
 }

@@ -65,10 +65,10 @@ fn lost(status: &Value) -> u64 {
 
 /// Waits until status and metrics count each of the `arrived` frames as judged or lost.
 fn everything_is_accounted_for(hub: &Hub, place: &Place, arrived: u64) -> Value {
-    let status = place.eventually("accounted for", |_, said| {
+    let status = place.eventually("accounted for", |_, report| {
         let names = ["dropped_by_kernel", "dropped_by_interface", "dropped_by_channel"];
-        let named: u64 = names.iter().map(|name| number(&said["losses"][name])).sum();
-        number(&said["traffic"]["packets"]) + lost(said) == arrived && named == lost(said)
+        let named: u64 = names.iter().map(|name| number(&report["losses"][name])).sum();
+        number(&report["traffic"]["packets"]) + lost(report) == arrived && named == lost(report)
     });
     let page = scrape(hub, PORT);
     let dropped = |place: &str| {
@@ -87,21 +87,21 @@ fn a_sensor_stopped_for_five_seconds_counts_its_losses_and_continues() {
     let sensor = place.sensor(&hub);
     let before = hub.frames_received_by("span");
     under_traffic(&hub, || {
-        let before = lost(&place.eventually("listening", |_, said| number(&said["traffic"]["packets"]) > 100));
+        let before = lost(&place.eventually("listening", |_, report| number(&report["traffic"]["packets"]) > 100));
         sensor.signal(Signal::STOP);
         thread::sleep(Duration::from_secs(5));
         sensor.signal(Signal::CONT);
-        let told = place.eventually("degraded", |code, said| {
-            code == Some(1) && has_reason(said, "capture.loss") && lost(said) > before
+        let degraded = place.eventually("degraded", |code, report| {
+            code == Some(1) && has_reason(report, "capture.loss") && lost(report) > before
         });
         let page = scrape(&hub, PORT);
         assert_eq!(metric(&page, "lockkeeper_degraded_reason{reason=\"capture.loss\"}"), Some(1.0), "{page}");
-        let then = number(&told["traffic"]["packets"]);
-        place.eventually("going on", |_, said| number(&said["traffic"]["packets"]) > then + 500);
+        let then = number(&degraded["traffic"]["packets"]);
+        place.eventually("going on", |_, report| number(&report["traffic"]["packets"]) > then + 500);
     });
     everything_is_accounted_for(&hub, &place, hub.frames_received_by("span") - before);
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, report) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{report}");
 }
 
 #[test]
@@ -112,20 +112,20 @@ fn an_interface_switched_off_and_on_under_traffic_is_reported_and_captured_again
     let before = hub.frames_received_by("span");
     let listening = || metric(&scrape(&hub, PORT), "lockkeeper_interface_listening{interface=\"span\"}");
     under_traffic(&hub, || {
-        place.eventually("ready", |code, said| code == Some(0) && number(&said["traffic"]["packets"]) > 100);
+        place.eventually("ready", |code, report| code == Some(0) && number(&report["traffic"]["packets"]) > 100);
         assert_eq!(listening(), Some(1.0));
         hub.ip(&["link", "set", "span", "down"]);
-        place.eventually("degraded", |code, said| code == Some(1) && has_reason(said, "interface.down"));
+        place.eventually("degraded", |code, report| code == Some(1) && has_reason(report, "interface.down"));
         assert_eq!(listening(), Some(0.0));
         hub.ip(&["link", "set", "span", "up"]);
         let back = place.eventually("ready again", |code, _| code == Some(0));
         assert_eq!(listening(), Some(1.0));
         let then = number(&back["traffic"]["packets"]);
-        place.eventually("heard", |_, said| number(&said["traffic"]["packets"]) > then + 500);
+        place.eventually("captured again", |_, report| number(&report["traffic"]["packets"]) > then + 500);
     });
     everything_is_accounted_for(&hub, &place, hub.frames_received_by("span") - before);
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, report) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{report}");
 }
 
 #[test]
@@ -157,20 +157,20 @@ fn a_policy_changed_under_traffic_loses_no_packet_and_no_flow() {
         reloads.join().expect("reloaded")
     });
     assert!(reloads > 5, "{reloads} reloads");
-    let changed = place.eventually("changed", |code, said| code == Some(0) && said["policy"]["sha256"] != first);
+    let changed = place.eventually("changed", |code, report| code == Some(0) && report["policy"]["sha256"] != first);
     write("[zoen.x]");
-    place.eventually("rejected", |code, said| code == Some(1) && has_reason(said, "policy.rejected"));
+    place.eventually("rejected", |code, report| code == Some(1) && has_reason(report, "policy.rejected"));
     assert_eq!(metric(&scrape(&hub, PORT), "lockkeeper_policy_rejected"), Some(1.0));
     std::fs::remove_file(&policy).expect("removed");
-    place.eventually("gone", |_, said| said["reasons"].to_string().contains("it cannot be read"));
+    place.eventually("gone", |_, report| report["reasons"].to_string().contains("it cannot be read"));
     write("# mended");
-    let mended = place.eventually("mended", |code, said| code == Some(0) && said["policy"]["rejected"].is_null());
+    let mended = place.eventually("mended", |code, report| code == Some(0) && report["policy"]["rejected"].is_null());
     assert_ne!(mended["policy"]["sha256"], changed["policy"]["sha256"]);
     assert_eq!(metric(&scrape(&hub, PORT), "lockkeeper_policy_rejected"), Some(0.0));
     let arrived = hub.frames_received_by("span") - before;
     assert_eq!(lost(&everything_is_accounted_for(&hub, &place, arrived)), 0);
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, report) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{report}");
     let replayed = support::replay(&root().join("pcaps/day.pcapng"), &[&"--alerts", &"/dev/null", &"--stats", &"-"]);
     let (live, replayed) =
         (&lines(&std::fs::read_to_string(place.file("stats.json")).expect("counts"))[0], &lines(&replayed)[0]);
@@ -189,26 +189,27 @@ fn a_broker_that_returns_gets_the_queued_alerts_and_the_rest_is_counted() {
     let sensor = place.sensor(&hub);
     let mqtt = |name: &str| metric(&scrape(&hub, PORT), &format!("lockkeeper_mqtt_{name}"));
     under_traffic(&hub, || {
-        place.eventually("delivering", |_, said| number(&said["mqtt"]["delivered"]) > 0);
+        place.eventually("delivering", |_, report| number(&report["mqtt"]["delivered"]) > 0);
         drop(broker);
-        let away = place.eventually("degraded", |code, said| {
-            code == Some(1) && has_reason(said, "mqtt.disconnected") && has_reason(said, "mqtt.undelivered")
+        let away = place.eventually("degraded", |code, report| {
+            code == Some(1) && has_reason(report, "mqtt.disconnected") && has_reason(report, "mqtt.undelivered")
         });
         assert!(number(&away["mqtt"]["backlog"]) >= 30, "{away:#}");
         assert_eq!(mqtt("connected"), Some(0.0));
         assert!(mqtt("backlog") >= Some(30.0) && mqtt("dropped_total") > Some(0.0));
     });
     let _broker = Process::start(&hub, "mosquitto", &["-p", "1883"]).expect("started before");
-    let told = || std::fs::read_to_string(place.file("alerts.jsonl")).expect("alerts").lines().count() as u64;
-    let back = place.eventually("delivered", |_, said| {
-        let [backlog, delivered, dropped] = ["backlog", "delivered", "dropped"].map(|name| number(&said["mqtt"][name]));
-        said["mqtt"]["connected"] == true && backlog == 0 && delivered + dropped == told()
+    let written = || std::fs::read_to_string(place.file("alerts.jsonl")).expect("alerts").lines().count() as u64;
+    let back = place.eventually("delivered", |_, report| {
+        let [backlog, delivered, dropped] =
+            ["backlog", "delivered", "dropped"].map(|name| number(&report["mqtt"][name]));
+        report["mqtt"]["connected"] == true && backlog == 0 && delivered + dropped == written()
     });
     assert!(number(&back["mqtt"]["connections"]) > 1, "{back:#}");
     assert_eq!((mqtt("connected"), mqtt("backlog")), (Some(1.0), Some(0.0)));
     assert_eq!(lost(&back), 0, "a broker that is away is no reason to lose packets: {back:#}");
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(2), "what was dropped is told at the end too: {said}");
+    let (status, report) = sensor.stop();
+    assert_eq!(status.code(), Some(2), "the end reports what was dropped: {report}");
 }
 
 /// A sensor with more alerts than its window holds, and a broker that accepts the connection and sends nothing.
@@ -220,7 +221,9 @@ fn with_a_silent_broker(give_up_after: u64, meanwhile: impl FnOnce(&Hub, &Place,
     ));
     let _silent = hub.inside(|| TcpListener::bind("127.0.0.1:1883").expect("bound"));
     let sensor = place.sensor(&hub);
-    under_traffic(&hub, || place.eventually("more than its window", |_, said| number(&said["mqtt"]["backlog"]) > 200));
+    under_traffic(&hub, || {
+        place.eventually("more than its window", |_, report| number(&report["mqtt"]["backlog"]) > 200)
+    });
     meanwhile(&hub, &place, sensor);
 }
 
@@ -236,12 +239,15 @@ fn a_sensor_whose_broker_never_answers_ends_in_time_and_counts_undelivered_alert
         with_a_silent_broker(2, |hub, place, sensor| {
             end(hub, &sensor);
             let begun = Instant::now();
-            let (status, said) = sensor.ended();
+            let (status, report) = sensor.ended();
             assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-            assert_eq!(status.code(), Some(2), "{said}");
+            assert_eq!(status.code(), Some(2), "{report}");
             let stats = std::fs::read_to_string(place.file("stats.json")).expect("counts");
             let lost = number(&lines(&stats)[0]["losses"]["output_not_written"]);
-            assert!(lost > 200 && said.contains(&format!("0 alert records delivered, {lost} not: ")), "{lost}: {said}");
+            assert!(
+                lost > 200 && report.contains(&format!("0 alert records delivered, {lost} not: ")),
+                "{lost}: {report}"
+            );
             let written = std::fs::read_to_string(place.file("alerts.jsonl")).expect("alerts");
             assert_eq!(written.lines().count() as u64, lost, "the file has all of them");
         });

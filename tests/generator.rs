@@ -212,22 +212,22 @@ fn generated_traffic_is_decoded_by_its_row_of_the_registry() {
         let (bytes, summary) = capture(&settings);
         let row = REGISTRY.iter().find(|row| (row.name, row.framing) == speech.row()).expect("a row");
         let mut session = Session::new(row, Transport::Tcp, &Limits::default(), false);
-        let (mut heard, mut server) = (Log::default().of(row), None);
+        let (mut log, mut server) = (Log::default().of(row), None);
         for packet in records(&bytes) {
             // The client sends the first packet.
             let port = &packet[34..36];
             let side = if *server.get_or_insert(&packet[36..38]) == port { Side::Server } else { Side::Client };
-            session.feed_stream(side, &packet[ETHERNET_IP_TCP..], &Stamp::default(), &mut heard);
+            session.feed_stream(side, &packet[ETHERNET_IP_TCP..], &Stamp::default(), &mut log);
         }
         let mut counted = BTreeMap::<_, BTreeMap<_, _>>::new();
-        for ((group, key), count) in &heard.pdus {
+        for ((group, key), count) in &log.pdus {
             let group = &row.pdu_groups[*group];
             counted.entry(group.name).or_default().insert((group.key)(*key), u64::from(*count));
         }
         assert_eq!(counted, only(&summary).pdus, "{speech:?}");
-        heard.assert_settled();
-        assert_eq!((heard.anomalies, heard.unseen, heard.lost), (0, 0, 0), "{speech:?}");
-        let [_, refused, ..] = heard.endings;
+        log.assert_settled();
+        assert_eq!((log.anomalies, log.unseen, log.lost), (0, 0, 0), "{speech:?}");
+        let [_, refused, ..] = log.endings;
         assert!(refused > 0, "{speech:?}");
     }
 }
@@ -281,7 +281,9 @@ fn the_policy_can_name_every_node_of_opc_ua() {
         let size = PolicySize { nodes: true, ..PolicySize::default() };
         let text = limited(&Settings { speech, policy: size, ..Settings::default() });
         let policy = Policy::parse("bench.toml", &text).expect("a sound policy");
-        let Extent::Nodes(nodes) = &policy.declared().flows[0].allow[0].places[0].extent else { panic!("not nodes") };
+        let Extent::Nodes(nodes) = &policy.declared().flows[0].allow[0].places[0].extent else {
+            unreachable!("a policy of nodes")
+        };
         assert_eq!((nodes.len(), nodes.last().map(|node| node.text.as_str())), (1000, Some(node)));
     }
 }

@@ -27,7 +27,7 @@ fn a_sensor_is_ready_while_it_captures_stale_after_a_kill_and_gone_after_a_stop(
     let place = Place::new("[metrics]\nlisten = \"127.0.0.1:9470\"\n");
     let sensor = place.sensor(&hub);
     hub.send("send", &rewrite::read(&root().join("pcaps/undeclared-write.pcap")));
-    let ready = place.eventually("ready", |code, said| code == Some(0) && said["alerts"][0]["alerts"].is_u64());
+    let ready = place.eventually("ready", |code, report| code == Some(0) && report["alerts"][0]["alerts"].is_u64());
     assert_eq!((&ready["sensor"], &ready["state"]), (&"lock-1".into(), &"ready".into()));
     assert_eq!(ready["interfaces"][0]["name"], "span");
     assert!(ready["traffic"]["packets"].as_u64() > Some(0), "{ready:#}");
@@ -49,8 +49,8 @@ fn a_sensor_is_ready_while_it_captures_stale_after_a_kill_and_gone_after_a_stop(
 
     let sensor = place.sensor(&hub);
     place.eventually("ready again", |code, _| code == Some(0));
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, report) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{report}");
     assert!(!place.file("status.json").exists());
     assert_eq!(place.status().0, Some(2));
 }
@@ -62,7 +62,7 @@ fn a_sensor_is_degraded_while_its_interface_is_down() {
     let _sensor = place.sensor(&hub);
     place.eventually("ready", |code, _| code == Some(0));
     hub.ip(&["link", "set", "span", "down"]);
-    place.eventually("degraded", |code, said| code == Some(1) && has_reason(said, "interface.down"));
+    place.eventually("degraded", |code, report| code == Some(1) && has_reason(report, "interface.down"));
     hub.ip(&["link", "set", "span", "up"]);
     place.eventually("ready again", |code, _| code == Some(0));
 }
@@ -75,16 +75,17 @@ fn a_sensor_without_its_broker_is_degraded_and_a_killed_one_leaves_a_last_will()
     let place = Place::new("[mqtt]\nurl = \"mqtt://127.0.0.1:1883\"\n[metrics]\nmqtt_interval = 1\n");
     let sensor = place.sensor(&hub);
     hub.send("send", &rewrite::read(&root().join("pcaps/undeclared-write.pcap")));
-    let waiting = |said: &Value| said["mqtt"]["backlog"].as_u64() > Some(0);
-    place
-        .eventually("degraded", |code, said| code == Some(1) && has_reason(said, "mqtt.disconnected") && waiting(said));
+    let waiting = |report: &Value| report["mqtt"]["backlog"].as_u64() > Some(0);
+    place.eventually("degraded", |code, report| {
+        code == Some(1) && has_reason(report, "mqtt.disconnected") && waiting(report)
+    });
 
     let broker = Process::start(&hub, "mosquitto", &["-p", "1883"]).expect("it is installed");
-    let ready = place.eventually("ready", |code, said| code == Some(0) && !waiting(said));
+    let ready = place.eventually("ready", |code, report| code == Some(0) && !waiting(report));
     assert!(ready["mqtt"]["delivered"].as_u64() > Some(0), "{ready:#}");
 
-    let told = last_message(&hub, "lockkeeper/lock/lock-1/status", &["-C", "1"]);
-    assert_eq!((&told["status"], &told["state"]), (&"online".into(), &"ready".into()), "retained");
+    let retained = last_message(&hub, "lockkeeper/lock/lock-1/status", &["-C", "1"]);
+    assert_eq!((&retained["status"], &retained["state"]), (&"online".into(), &"ready".into()), "retained");
     let counted = last_message(&hub, "lockkeeper/lock/lock-1/metrics", &["-C", "1"]);
     assert_eq!(counted["schema"], "lockkeeper/health/1");
 
@@ -102,7 +103,7 @@ fn last_message(hub: &Hub, topic: &str, options: &[&str]) -> Value {
     let process = Process::start(hub, "mosquitto_sub", &arguments).expect("it comes with mosquitto");
     let mut process = process;
     let mut text = String::new();
-    process.0.stdout.take().expect("piped").read_to_string(&mut text).expect("heard");
+    process.0.stdout.take().expect("piped").read_to_string(&mut text).expect("a message");
     serde_json::from_str(text.trim()).expect("a message in time")
 }
 

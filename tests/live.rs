@@ -22,14 +22,14 @@ fn packets(capture: &str) -> Vec<Packet> {
 
 /// Runs a sensor on a port during `send`; returns its alerts and those of a replay of the same traffic.
 fn live_and_replayed(hub: &Hub, folder: &Path, arguments: &[&str], send: impl FnOnce()) -> (String, String) {
-    let (told, recorded) = (folder.join("alerts.jsonl"), folder.join("recorded.pcap"));
-    let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--policy", &"rules/plant.toml", &"--alerts", &told];
+    let (alert_file, recorded) = (folder.join("alerts.jsonl"), folder.join("recorded.pcap"));
+    let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--policy", &"rules/plant.toml", &"--alerts", &alert_file];
     all.extend(arguments.iter().map(|argument| argument as &dyn AsRef<std::ffi::OsStr>));
     let sensor = Sensor::start(hub, &all);
     hub.record("record", &recorded, send);
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
-    (std::fs::read_to_string(&told).expect("alerts"), alerts(&recorded))
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    (std::fs::read_to_string(&alert_file).expect("alerts"), alerts(&recorded))
 }
 
 #[test]
@@ -50,42 +50,42 @@ fn a_tap_with_one_interface_for_each_direction_gives_whole_conversations() {
     hub.cable("east");
     hub.cable("west");
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (told, recorded) = (folder.path().join("alerts.jsonl"), folder.path().join("recorded"));
+    let (alert_file, recorded) = (folder.path().join("alerts.jsonl"), folder.path().join("recorded"));
     std::fs::create_dir(&recorded).expect("a folder");
     let packets = packets("s7-attack.pcap");
     // By hardware addresses: the destination precedes the source.
     let eastward = |packet: &Packet| usize::from(packet.bytes[..6] < packet.bytes[6..12]);
-    let sensor = Sensor::start(&hub, &[&"-i", &"east", &"-i", &"west", &"-p", &"rules/plant.toml", &"-a", &told]);
+    let sensor = Sensor::start(&hub, &[&"-i", &"east", &"-i", &"west", &"-p", &"rules/plant.toml", &"-a", &alert_file]);
     hub.record("east", &recorded.join("east.pcap"), || {
         hub.record("west", &recorded.join("west.pcap"), || {
             hub.send_by(&[&far("east"), &far("west")], &packets, eastward);
         });
     });
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
-    let live = std::fs::read_to_string(&told).expect("alerts");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let live = std::fs::read_to_string(&alert_file).expect("alerts");
     assert_eq!(essence(&live), essence(&alerts(&recorded)));
     assert!(live.contains("\"capture\":\"east\"") && live.contains("\"capture\":\"west\""), "{live}");
-    assert!(!said.contains("one way flows") && !said.contains("dropped"), "{said}");
+    assert!(!log.contains("one way flows") && !log.contains("dropped"), "{log}");
 }
 
 #[test]
 fn a_sensor_reports_traffic_that_it_cannot_read() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let told = folder.path().join("alerts.jsonl");
+    let alert_file = folder.path().join("alerts.jsonl");
     // MACsec, encrypted: flags, length, packet number, data.
     let frame =
         support::frames::ethernet(0x88E5, &support::frames::hex("0C 00 00000001 DEADBEEFDEADBEEFDEADBEEFDEADBEEF"));
     let packets: Vec<Packet> =
         (0..200).map(|number| Packet { time: number * 1_000_000, link: 1, bytes: frame.clone() }).collect();
-    let sensor = Sensor::start(&hub, &[&"-i", &"span", &"-p", &"rules/plant.toml", &"-a", &told]);
+    let sensor = Sensor::start(&hub, &[&"-i", &"span", &"-p", &"rules/plant.toml", &"-a", &alert_file]);
     hub.send("send", &packets);
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
-    assert!(said.contains("Incomplete") && said.contains("MACsec (EtherType 0x88e5)"), "{said}");
-    let alerts = lines(&std::fs::read_to_string(&told).expect("alerts"));
-    let unread = alerts.iter().find(|alert| alert["rule"] == "own.unread").expect("it is told");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("Incomplete") && log.contains("MACsec (EtherType 0x88e5)"), "{log}");
+    let alerts = lines(&std::fs::read_to_string(&alert_file).expect("alerts"));
+    let unread = alerts.iter().find(|alert| alert["rule"] == "own.unread").expect("it is reported");
     assert_eq!(unread["about"], "span");
 }
 
@@ -95,9 +95,9 @@ fn a_sensor_sends_no_frame_from_start_to_end() {
     let before = hub.frames_sent_by("span");
     let sensor = Sensor::start(&hub, &[&"-i", &"span", &"-p", &"rules/plant.toml"]);
     hub.send("send", &packets("undeclared-write.pcap"));
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
-    assert!(said.contains("operation.undeclared"), "it saw nothing: {said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("operation.undeclared"), "it saw nothing: {log}");
     assert_eq!(hub.frames_sent_by("span"), before);
     assert!(hub.frames_sent_by("send")[0] > 0, "the counter of frames does not count");
 }
@@ -135,11 +135,11 @@ fn a_configuration_file_alone_runs_a_sensor() {
     std::fs::write(&config, text).expect("written");
     let sensor = Sensor::start(&hub, &[&"--config", &config]);
     hub.send("send", &packets("undeclared-write.pcap"));
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
-    let told = lines(&std::fs::read_to_string(folder.path().join("alerts.jsonl")).expect("alerts"));
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let alert_file = lines(&std::fs::read_to_string(folder.path().join("alerts.jsonl")).expect("alerts"));
     let named = |alert: &&Value| (alert["sensor"].as_str(), alert["site"].as_str()) == (Some("lock-1"), Some("lock"));
-    assert!(!told.is_empty() && told.iter().all(|alert| named(&alert)), "{told:#?}");
+    assert!(!alert_file.is_empty() && alert_file.iter().all(|alert| named(&alert)), "{alert_file:#?}");
     let stats = std::fs::read_to_string(folder.path().join("stats.json")).expect("counts");
     assert_eq!(lines(&stats)[0]["captures"][0]["name"], "span");
 }
@@ -157,10 +157,11 @@ fn a_mistake_in_a_configuration_is_reported_with_its_place() {
 
 /// Starts a sensor on `span` that writes its alerts to a file.
 fn watch_span(hub: &Hub, folder: &Path, policy: &Path, more: &[&str]) -> (Sensor, std::path::PathBuf) {
-    let told = folder.join("alerts.jsonl");
-    let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"-i", &"span", &"--policy", &policy, &"--alerts", &told];
+    let alert_file = folder.join("alerts.jsonl");
+    let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> =
+        vec![&"-i", &"span", &"--policy", &policy, &"--alerts", &alert_file];
     all.extend(more.iter().map(|argument| argument as &dyn AsRef<std::ffi::OsStr>));
-    (Sensor::start(hub, &all), told)
+    (Sensor::start(hub, &all), alert_file)
 }
 
 fn rule<'a>(rule: &'a str) -> impl Fn(&Value) -> bool + 'a {
@@ -175,27 +176,27 @@ fn a_changed_policy_is_loaded_and_an_invalid_one_is_rejected() {
     let text = std::fs::read_to_string(plant()).expect("a policy");
     std::fs::write(&path, &text).expect("written");
     let before = hub.frames_sent_by("span");
-    let (sensor, told) = watch_span(&hub, folder.path(), &path, &[]);
+    let (sensor, alert_file) = watch_span(&hub, folder.path(), &path, &[]);
     let polling = packets("normal-polling.pcap");
     hub.send("send", &polling[..100]);
 
     std::fs::write(&path, format!("{text}\n[zoen.x]\n")).expect("written");
-    let rejected = wait_for(&told, "the rejection", rule("policy.rejected"));
+    let rejected = wait_for(&alert_file, "the rejection", rule("policy.rejected"));
     assert_eq!((&rejected["kind"], &rejected["severity"]), (&"sensor".into(), &"high".into()));
     assert!(rejected["message"].as_str().is_some_and(|message| message.contains("zoen")), "{rejected}");
 
     std::fs::write(&path, text.replace("{ op = \"write\"", "{ op = \"time\"")).expect("written");
     sensor.signal(Signal::HUP);
-    let changed = wait_for(&told, "the change", rule("policy.changed"));
+    let changed = wait_for(&alert_file, "the change", rule("policy.changed"));
     assert_ne!(changed["policy"]["sha256"], rejected["policy"]["sha256"]);
     hub.send("send", &polling[100..]);
-    let denied = wait_for(&told, "the write", rule("operation.undeclared"));
+    let denied = wait_for(&alert_file, "the write", rule("operation.undeclared"));
     assert_eq!(denied["policy"]["sha256"], changed["policy"]["sha256"]);
 
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
-    let lost = |name: &str| said.contains(name);
-    assert!(!lost("midstream") && !lost("gaps") && !lost("dropped"), "{said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let lost = |name: &str| log.contains(name);
+    assert!(!lost("midstream") && !lost("gaps") && !lost("dropped"), "{log}");
     assert_eq!(hub.frames_sent_by("span"), before, "not one frame");
 }
 
@@ -205,23 +206,24 @@ fn a_missing_or_irregular_policy_file_is_reported_and_blocks_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("plant.toml");
     std::fs::copy(plant(), &path).expect("copied");
-    let (sensor, told) = watch_span(&hub, folder.path(), &path, &[]);
+    let (sensor, alert_file) = watch_span(&hub, folder.path(), &path, &[]);
 
     // This pipe has no writer.
     std::fs::remove_file(&path).expect("removed");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
-    let says =
-        |text: &'static str| move |alert: &Value| alert["message"].as_str().is_some_and(|said| said.contains(text));
-    let rejected = wait_for(&told, "the rejection", says("it is a pipe, and no file"));
+    let says = |text: &'static str| {
+        move |alert: &Value| alert["message"].as_str().is_some_and(|message| message.contains(text))
+    };
+    let rejected = wait_for(&alert_file, "the rejection", says("it is a pipe, and no file"));
     assert_eq!((&rejected["rule"], &rejected["severity"]), (&"policy.rejected".into(), &"high".into()));
     hub.send("send", &packets("undeclared-write.pcap"));
-    let denied = wait_for(&told, "the write", rule("operation.undeclared"));
+    let denied = wait_for(&alert_file, "the write", rule("operation.undeclared"));
     assert_eq!(denied["policy"]["sha256"], rejected["policy"]["sha256"], "the policy in force stays");
 
     std::fs::remove_file(&path).expect("removed");
-    wait_for(&told, "the rejection", says("No such file or directory"));
+    wait_for(&alert_file, "the rejection", says("No such file or directory"));
     std::fs::copy(plant(), &path).expect("copied");
-    let restored = wait_for(&told, "the return", rule("policy.restored"));
+    let restored = wait_for(&alert_file, "the return", rule("policy.restored"));
     assert_eq!((&restored["kind"], &restored["severity"]), (&"sensor".into(), &"info".into()));
     assert_eq!(restored["policy"]["sha256"], rejected["policy"]["sha256"]);
 
@@ -229,8 +231,8 @@ fn a_missing_or_irregular_policy_file_is_reported_and_blocks_nothing() {
     std::fs::remove_file(&path).expect("removed");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
     sensor.signal(Signal::HUP);
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
 }
 
 #[test]
@@ -251,16 +253,16 @@ fn an_interface_switched_off_and_on_is_reported_and_captured_again() {
 fn assert_reported_and_captured_again(lose: impl Fn(&Hub), bring_back: impl Fn(&Hub), more: &[&str]) {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (sensor, told) = watch_span(&hub, folder.path(), &plant(), more);
+    let (sensor, alert_file) = watch_span(&hub, folder.path(), &plant(), more);
     lose(&hub);
-    let gone = wait_for(&told, "the interface", rule("own.interface-gone"));
+    let gone = wait_for(&alert_file, "the interface", rule("own.interface-gone"));
     assert_eq!(gone["about"], "span");
     bring_back(&hub);
-    wait_for(&told, "the interface", rule("own.interface-back"));
+    wait_for(&alert_file, "the interface", rule("own.interface-back"));
     hub.send("send", &packets("undeclared-write.pcap"));
-    wait_for(&told, "the write", rule("operation.undeclared"));
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    wait_for(&alert_file, "the write", rule("operation.undeclared"));
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
 }
 
 #[test]
@@ -268,7 +270,7 @@ fn a_sensor_stopped_for_five_seconds_continues_with_the_packets_in_the_ring() {
     let Some(hub) = Hub::new(&["send", "span", "record"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let recorded = folder.path().join("recorded.pcap");
-    let (sensor, told) = watch_span(&hub, folder.path(), &plant(), &[]);
+    let (sensor, alert_file) = watch_span(&hub, folder.path(), &plant(), &[]);
     let day = packets("day.pcapng");
     hub.record("record", &recorded, || {
         hub.send("send", &day[..1000]);
@@ -278,10 +280,10 @@ fn a_sensor_stopped_for_five_seconds_continues_with_the_packets_in_the_ring() {
         sensor.signal(Signal::CONT);
         hub.send("send", &day[1200..]);
     });
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
-    assert!(!said.contains("dropped"), "{said}");
-    assert_eq!(essence(&std::fs::read_to_string(&told).expect("alerts")), essence(&alerts(&recorded)));
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("dropped"), "{log}");
+    assert_eq!(essence(&std::fs::read_to_string(&alert_file).expect("alerts")), essence(&alerts(&recorded)));
 }
 
 #[test]
@@ -297,8 +299,8 @@ fn packets_in_the_ring_at_a_stop_are_judged() {
     let day: Vec<Packet> = packets("day.pcapng").into_iter().map(at_once).collect();
     (0..10).for_each(|_| hub.send("send", &day));
     sensor.signal(Signal::CONT);
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
     let stats = &lines(&std::fs::read_to_string(&stats).expect("counts"))[0];
     let names = ["dropped_by_kernel", "dropped_by_interface", "dropped_by_channel"];
     let lost: u64 = names.iter().map(|name| stats["losses"][name].as_u64().expect("a count")).sum();
@@ -312,17 +314,17 @@ fn packets_dropped_by_a_full_ring_are_counted_and_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let stats = folder.path().join("stats.json");
     let more = ["--ring", "1", "--stats", stats.to_str().expect("UTF-8")];
-    let (sensor, told) = watch_span(&hub, folder.path(), &plant(), &more);
+    let (sensor, alert_file) = watch_span(&hub, folder.path(), &plant(), &more);
     let arrived = || hub.frames_received_by("span");
     let before = arrived();
     sensor.signal(Signal::STOP);
     let day = packets("day.pcapng");
     hub.send("send", &day);
     sensor.signal(Signal::CONT);
-    let loss = wait_for(&told, "the loss", rule("own.capture-loss"));
+    let loss = wait_for(&alert_file, "the loss", rule("own.capture-loss"));
     assert!(loss["measured"]["kernel_drops"].as_u64() > Some(0), "{loss}");
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
     let stats = &lines(&std::fs::read_to_string(&stats).expect("counts"))[0];
     let number = |value: &Value| value.as_u64().expect("a number");
     let seen = number(&stats["packets"]) + number(&stats["losses"]["dropped_by_kernel"]);
@@ -334,13 +336,13 @@ fn packets_dropped_by_a_full_ring_are_counted_and_reported() {
 fn a_span_port_that_is_silent_or_mirrors_one_direction_is_reported() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (sensor, told) = watch_span(&hub, folder.path(), &plant(), &["--silent-after", "1"]);
-    wait_for(&told, "the silence", rule("own.capture-silent"));
+    let (sensor, alert_file) = watch_span(&hub, folder.path(), &plant(), &["--silent-after", "1"]);
+    wait_for(&alert_file, "the silence", rule("own.capture-silent"));
     let one_way: Vec<_> =
         packets("day.pcapng").into_iter().filter(|packet| packet.bytes[..6] < packet.bytes[6..12]).collect();
     hub.send("send", &one_way);
-    let found = wait_for(&told, "the one direction", rule("own.capture-one-way"));
+    let found = wait_for(&alert_file, "the one direction", rule("own.capture-one-way"));
     assert_eq!(found["about"], "span");
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
 }

@@ -65,7 +65,7 @@ fn the_flow_that_holds_most_is_given_up_first() {
     let bounded = wire.replay_with(&policy(&FLOWS), &LEAST);
     let given_up = bounded.stats["losses"]["conversations_given_up"].as_u64();
     assert!(given_up.is_some_and(|count| (10..=20).contains(&count)), "{}", bounded.stats["losses"]);
-    assert_eq!(bounded.messages("stream.given-up").len(), 1, "{:?}", bounded.told());
+    assert_eq!(bounded.messages("stream.given-up").len(), 1, "{:?}", bounded.raised());
     assert_eq!(bounded.verdicts("write"), ["operation.undeclared"]);
     assert_eq!(bounded.verdicts("write"), free.verdicts("write"));
 }

@@ -34,18 +34,18 @@ const WRITE: [u8; 5] = [6, 0, 5, 0, 99];
 fn a_write_in_another_framing_than_the_first_request_is_judged() {
     let (read, values) = (mbap(1, &READ), mbap(1, &VALUES));
     let write = rtu(&WRITE);
-    let heard = Conversation::new(502)
+    let result = Conversation::new(502)
         .say(&[(Client, &read), (Server, &values), (Client, &write), (Server, &write), (Client, &read)])
         .replay(&policy(&[FLOW]));
     assert_eq!(
-        heard.story(),
+        result.operations(),
         [
             "read_holding_registers accepted permit",
             "write_single_register accepted operation.undeclared",
             "read_holding_registers pending permit"
         ]
     );
-    assert_eq!((heard.count("operation.undeclared"), heard.count("proto.malformed")), (1, 0));
+    assert_eq!((result.count("operation.undeclared"), result.count("proto.malformed")), (1, 0));
 }
 
 #[test]
@@ -53,11 +53,11 @@ fn modbus_behind_other_data_is_decoded_on_a_declared_port() {
     let junk = b"USER operator\r\n".repeat(300);
     let write = mbap(7, &WRITE);
     for (port, found) in [(502, true), (4001, true), (4002, false)] {
-        let heard = Conversation::new(port)
+        let result = Conversation::new(port)
             .say(&[(Client, &junk[..1400]), (Client, &junk[1400..2800]), (Client, &junk[2800..4200])])
             .say(&[(Client, &write), (Server, &write)])
             .replay(&policy(&[FLOW]));
         let expected: &[&str] = if found { &["write_single_register accepted operation.undeclared"] } else { &[] };
-        assert_eq!(heard.story(), expected, "{port}");
+        assert_eq!(result.operations(), expected, "{port}");
     }
 }

@@ -30,24 +30,28 @@ fn mostly_read(unread: usize) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_capture_that_was_read_is_clean() {
-    let told = Wire::new(&reads()).replay(&[]);
-    assert_eq!(told.status, Some(0), "{}", told.page);
-    assert_eq!(told.rules(), [""; 0]);
-    assert!(!told.page.contains("Incomplete") && !told.page.contains("Packets not read"), "{}", told.page);
+    let result = Wire::new(&reads()).replay(&[]);
+    assert_eq!(result.status, Some(0), "{}", result.summary);
+    assert_eq!(result.rules(), [""; 0]);
+    assert!(
+        !result.summary.contains("Incomplete") && !result.summary.contains("Packets not read"),
+        "{}",
+        result.summary
+    );
 }
 
 #[test]
 fn a_capture_of_which_nothing_was_read_is_not_clean() {
-    let told = Wire::new(&strange(3)).replay(&[]);
-    assert_eq!(told.status, Some(2));
-    assert!(told.page.trim_start().starts_with("Incomplete"), "{}", told.page);
-    assert!(told.page.contains("none of the 3 packets could be read"), "{}", told.page);
-    assert!(told.page.contains("none in what could be read"), "{}", told.page);
+    let result = Wire::new(&strange(3)).replay(&[]);
+    assert_eq!(result.status, Some(2));
+    assert!(result.summary.trim_start().starts_with("Incomplete"), "{}", result.summary);
+    assert!(result.summary.contains("none of the 3 packets could be read"), "{}", result.summary);
+    assert!(result.summary.contains("none in what could be read"), "{}", result.summary);
     assert_eq!(
-        (&told.stats["unread"]["ethernet/0x1234"], &told.stats["losses"]["unread_packets"]),
+        (&result.stats["unread"]["ethernet/0x1234"], &result.stats["losses"]["unread_packets"]),
         (&3.into(), &3.into())
     );
-    let alert = told.of("own.unread")[0];
+    let alert = result.of("own.unread")[0];
     assert_eq!(
         (&alert["kind"], &alert["severity"], &alert["about"]),
         (&"sensor".into(), &"high".into(), &"wire.pcap".into())
@@ -60,9 +64,13 @@ fn a_capture_of_which_nothing_was_read_is_not_clean() {
 
 #[test]
 fn a_capture_without_packets_is_not_clean() {
-    for told in [Wire::new(&[]).replay(&[]), Wire::new(&[]).count(&[])] {
-        assert_eq!(told.status, Some(2));
-        assert!(told.page.trim_start().starts_with("Incomplete") && told.page.contains("no packet"), "{}", told.page);
+    for result in [Wire::new(&[]).replay(&[]), Wire::new(&[]).count(&[])] {
+        assert_eq!(result.status, Some(2));
+        assert!(
+            result.summary.trim_start().starts_with("Incomplete") && result.summary.contains("no packet"),
+            "{}",
+            result.summary
+        );
     }
 }
 
@@ -70,22 +78,26 @@ fn a_capture_without_packets_is_not_clean() {
 fn too_much_unread_traffic_outranks_a_clean_verdict_and_violations() {
     let mut frames = reads();
     frames.extend(strange(10));
-    let told = Wire::new(&frames).replay(&[]);
-    assert_eq!((told.status, told.rules()), (Some(2), vec!["own.unread"]));
-    assert!(told.page.contains("10 of 15 packets (66.7 %) could not be read"), "{}", told.page);
+    let result = Wire::new(&frames).replay(&[]);
+    assert_eq!((result.status, result.rules()), (Some(2), vec!["own.unread"]));
+    assert!(result.summary.contains("10 of 15 packets (66.7 %) could not be read"), "{}", result.summary);
     frames.extend(modbus([10, 0, 9, 5], PLC).iter().map(|ip| ethernet(0x0800, ip)));
-    let told = Wire::new(&frames).replay(&[]);
-    assert_eq!(told.status, Some(2), "{}", told.page);
-    assert!(told.rules().contains(&"conduit.undeclared"));
+    let result = Wire::new(&frames).replay(&[]);
+    assert_eq!(result.status, Some(2), "{}", result.summary);
+    assert!(result.rules().contains(&"conduit.undeclared"));
 }
 
 #[test]
 fn unread_packets_below_the_limit_leave_the_verdict_unchanged() {
     let mut frames = reads();
     frames.extend(strange(9));
-    let told = Wire::new(&frames).replay(&[]);
-    assert_eq!((told.status, told.rules()), (Some(0), vec![]), "{}", told.page);
-    assert!(told.page.contains("Packets not read") && told.page.contains("EtherType 0x1234"), "{}", told.page);
+    let result = Wire::new(&frames).replay(&[]);
+    assert_eq!((result.status, result.rules()), (Some(0), vec![]), "{}", result.summary);
+    assert!(
+        result.summary.contains("Packets not read") && result.summary.contains("EtherType 0x1234"),
+        "{}",
+        result.summary
+    );
     let wire = Wire::new(&mostly_read(20));
     assert_eq!(wire.replay(&[]).status, Some(0));
     assert_eq!(wire.replay(&["--unread-limit", "0.5"]).status, Some(2));
@@ -115,14 +127,14 @@ fn every_kind_of_unread_packet_counts() {
         ("too_many_wrappings", join(&[&hex("020000000001 020000000002"), &tags, &hex("0800"), ip])),
     ];
     for (name, frame) in cases {
-        let told = Wire::new(&vec![frame; 3]).replay(&[]);
-        assert_eq!(told.stats["unread"][name], 3, "{name}: {}", told.stats["unread"]);
-        assert_eq!(told.status, Some(2), "{name}");
-        assert_eq!(told.of("own.unread").len(), 1, "{name}");
+        let result = Wire::new(&vec![frame; 3]).replay(&[]);
+        assert_eq!(result.stats["unread"][name], 3, "{name}: {}", result.stats["unread"]);
+        assert_eq!(result.status, Some(2), "{name}");
+        assert_eq!(result.of("own.unread").len(), 1, "{name}");
     }
     let packets: Vec<Packet> = (0..3).map(|number| Packet { time: number, link: 147, bytes: ip.clone() }).collect();
-    let told = Wire::of(POLICY, &packets).replay(&[]);
-    assert_eq!((&told.stats["unread"]["link_type"], told.status), (&3.into(), Some(2)));
+    let result = Wire::of(POLICY, &packets).replay(&[]);
+    assert_eq!((&result.stats["unread"]["link_type"], result.status), (&3.into(), Some(2)));
 }
 
 #[test]
@@ -135,9 +147,9 @@ fn industrial_protocols_without_ip_and_link_housekeeping_count_as_read() {
         (0x0003, "424203 ; spanning tree"),
     ]
     .map(|(ether_type, payload)| ethernet(ether_type, &hex(payload)));
-    let told = Wire::new(&[&frames[..]; 10].concat()).replay(&[]);
-    assert_eq!(told.of("own.unread").len(), 0);
-    assert_eq!(told.stats["unread"], serde_json::json!({}));
+    let result = Wire::new(&[&frames[..]; 10].concat()).replay(&[]);
+    assert_eq!(result.of("own.unread").len(), 0);
+    assert_eq!(result.stats["unread"], serde_json::json!({}));
 }
 
 #[test]
@@ -160,10 +172,10 @@ fn reports_of_unread_packets_do_not_depend_on_the_number_of_workers() {
 
 #[test]
 fn without_a_policy_nothing_is_called_clean() {
-    let told = Wire::new(&reads()).count(&[]);
-    assert_eq!(told.status, Some(0));
-    assert!(told.page.contains("not judged: no policy"), "{}", told.page);
-    assert!(!told.page.contains("Violations\n  none"), "{}", told.page);
+    let result = Wire::new(&reads()).count(&[]);
+    assert_eq!(result.status, Some(0));
+    assert!(result.summary.contains("not judged: no policy"), "{}", result.summary);
+    assert!(!result.summary.contains("Violations\n  none"), "{}", result.summary);
 }
 
 #[test]
@@ -186,22 +198,26 @@ fn failed_connections_are_counted_by_server() {
     packets.extend(modbus(SCADA, PLC));
     let frames: Vec<_> = packets.iter().map(|ip| ethernet(0x0800, ip)).collect();
     let wire = Wire::new(&frames);
-    let told = wire.replay(&["--workers", "1"]);
-    let failed = &told.stats["failed_connections"];
+    let result = wire.replay(&["--workers", "1"]);
+    let failed = &result.stats["failed_connections"];
     assert_eq!((&failed["unanswered"], &failed["refused"]), (&2.into(), &2.into()));
     let servers = failed["servers"].as_array().expect("servers");
     assert_eq!(servers[0], serde_json::json!({ "ip": "10.0.2.10", "port": 502, "unanswered": 0, "refused": 2 }));
     assert_eq!(servers[1], serde_json::json!({ "ip": "10.0.2.99", "port": 502, "unanswered": 2, "refused": 0 }));
-    assert!(told.page.contains("Failed connections") && told.page.contains("10.0.2.99:502"), "{}", told.page);
-    assert_eq!(wire.replay(&["--workers", "7"]).stats, told.stats);
+    assert!(
+        result.summary.contains("Failed connections") && result.summary.contains("10.0.2.99:502"),
+        "{}",
+        result.summary
+    );
+    assert_eq!(wire.replay(&["--workers", "7"]).stats, result.stats);
 }
 
 #[test]
 fn one_direction_of_an_accepted_connection_is_not_a_failure() {
     let from_client: Vec<_> = [0, 2, 3, 5, 7].iter().map(|index| modbus(SCADA, PLC)[*index].clone()).collect();
     let frames: Vec<_> = from_client.iter().take(2).map(|ip| ethernet(0x0800, ip)).collect();
-    let told = Wire::new(&frames).replay(&[]);
-    assert_eq!(told.stats["failed_connections"]["unanswered"], 0, "it acknowledges what was not captured");
+    let result = Wire::new(&frames).replay(&[]);
+    assert_eq!(result.stats["failed_connections"]["unanswered"], 0, "it acknowledges what was not captured");
     let frames: Vec<_> = from_client.iter().map(|ip| ethernet(0x0800, ip)).collect();
     assert_eq!(Wire::new(&frames).replay(&[]).stats["failed_connections"]["unanswered"], 0);
 }
@@ -210,8 +226,8 @@ fn one_direction_of_an_accepted_connection_is_not_a_failure() {
 fn the_shipped_captures_are_read_completely() {
     for capture in support::shipped() {
         let output = lockkeeper(&[&"replay", &capture, &"--policy", &support::plant(), &"--alerts", &"/dev/null"]);
-        let page = String::from_utf8_lossy(&output.stderr);
-        assert_ne!(output.status.code(), Some(2), "{}: {page}", capture.display());
+        let summary = String::from_utf8_lossy(&output.stderr);
+        assert_ne!(output.status.code(), Some(2), "{}: {summary}", capture.display());
     }
     assert!(root().is_dir());
 }
@@ -219,8 +235,8 @@ fn the_shipped_captures_are_read_completely() {
 #[test]
 fn a_missing_status_file_is_an_error_and_the_help_explains_how_to_write_one() {
     let output = lockkeeper(&[&"status", &"--file", &"/nonexistent/status.json"]);
-    let page = String::from_utf8_lossy(&output.stdout);
+    let summary = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(2));
-    assert!(page.starts_with("unknown: there is no status file at /nonexistent/status.json"), "{page}");
-    assert!(page.contains("lockkeeper watch --status-file FILE"), "{page}");
+    assert!(summary.starts_with("unknown: there is no status file at /nonexistent/status.json"), "{summary}");
+    assert!(summary.contains("lockkeeper watch --status-file FILE"), "{summary}");
 }

@@ -128,7 +128,7 @@ fn a_node_in_another_encoding_is_judged_by_its_identity() {
 #[test]
 fn an_accepted_write_whose_request_was_not_captured_is_an_alert_of_its_own() {
     let mut recording = Recording::new();
-    recording.conversation.hear_only(Side::Server);
+    recording.conversation.capture_only(Side::Server);
     recording.say(Side::Client, 2, &write(&[number(2, 1)]));
     recording.say(Side::Server, 2, &results(676, &[0]));
     assert_eq!(recording.denied(), ["operation.request-unseen target accepted"]);

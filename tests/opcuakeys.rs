@@ -38,7 +38,7 @@ fn missing_and_wrong_keys_leave_chunks_opaque_and_are_counted() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let encrypted = capture("opcua-encrypt.pcap");
     let none = stats(&[&encrypted], None);
-    assert_eq!(losses(&none), [0, 0, 0], "nobody gave keys");
+    assert_eq!(losses(&none), [0, 0, 0], "no keys were given");
     let opaque = none["operations"]["opcua"]["opaque"].as_u64().expect("encrypted");
     let keys = std::fs::read_to_string(capture("opcua-encrypt.keys")).expect("keys");
     let path = folder.path().join("other.keys");
@@ -53,8 +53,8 @@ fn missing_and_wrong_keys_leave_chunks_opaque_and_are_counted() {
     let wrong = stats(&[&encrypted], Some(&path));
     assert_eq!(wrong["operations"], none["operations"]);
     assert!(losses(&wrong)[1] >= opaque, "{wrong}");
-    let page = lockkeeper(&[&"replay", &encrypted, &"--opcua-keys", &path]);
-    assert!(String::from_utf8_lossy(&page.stderr).contains("wrong key"), "{page:?}");
+    let summary = lockkeeper(&[&"replay", &encrypted, &"--opcua-keys", &path]);
+    assert!(String::from_utf8_lossy(&summary.stderr).contains("wrong key"), "{summary:?}");
 }
 
 #[test]

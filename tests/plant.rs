@@ -62,9 +62,9 @@ fn a_sensor_beside_the_real_stacks_raises_the_same_alerts_as_a_replay() {
         }
         // The sensor starts before the recording and ends after it; a host may send neighbour requests in between.
         for count in ["packets", "flows"] {
-            let (heard, recorded) = (counted[count].as_u64(), replayed[count].as_u64());
-            let more = heard.zip(recorded).and_then(|(heard, recorded)| heard.checked_sub(recorded));
-            assert!(more.is_some_and(|more| more <= HOUSEKEEPING), "{scene}: {count}: {heard:?}, {recorded:?}");
+            let (watched, recorded) = (counted[count].as_u64(), replayed[count].as_u64());
+            let more = watched.zip(recorded).and_then(|(watched, recorded)| watched.checked_sub(recorded));
+            assert!(more.is_some_and(|more| more <= HOUSEKEEPING), "{scene}: {count}: {watched:?}, {recorded:?}");
         }
         let shipped = root().join("pcaps").join(format!("{scene}.alerts.jsonl"));
         let shipped = fs::read_to_string(shipped).expect(scene);
@@ -94,8 +94,8 @@ impl Drop for Recorder {
 fn play(folder: &Path) {
     let tools = root().join("target/plant");
     fs::create_dir_all(&tools).expect("a folder");
-    let said = folder.join("said");
-    let errors = File::create(&said).expect("a file");
+    let log = folder.join("log");
+    let errors = File::create(&log).expect("a file");
     let mut record = Command::new(root().join("pcaps/record/record"));
     record.arg("--sensor").arg(env!("CARGO_BIN_EXE_lockkeeper")).arg("--to").arg(folder).arg("--tools").arg(tools);
     record.args(SCENES).stdout(errors.try_clone().expect("a file")).stderr(errors).stdin(Stdio::null());
@@ -106,10 +106,10 @@ fn play(folder: &Path) {
         if let Some(status) = recorder.0.try_wait().expect("a child") {
             break status;
         }
-        assert!(begun.elapsed() < PATIENCE, "it does not end: {}", fs::read_to_string(&said).unwrap_or_default());
+        assert!(begun.elapsed() < PATIENCE, "it does not end: {}", fs::read_to_string(&log).unwrap_or_default());
         std::thread::sleep(Duration::from_millis(100));
     };
-    assert!(status.success(), "{}", fs::read_to_string(&said).unwrap_or_default());
+    assert!(status.success(), "{}", fs::read_to_string(&log).unwrap_or_default());
 }
 
 /// Packets that hosts may send while only one of sensor and recording captures.

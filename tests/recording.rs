@@ -63,7 +63,7 @@ impl Place {
         self.files("disk/packets").iter().flat_map(|file| rewrite::read(file)).collect()
     }
 
-    fn told(&self) -> String {
+    fn alerts(&self) -> String {
         std::fs::read_to_string(self.path("disk/alerts.jsonl")).expect("alerts")
     }
 
@@ -75,8 +75,8 @@ impl Place {
     /// Exit status and reasons of `lockkeeper status`.
     fn status(&self) -> (Option<i32>, Vec<String>) {
         let output = support::lockkeeper(&[&"status", &"--json", &"--file", &self.path("status.json")]);
-        let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let reasons = said["reasons"].as_array().into_iter().flatten();
+        let log: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let reasons = log["reasons"].as_array().into_iter().flatten();
         (output.status.code(), reasons.filter_map(|reason| reason["what"].as_str().map(str::to_owned)).collect())
     }
 }
@@ -109,8 +109,8 @@ fn a_recording_is_complete_and_its_replay_raises_the_same_alerts() {
     let expected = rewrite::read(&beside);
     // Flushed while the sensor runs, within a second after the last packet.
     eventually("the last packet", || place.recorded().len(), |count| *count == expected.len());
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
     let recorded = place.recorded();
     assert!(content(&recorded) == content(&expected) && recorded.len() == day.len(), "{} packets", recorded.len());
     let [file] = &place.files("disk/packets")[..] else { unreachable!("one file is enough") };
@@ -120,7 +120,7 @@ fn a_recording_is_complete_and_its_replay_raises_the_same_alerts() {
         vec![format!("{seconds}.{rest:09}"), "span".to_owned(), packet.bytes.len().to_string()]
     };
     assert_eq!(fields, expected.iter().map(of_packet).collect::<Vec<_>>());
-    assert_eq!(essence(&place.told()), essence(&alerts(&place.path("disk/packets"))));
+    assert_eq!(essence(&place.alerts()), essence(&alerts(&place.path("disk/packets"))));
     assert_eq!((place.lost("recording_dropped"), place.lost("evidence_not_kept")), (0, 0));
 }
 
@@ -141,16 +141,16 @@ fn evidence_is_written_on_a_quiet_network_and_the_oldest_file_is_removed_also_af
     let (rule, id) = name.rsplit_once('-').expect("rule and id");
     assert_eq!((fields.len(), fields[0][1].as_str()), (1, "span"));
     assert!(fields[0][0].contains(rule) && fields[0][0].contains(id), "{fields:?}");
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
 
     let sensor = place.sensor(&hub);
     hub.send("send", &packets("function-scan.pcap")[..200]);
     eventually("newer evidence", ours, |files| files.len() == 2 && !files.contains(&first));
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
     assert_eq!(ours().len(), 2);
-    assert!(note.exists() && place.lost("evidence_rotated") > 0 && place.lost("evidence_not_kept") == 0, "{said}");
+    assert!(note.exists() && place.lost("evidence_rotated") > 0 && place.lost("evidence_not_kept") == 0, "{log}");
 }
 
 #[test]
@@ -172,8 +172,8 @@ fn a_recording_keeps_the_latest_packets_and_continues_in_a_new_file_after_a_rest
         |packet: &Packet| packet.bytes.get(14..18).map(|four| u32::from_be_bytes(four.try_into().expect("four")));
     let sensor = place.sensor(&hub);
     hub.send("send", &(0..4000).map(frame).collect::<Vec<_>>());
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
     let kept: Vec<u32> = place.recorded().iter().filter_map(number).collect();
     let expected: Vec<u32> = (4000 - kept.len() as u32..4000).collect();
     assert!(kept == expected && kept.len() > 700 && size() <= 2 << 20, "{} packets, {} bytes", kept.len(), size());
@@ -181,8 +181,8 @@ fn a_recording_keeps_the_latest_packets_and_continues_in_a_new_file_after_a_rest
     let before = place.files("disk/packets");
     let sensor = place.sensor(&hub);
     hub.send("send", &[frame(4000)]);
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
     let after = place.files("disk/packets");
     assert!(after.len() == 2 && after[0] == before[1] && after[1] > before[1], "{before:?} {after:?}");
     assert_eq!(place.recorded().last().and_then(number), Some(4000));
@@ -231,34 +231,38 @@ fn a_full_disk_is_reported_and_writing_resumes_without_a_loss() {
     hub.record("span", &beside, || {
         hub.send("send", &write);
         // Before the disk is full, so that the next line is cut off by its end.
-        eventually("an alert", || place.told(), |told| !told.is_empty());
+        eventually("an alert", || place.alerts(), |alerts| !alerts.is_empty());
         disk.fill();
         hub.send("send", &scan);
     });
     let all = ["output.failed", "evidence.failed", "recording.failed"];
-    let is_all = |status: &(Option<i32>, Vec<String>)| all.iter().all(|what| status.1.iter().any(|told| told == what));
+    let is_all =
+        |status: &(Option<i32>, Vec<String>)| all.iter().all(|what| status.1.iter().any(|reason| reason == what));
     let (code, _) = eventually("every reason", || place.status(), is_all);
     assert_eq!(code, Some(1));
     disk.clear();
     // No more packets are sent.
     eventually("all well", || place.status(), |(code, _)| *code == Some(0));
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
     for what in ["alerts.jsonl", "evidence", "packets"] {
         let of_it = |line: &&str| line.contains(&format!("disk/{what}"));
         let (begun, over): (Vec<&str>, Vec<&str>) =
-            said.lines().filter(of_it).partition(|line| line.contains("No space left"));
-        assert!(begun.len() == 1 && over.len() == 1 && over[0].contains("can be written again"), "{what}: {said}");
+            log.lines().filter(of_it).partition(|line| line.contains("No space left"));
+        assert!(begun.len() == 1 && over.len() == 1 && over[0].contains("can be written again"), "{what}: {log}");
     }
     let expected = rewrite::read(&beside);
     assert!(content(&place.recorded()) == content(&expected), "{} of {}", place.recorded().len(), expected.len());
     // Requests without a response timed out while the sensor waited; the replay ends with its last packet.
-    let told = |alerts: &str| {
-        let mut told = essence(alerts);
-        told.iter_mut().for_each(|alert| drop(alert["outcome"].take()));
-        told
+    let without_outcomes = |alerts: &str| {
+        let mut alerts = essence(alerts);
+        alerts.iter_mut().for_each(|alert| drop(alert["outcome"].take()));
+        alerts
     };
-    assert!(told(&place.told()) == told(&alerts(&beside)), "no line is torn, none is missing");
+    assert!(
+        without_outcomes(&place.alerts()) == without_outcomes(&alerts(&beside)),
+        "no line is torn, none is missing"
+    );
     for name in ["recording_dropped", "evidence_not_kept", "output_not_written"] {
         assert_eq!(place.lost(name), 0, "{name}");
     }
@@ -280,10 +284,10 @@ fn removed_folders_and_a_moved_alert_file_are_created_again() {
     hub.send("send", &packets("function-scan.pcap")[..100]);
     eventually("newer evidence", || place.files("disk/evidence"), |files| !files.is_empty());
     eventually("newer packets", || place.recorded().len(), |count| *count == 100);
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
-    let told = std::fs::read_to_string(place.path("disk/alerts.jsonl.1")).expect("moved") + &place.told();
-    assert!(lines(&told).len() > 10 && !lines(&place.told()).is_empty(), "{told}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let all = std::fs::read_to_string(place.path("disk/alerts.jsonl.1")).expect("moved") + &place.alerts();
+    assert!(lines(&all).len() > 10 && !lines(&place.alerts()).is_empty(), "{all}");
     assert_eq!((place.lost("recording_dropped"), place.lost("output_not_written")), (0, 0));
 }
 

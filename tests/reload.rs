@@ -1,5 +1,5 @@
 //! A policy change during traffic loses no packet and no flow, and each alert names the policy of its verdict.
-#![allow(clippy::disallowed_types, reason = "a test keeps what is told in a place that it shares")]
+#![allow(clippy::disallowed_types, reason = "a test shares the collected alerts with the publisher")]
 
 mod support;
 
@@ -51,9 +51,9 @@ impl Source for Slow {
 }
 
 /// Collects the published alerts.
-struct Kept(Arc<Mutex<Vec<Value>>>);
+struct Collector(Arc<Mutex<Vec<Value>>>);
 
-impl Publisher for Kept {
+impl Publisher for Collector {
     fn publish(&mut self, alert: &Rendered) -> Result<(), PublishError> {
         self.0.lock().expect("no panic").push(serde_json::from_slice(&alert.json).expect("JSON"));
         Ok(())
@@ -83,12 +83,12 @@ fn watch(
     let Command::Replay(typed) = typed.command else { unreachable!("it is a replay") };
     let mut settings = config::pipeline(&typed, policy, vec![capture.to_owned()], false).expect("settings");
     settings.workers = workers;
-    let told = Arc::default();
+    let alerts = Arc::default();
     let mut outputs = Outputs::default();
-    outputs.publishers.push(Box::new(Kept(Arc::clone(&told))));
+    outputs.publishers.push(Box::new(Collector(Arc::clone(&alerts))));
     let watched = pipeline::watch(&mut slow, policy, &settings, &mut outputs, &port);
-    let told = told.lock().expect("no panic").clone();
-    (told, watched)
+    let alerts = alerts.lock().expect("no panic").clone();
+    (alerts, watched)
 }
 
 fn load(path: &Path) -> Arc<Policy> {
@@ -115,14 +115,14 @@ fn loading_the_same_policy_again_only_reports_violations_again() {
     for workers in [1, 3] {
         let (plain, plainly) = watch("day.pcapng", &policy, workers, Vec::new());
         let again = [700, 1500, 2300].map(|packet| (packet, ControlCommand::Policy(load(&plant()))));
-        let (told, watched) = watch("day.pcapng", &policy, workers, again.into());
+        let (alerts, watched) = watch("day.pcapng", &policy, workers, again.into());
         assert_eq!(watched.counters.packets, plainly.counters.packets);
         assert_eq!(watched.counters.flows, plainly.counters.flows);
         assert_eq!(watched.counters.operations(), plainly.counters.operations());
         assert_eq!(watched.counters.outcomes, plainly.counters.outcomes);
         assert_eq!(watched.counters.losses, plainly.counters.losses);
-        let subjects = |told: &[Value]| told.iter().map(subject).collect::<BTreeSet<_>>();
-        assert_eq!(subjects(&told), subjects(&plain), "{workers} workers");
+        let subjects = |alerts: &[Value]| alerts.iter().map(subject).collect::<BTreeSet<_>>();
+        assert_eq!(subjects(&alerts), subjects(&plain), "{workers} workers");
     }
 }
 
@@ -131,14 +131,14 @@ fn operations_permitted_only_by_the_old_policy_are_reported_after_the_change() {
     let strict = changed("{ op = \"write\"", "{ op = \"time\"");
     let (before, _) = watch("normal-polling.pcap", &load(&plant()), 1, Vec::new());
     assert!(before.iter().all(|alert| alert["kind"] != "violation"), "{before:#?}");
-    let (told, watched) =
+    let (alerts, watched) =
         watch("normal-polling.pcap", &load(&plant()), 1, vec![(100, ControlCommand::Policy(Arc::clone(&strict)))]);
-    let violations: Vec<_> = told.iter().filter(|alert| alert["kind"] == "violation").collect();
+    let violations: Vec<_> = alerts.iter().filter(|alert| alert["kind"] == "violation").collect();
     assert!(!violations.is_empty(), "writes go on after packet 100");
     for alert in violations {
         assert_eq!(alert["policy"]["sha256"], *strict.sha256);
         assert!(alert["evidence"]["packet"].as_u64() > Some(100), "{alert}");
-        let last = told.iter().rfind(|other| other["id"] == alert["id"]).expect("itself at least");
+        let last = alerts.iter().rfind(|other| other["id"] == alert["id"]).expect("itself at least");
         assert_eq!(last["outcome"]["status"], "accepted", "{last}");
     }
     assert_eq!(watched.counters.losses.midstream_flows, 0, "conversations were not joined anew");
@@ -151,24 +151,25 @@ fn an_alert_under_the_old_policy_still_gets_its_outcome() {
     let packet = first["evidence"]["packet"].as_u64().expect("a packet") as usize;
     // The policy changes between the request, which raises an alert, and its response.
     let free = ControlCommand::Policy(Arc::new(Policy::permissive()));
-    let (told, _) = watch("undeclared-write.pcap", &load(&plant()), 1, vec![(packet, free)]);
-    let last = told.iter().rfind(|alert| alert["id"] == first["id"]).expect("the same alert");
-    assert_eq!(last["outcome"]["status"], "accepted", "{told:#?}");
+    let (alerts, _) = watch("undeclared-write.pcap", &load(&plant()), 1, vec![(packet, free)]);
+    let last = alerts.iter().rfind(|alert| alert["id"] == first["id"]).expect("the same alert");
+    assert_eq!(last["outcome"]["status"], "accepted", "{alerts:#?}");
     assert_eq!(last["policy"]["sha256"], first["policy"]["sha256"]);
-    assert_eq!(told.iter().filter(|alert| alert["kind"] == "violation" && alert["revision"] == 1).count(), 1);
+    assert_eq!(alerts.iter().filter(|alert| alert["kind"] == "violation" && alert["revision"] == 1).count(), 1);
 }
 
 #[test]
 fn a_conversation_that_no_flow_permits_any_more_is_reported_at_once() {
     let closed = changed("port     = 502", "port     = 503");
-    let (told, watched) = watch("normal-polling.pcap", &load(&plant()), 2, vec![(100, ControlCommand::Policy(closed))]);
+    let (alerts, watched) =
+        watch("normal-polling.pcap", &load(&plant()), 2, vec![(100, ControlCommand::Policy(closed))]);
     let is_undeclared = |alert: &&Value| alert["rule"] == "flow.undeclared-protocol" && alert["operation"].is_null();
-    let undeclared: Vec<_> = told.iter().filter(is_undeclared).collect();
-    assert!(!undeclared.is_empty(), "{told:#?}");
+    let undeclared: Vec<_> = alerts.iter().filter(is_undeclared).collect();
+    assert!(!undeclared.is_empty(), "{alerts:#?}");
     let counts: BTreeMap<_, _> =
         undeclared.iter().map(|alert| (alert["id"].to_string(), alert["count"].as_u64())).collect();
-    let told: u64 = counts.into_values().flatten().sum();
-    assert!(told <= watched.counters.flows, "each conversation is told once: {undeclared:#?}");
+    let occurrences: u64 = counts.into_values().flatten().sum();
+    assert!(occurrences <= watched.counters.flows, "each conversation is reported once: {undeclared:#?}");
     assert_eq!(watched.counters.losses.midstream_flows, 0);
 }
 
@@ -183,8 +184,8 @@ fn alerts_about_the_sensor_are_published_with_their_counts() {
     };
     for workers in [1, 2] {
         let commands = vec![(10, ControlCommand::SensorAlert(own(1))), (20, ControlCommand::SensorAlert(own(2)))];
-        let (told, _) = watch("normal-polling.pcap", &load(&plant()), workers, commands);
-        let own: Vec<_> = told.iter().filter(|alert| alert["kind"] == "sensor").collect();
+        let (alerts, _) = watch("normal-polling.pcap", &load(&plant()), workers, commands);
+        let own: Vec<_> = alerts.iter().filter(|alert| alert["kind"] == "sensor").collect();
         assert_eq!(own.len(), 2, "at once, and at the end with its count");
         assert_eq!((&own[1]["rule"], &own[1]["count"]), (&"own.capture-loss".into(), &2.into()));
         assert_eq!(own[0]["id"], own[1]["id"]);

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 use support::{alerts, golden, lines, lockkeeper, plant, replay, require, rewrite, root, shipped};
 
-/// `LOCKKEEPER_BLESS=1` writes the expected alerts anew; review the difference before it is committed.
+/// `LOCKKEEPER_BLESS=1` replaces the expected alerts; review the difference before committing it.
 #[test]
 fn every_shipped_capture_gives_its_expected_alerts() {
     for capture in shipped() {
@@ -301,8 +301,8 @@ fn without_a_policy_traffic_is_counted_and_not_judged() {
     let capture = root().join("pcaps/undeclared-write.pcap");
     let output = lockkeeper(&[&"replay", &capture]);
     assert_eq!(output.status.code(), Some(0));
-    let page = String::from_utf8_lossy(&output.stderr);
-    assert!(page.contains("modbus") && page.contains("write"), "{page}");
+    let summary = String::from_utf8_lossy(&output.stderr);
+    assert!(summary.contains("modbus") && summary.contains("write"), "{summary}");
     assert!(!String::from_utf8_lossy(&output.stdout).contains("\"kind\":\"violation\""));
 }
 
@@ -344,8 +344,11 @@ fn a_truncated_capture_is_read_up_to_its_end_and_reported() {
     std::fs::write(&path, &whole[..whole.len() - 5]).expect("a written capture");
     let output = lockkeeper(&[&"replay", &path, &"--policy", &plant(), &"--alerts", &"-"]);
     assert_eq!(output.status.code(), Some(2));
-    let page = String::from_utf8_lossy(&output.stderr);
-    assert!(page.contains("cut off") && page.contains("at byte") && page.contains("captures cut"), "{page}");
+    let summary = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        summary.contains("cut off") && summary.contains("at byte") && summary.contains("captures cut"),
+        "{summary}"
+    );
     let found = lines(&String::from_utf8_lossy(&output.stdout));
     assert!(found.iter().any(|alert| alert["rule"] == "operation.undeclared"), "nothing was judged before the cut");
 }
@@ -357,10 +360,10 @@ fn an_unwritable_output_is_one_error_and_leaves_the_others_complete() {
     let capture = root().join("pcaps/undeclared-write.pcap");
     for output in ["--alerts", "--transactions"] {
         let full = lockkeeper(&[&"replay", &capture, &"--policy", &plant(), &output, &"/dev/full", &"--stats", &stats]);
-        let page = String::from_utf8_lossy(&full.stderr);
-        assert_eq!(full.status.code(), Some(2), "{page}");
-        assert!(page.contains("error: /dev/full: No space left"), "{page}");
-        assert!(page.contains("Violations"), "{page}");
+        let summary = String::from_utf8_lossy(&full.stderr);
+        assert_eq!(full.status.code(), Some(2), "{summary}");
+        assert!(summary.contains("error: /dev/full: No space left"), "{summary}");
+        assert!(summary.contains("Violations"), "{summary}");
         assert!(std::fs::read_to_string(&stats).expect("stats").contains("operation.undeclared"));
     }
 }
@@ -446,11 +449,11 @@ fn files_of_a_folder_that_are_not_captures_are_skipped_by_name() {
     for number in 1..=5 {
         std::fs::write(folder.path().join(format!("notes-{number}.txt")), "not a capture").expect("a written file");
     }
-    let said = String::from_utf8(lockkeeper(&[&"replay", &folder.path()]).stderr).expect("UTF-8");
-    let left_out: Vec<&str> = said.lines().filter(|line| line.starts_with("left out: ")).collect();
-    assert_eq!(left_out.len(), 4, "{said}");
-    assert!(left_out[0].contains("notes-1.txt: not a capture file"), "{said}");
-    assert!(left_out[3].contains("2 more files"), "{said}");
+    let log = String::from_utf8(lockkeeper(&[&"replay", &folder.path()]).stderr).expect("UTF-8");
+    let left_out: Vec<&str> = log.lines().filter(|line| line.starts_with("left out: ")).collect();
+    assert_eq!(left_out.len(), 4, "{log}");
+    assert!(left_out[0].contains("notes-1.txt: not a capture file"), "{log}");
+    assert!(left_out[3].contains("2 more files"), "{log}");
     let quiet = lockkeeper(&[&"replay", &folder.path(), &"--quiet"]);
     assert!(quiet.stderr.is_empty(), "{}", String::from_utf8_lossy(&quiet.stderr));
 }

@@ -66,19 +66,19 @@ fn a_sensor_that_uses_every_feature_sends_no_frame_on_a_monitored_interface() {
     let recorded = place.file("sent.pcap");
     hub.record(&far("span"), &recorded, || whole_life(&hub, &place, &policy));
     assert_eq!(hub.frames_sent_by("span"), before, "not one frame");
-    assert!(rewrite::read(&recorded).is_empty(), "somebody at the other end of the cable heard something");
+    assert!(rewrite::read(&recorded).is_empty(), "a frame arrived at the other end of the cable");
     assert!(hub.frames_received_by("span") > 0, "the counter of frames does not count");
 }
 
 /// Start, traffic, every output, a reload, an interface that is removed and returns, and the end.
 fn whole_life(hub: &Hub, place: &Place, policy: &Path) {
     let sensor = place.sensor(hub);
-    let told = place.file("alerts.jsonl");
+    let alert_file = place.file("alerts.jsonl");
     let Some(broker) = Process::start(hub, "mosquitto", &["-p", "1883"]) else { return };
     hub.send("send", &packets());
-    wait_for(&told, "the write", |alert| alert["rule"] == "operation.undeclared");
-    let delivered = |said: &Value| said["mqtt"]["delivered"].as_u64() > Some(0) && said["mqtt"]["connected"] == true;
-    let ready = place.eventually("ready, and its alerts delivered", |code, said| code == Some(0) && delivered(said));
+    wait_for(&alert_file, "the write", |alert| alert["rule"] == "operation.undeclared");
+    let delivered = |log: &Value| log["mqtt"]["delivered"].as_u64() > Some(0) && log["mqtt"]["connected"] == true;
+    let ready = place.eventually("ready, and its alerts delivered", |code, log| code == Some(0) && delivered(log));
     let notes = ready["confinement"]["notes"].to_string();
     let level = if notes.contains("Landlock") { "partial" } else { "full" };
     assert_eq!(ready["confinement"]["level"], level, "what this kernel can, and all of it: {ready:#}");
@@ -90,27 +90,27 @@ fn whole_life(hub: &Hub, place: &Place, policy: &Path) {
     // Editors replace a file by renaming another one.
     std::fs::write(policy.with_extension("new"), format!("{text}\n[zoen.x]\n")).expect("written");
     std::fs::rename(policy.with_extension("new"), policy).expect("replaced");
-    wait_for(&told, "the rejection", |alert| alert["rule"] == "policy.rejected");
+    wait_for(&alert_file, "the rejection", |alert| alert["rule"] == "policy.rejected");
     std::fs::write(policy, text.replace("{ op = \"write\"", "{ op = \"time\"")).expect("written");
     sensor.signal(Signal::HUP);
-    wait_for(&told, "the change", |alert| alert["rule"] == "policy.changed");
+    wait_for(&alert_file, "the change", |alert| alert["rule"] == "policy.changed");
 
     hub.ip(&["link", "set", "span", "down"]);
-    let gone = wait_for(&told, "the interface", |alert| alert["rule"] == "own.interface-gone");
+    let gone = wait_for(&alert_file, "the interface", |alert| alert["rule"] == "own.interface-gone");
     assert!(gone["message"].as_str().is_some_and(|message| message.contains("switched off")), "{gone}");
     hub.ip(&["link", "set", "span", "up"]);
-    wait_for(&told, "the interface", |alert| alert["rule"] == "own.interface-back");
-    let heard = |said: &Value| said["interfaces"][0]["packets"].as_u64().unwrap_or(0);
+    wait_for(&alert_file, "the interface", |alert| alert["rule"] == "own.interface-back");
+    let heard = |log: &Value| log["interfaces"][0]["packets"].as_u64().unwrap_or(0);
     let so_far = heard(&place.status().1);
     hub.send("send", &packets());
-    place.eventually("hearing again", |code, said| code == Some(0) && heard(said) > so_far);
+    place.eventually("hearing again", |code, log| code == Some(0) && heard(log) > so_far);
     assert_without_rights(sensor.id());
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, log) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
     assert!(!place.file("status.json").exists(), "it took its status away");
     for folder in ["evidence", "recording"] {
         let kept = std::fs::read_dir(place.file(folder)).expect("it was made").count();
-        assert!(kept > 0, "nothing is in {folder}: {said}");
+        assert!(kept > 0, "nothing is in {folder}: {log}");
     }
     drop(broker);
 }
@@ -124,14 +124,14 @@ fn a_confined_process_can_do_only_what_it_needs() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     command.args(["--ignored", "--exact", tries::NAME, "--nocapture"]).env(tries::FOLDER, folder.path());
     let output = command.output().expect("it starts");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let log = String::from_utf8_lossy(&output.stdout).into_owned();
     let came_of = |line: &str| {
         let (name, number) = line.strip_prefix("tried ")?.split_once(": ")?;
         Some((name.to_owned(), number.to_owned()))
     };
-    let tried: BTreeMap<String, String> = said.lines().filter_map(came_of).collect();
+    let tried: BTreeMap<String, String> = log.lines().filter_map(came_of).collect();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(tried.len(), tries::EXPECTED.len(), "it ended before it had tried all: {said}{errors}");
+    assert_eq!(tried.len(), tries::EXPECTED.len(), "it ended before it had tried all: {log}{errors}");
     let has_landlock = tried[tries::LANDLOCK] == "0";
     if !has_landlock {
         missing(LANDLOCK, "confine() reports a lower level");
@@ -148,23 +148,23 @@ fn a_confined_process_can_do_only_what_it_needs() {
 fn a_recreated_interface_ends_a_sensor_so_that_it_is_restarted() {
     let Some(hub) = Hub::new(&["send", "span", "other"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let told = folder.path().join("alerts.jsonl");
+    let alert_file = folder.path().join("alerts.jsonl");
     let policy = plant();
-    let start = || Sensor::start(&hub, &[&"-i", &"other", &"-i", &"span", &"-p", &policy, &"-a", &told]);
+    let start = || Sensor::start(&hub, &[&"-i", &"other", &"-i", &"span", &"-p", &policy, &"-a", &alert_file]);
     let sensor = start();
     hub.ip(&["link", "del", "span"]);
-    wait_for(&told, "the interface", |alert| alert["rule"] == "own.interface-gone");
+    wait_for(&alert_file, "the interface", |alert| alert["rule"] == "own.interface-gone");
     // The sensor still captures on the other interface.
     hub.send("send", &packets());
-    wait_for(&told, "the write", |alert| alert["rule"] == "operation.undeclared");
+    wait_for(&alert_file, "the write", |alert| alert["rule"] == "operation.undeclared");
     hub.plug("span");
-    let (status, said) = sensor.ended();
-    assert_eq!(status.code(), Some(2), "{said}");
-    assert!(said.contains("error: span was deleted and made again") && said.contains("--no-confine"), "{said}");
-    let back = wait_for(&told, "the interface", |alert| alert["rule"] == "own.interface-back");
+    let (status, log) = sensor.ended();
+    assert_eq!(status.code(), Some(2), "{log}");
+    assert!(log.contains("error: span was deleted and made again") && log.contains("--no-confine"), "{log}");
+    let back = wait_for(&alert_file, "the interface", |alert| alert["rule"] == "own.interface-back");
     assert!(back["message"].as_str().is_some_and(|message| message.contains("to be started again")), "{back}");
-    let (status, said) = start().stop();
-    assert_eq!(status.code(), Some(0), "it is heard again: {said}");
+    let (status, log) = start().stop();
+    assert_eq!(status.code(), Some(0), "it is captured again: {log}");
 }
 
 #[test]
@@ -173,8 +173,8 @@ fn a_sensor_with_confinement_switched_off_keeps_its_rights_and_logs_it() {
     let place = Place::new("");
     let config = place.file("lockkeeper.toml");
     let sensor = Sensor::start(&hub, &[&"--config", &config, &"--no-confine"]);
-    let said = place.eventually("a status", |_, said| said["confinement"].is_object());
-    assert_eq!(said["confinement"]["level"], "off");
+    let log = place.eventually("a status", |_, log| log["confinement"].is_object());
+    assert_eq!(log["confinement"]["level"], "off");
     assert!(threads(sensor.id()).iter().all(|thread| thread["Seccomp"] == "0" && thread["NoNewPrivs"] == "0"));
     drop(sensor);
     let text = std::fs::read_to_string(&config).expect("written before");

@@ -62,11 +62,11 @@ struct Played {
     /// Whether the server has changed a value or stopped.
     is_executed: bool,
     /// The sensor's alerts, by the captured directions.
-    told: [Told; 3],
+    replays: [Replayed; 3],
 }
 
 /// The alerts of a recording.
-struct Told {
+struct Replayed {
     capture: PathBuf,
     /// The last revisions of all alerts that are not of kind `asset`.
     alerts: Vec<Value>,
@@ -95,12 +95,12 @@ impl Place<'_> {
         let sent = talk.attacker.end();
         let from_client = sent.iter().filter(|packet| packet.bytes[6..12] == CLIENT_MAC);
         let unanswered: Vec<Packet> = begun.iter().chain(from_client).cloned().collect();
-        let told = [
-            self.told("whole", &[&begun[..], &sent].concat()),
-            self.told("unanswered", &unanswered),
-            self.told("late", &sent),
+        let replays = [
+            self.replay("whole", &[&begun[..], &sent].concat()),
+            self.replay("unanswered", &unanswered),
+            self.replay("late", &sent),
         ];
-        Played { stack: self.stack, trial: trial.name.clone(), is_honest: trial.is_honest, is_executed, told }
+        Played { stack: self.stack, trial: trial.name.clone(), is_honest: trial.is_honest, is_executed, replays }
     }
 
     /// Restores changed values; returns whether there were any.
@@ -112,13 +112,13 @@ impl Place<'_> {
         is_changed
     }
 
-    /// The alerts of a replay of these packets; `heard` names the captured directions.
-    fn told(&self, heard: &str, packets: &[Packet]) -> Told {
-        let capture = self.folder.join(format!("{}-{}-{heard}.pcap", self.stack.name, self.client_port));
+    /// The alerts of a replay of these packets; `captured` names the captured directions.
+    fn replay(&self, captured: &str, packets: &[Packet]) -> Replayed {
+        let capture = self.folder.join(format!("{}-{}-{captured}.pcap", self.stack.name, self.client_port));
         std::fs::write(&capture, pcap(packets)).expect("a written capture");
         let policy = self.folder.join("policy.toml");
         let alerts = raised(&capture, &policy, &[]);
-        Told { capture, alerts }
+        Replayed { capture, alerts }
     }
 }
 
@@ -168,7 +168,7 @@ fn assert_every_trial_is_executed(played: &[Played]) {
     for one in played.iter().filter(|one| !one.is_honest && !NEVER_EXECUTED.iter().any(|part| one.trial.contains(part)))
     {
         let same = |other: &&Played| (other.stack.protocol, &other.trial) == (one.stack.protocol, &one.trial);
-        assert!(played.iter().filter(same).any(|same| same.is_executed), "nobody executes it: {}", one.trial);
+        assert!(played.iter().filter(same).any(|same| same.is_executed), "no server executes it: {}", one.trial);
     }
 }
 
@@ -189,9 +189,9 @@ fn installed(tools: &Path) -> Vec<&'static Stack> {
     let mut install = Command::new(root().join("pcaps/record/stacks"));
     install.arg(tools).args(STACKS.iter().map(|stack| stack.name)).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = install.output().expect("bash is there");
-    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    let listed = String::from_utf8(output.stdout).expect("UTF-8");
     let (there, absent): (Vec<_>, Vec<_>) =
-        STACKS.iter().partition(|stack| stack.is_installed(&said.lines().collect::<Vec<_>>()));
+        STACKS.iter().partition(|stack| stack.is_installed(&listed.lines().collect::<Vec<_>>()));
     absent.iter().for_each(|stack| missing(STACK, stack.name));
     there
 }
@@ -218,28 +218,28 @@ fn print_results(stacks: &[&Stack], played: &[Played]) {
 
 impl Played {
     fn mark(&self) -> char {
-        match (self.is_executed, self.told.iter().all(Told::is_loud)) {
+        match (self.is_executed, self.replays.iter().all(Replayed::is_loud)) {
             (true, true) => 'X',
             (true, false) => '!',
-            (false, _) if self.told[0].is_loud() => 'x',
+            (false, _) if self.replays[0].is_loud() => 'x',
             (false, _) => '.',
         }
     }
 
     fn check(&self) {
-        for told in &self.told {
-            let place = format!("{}: {} ({})", self.stack.name, self.trial, told.capture.display());
+        for replayed in &self.replays {
+            let place = format!("{}: {} ({})", self.stack.name, self.trial, replayed.capture.display());
             if self.is_honest {
                 assert!(!self.is_executed, "{place}: a read has changed something");
-                assert!(told.alerts.is_empty(), "{place}: {:#?}", told.alerts);
+                assert!(replayed.alerts.is_empty(), "{place}: {:#?}", replayed.alerts);
             } else if self.is_executed {
-                assert!(told.is_loud(), "{place}: {:#?}", told.alerts);
+                assert!(replayed.is_loud(), "{place}: {:#?}", replayed.alerts);
             }
         }
     }
 }
 
-impl Told {
+impl Replayed {
     /// Whether there is an alert of severity high or more about the conversation.
     fn is_loud(&self) -> bool {
         let is_about_it = |alert: &Value| alert["client"]["ip"] == "10.0.1.10" && alert["server"]["ip"] == "10.0.2.10";

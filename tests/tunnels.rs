@@ -1,20 +1,20 @@
-//! Tunnels are conversations too: judged by their two ends, beside what is inside.
+//! Tunnels are judged by their two ends, in addition to their content.
 
 mod support;
 
-use support::frames::{OFFICE, PLC, POLICY, SCADA, Told, Wire, ethernet, hex, ipv4, join, modbus, udp};
+use support::frames::{OFFICE, PLC, POLICY, ReplayResult, SCADA, Wire, ethernet, hex, ipv4, join, modbus, udp};
 
 /// Addresses of no zone, inside a tunnel.
 const HERE: [u8; 4] = [192, 168, 7, 1];
 const THERE: [u8; 4] = [192, 168, 7, 2];
-/// A switch that mirrors, and who collects what it mirrors: in no zone.
+/// A mirroring switch and the collector of its mirror session, in no zone.
 const SWITCH: [u8; 4] = [192, 0, 2, 1];
 const COLLECTOR: [u8; 4] = [192, 0, 2, 200];
 
-/// Puts an IP packet into a tunnel between two hosts.
+/// Wraps an IP packet in a tunnel between two hosts.
 type Wrap = fn([u8; 4], [u8; 4], &[u8]) -> Vec<u8>;
 
-/// Every sort of tunnel, with the name under which its alerts go.
+/// Every kind of tunnel, with the protocol of its alerts.
 const TUNNELS: [(&str, Wrap); 12] = [
     ("ip/47", |from, to, ip| ipv4(from, to, 47, &join(&[&hex("0000 0800 ; GRE, IPv4"), ip]))),
     ("ip/4", |from, to, ip| ipv4(from, to, 4, ip)),
@@ -56,17 +56,17 @@ fn inside(wrap: Wrap, (here, there): ([u8; 4], [u8; 4]), (client, server): ([u8;
 }
 
 /// The protocols of the alerts of a rule.
-fn protocols<'a>(told: &'a Told, rule: &str) -> Vec<&'a str> {
-    told.of(rule).iter().map(|alert| alert["protocol"].as_str().expect("a protocol")).collect()
+fn protocols<'a>(result: &'a ReplayResult, rule: &str) -> Vec<&'a str> {
+    result.of(rule).iter().map(|alert| alert["protocol"].as_str().expect("a protocol")).collect()
 }
 
 #[test]
-fn a_tunnel_without_conduit_is_a_violation_once_whatever_carries_it() {
+fn an_undeclared_tunnel_of_any_kind_is_one_violation() {
     for (name, wrap) in TUNNELS {
         let wire = Wire::new(&inside(wrap, (OFFICE, PLC), (HERE, THERE)));
-        let told = wire.replay(&["--workers", "1"]);
-        assert_eq!(protocols(&told, "conduit.undeclared"), [name]);
-        let alert = told.of("conduit.undeclared")[0];
+        let result = wire.replay(&["--workers", "1"]);
+        assert_eq!(protocols(&result, "conduit.undeclared"), [name]);
+        let alert = result.of("conduit.undeclared")[0];
         assert_eq!(
             (&alert["client"]["ip"], &alert["server"]["ip"]),
             (&"10.0.9.5".into(), &"10.0.2.10".into()),
@@ -74,20 +74,20 @@ fn a_tunnel_without_conduit_is_a_violation_once_whatever_carries_it() {
         );
         assert_eq!((&alert["severity"], &alert["count"]), (&"high".into(), &1.into()), "{name}");
         assert_eq!(
-            (&told.stats["packets"], &told.stats["flows"], &told.stats["tunnels"]),
+            (&result.stats["packets"], &result.stats["flows"], &result.stats["tunnels"]),
             (&8.into(), &1.into(), &1.into())
         );
-        assert_eq!(told.stats["operations"]["modbus"]["write"], 1, "{name}: what is inside is decoded");
-        assert_eq!(wire.replay(&["--workers", "7"]).alerts, told.alerts, "{name}");
+        assert_eq!(result.stats["operations"]["modbus"]["write"], 1, "{name}: what is inside is decoded");
+        assert_eq!(wire.replay(&["--workers", "7"]).alerts, result.alerts, "{name}");
     }
 }
 
 #[test]
-fn what_is_inside_a_tunnel_is_judged_as_well() {
-    let told = Wire::new(&inside(TUNNELS[0].1, (OFFICE, PLC), (SCADA, PLC))).replay(&[]);
-    assert_eq!(told.rules(), ["conduit.undeclared", "operation.undeclared"]);
-    let told = Wire::new(&inside(TUNNELS[0].1, (SWITCH, COLLECTOR), (SCADA, PLC))).replay(&[]);
-    assert_eq!(told.rules(), ["operation.undeclared"], "a tunnel between hosts of no zone is not judged");
+fn the_content_of_a_tunnel_is_judged_as_well() {
+    let result = Wire::new(&inside(TUNNELS[0].1, (OFFICE, PLC), (SCADA, PLC))).replay(&[]);
+    assert_eq!(result.rules(), ["conduit.undeclared", "operation.undeclared"]);
+    let result = Wire::new(&inside(TUNNELS[0].1, (SWITCH, COLLECTOR), (SCADA, PLC))).replay(&[]);
+    assert_eq!(result.rules(), ["operation.undeclared"], "a tunnel between hosts of no zone is not judged");
 }
 
 #[test]
@@ -132,46 +132,46 @@ fn a_declared_tunnel_is_permitted_in_both_directions() {
     for (index, protocol) in declared {
         let frames = inside(TUNNELS[index].1, (OFFICE, PLC), (HERE, THERE));
         for (from, to) in [("office", "plc"), ("plc", "office")] {
-            let told = Wire::judged_by(&with_flow(from, to, protocol), &frames).replay(&[]);
-            assert_eq!(told.rules(), [""; 0], "{protocol} from {from}");
+            let result = Wire::judged_by(&with_flow(from, to, protocol), &frames).replay(&[]);
+            assert_eq!(result.rules(), [""; 0], "{protocol} from {from}");
         }
     }
     let frames = inside(TUNNELS[5].1, (OFFICE, PLC), (HERE, THERE));
-    let told = Wire::judged_by(&with_flow("office", "plc", "gre"), &frames).replay(&[]);
-    assert_eq!(told.rules(), ["flow.undeclared-protocol"], "another tunnel than the declared one");
+    let result = Wire::judged_by(&with_flow("office", "plc", "gre"), &frames).replay(&[]);
+    assert_eq!(result.rules(), ["flow.undeclared-protocol"], "another tunnel than the declared one");
 }
 
 #[test]
-fn a_declared_tunnel_that_nobody_can_look_into_is_permitted_in_both_directions() {
+fn a_declared_tunnel_with_unreadable_content_is_permitted_in_both_directions() {
     let esp = |from, to| ethernet(0x0800, &ipv4(from, to, 50, &hex("00000001 00000001 DEADBEEF")));
     let frames = [esp(PLC, OFFICE), esp(OFFICE, PLC)];
     for (from, to) in [("office", "plc"), ("plc", "office")] {
-        let told = Wire::judged_by(&with_flow(from, to, "esp"), &frames).replay(&[]);
-        assert_eq!(told.rules(), ["own.unread"], "from {from}");
+        let result = Wire::judged_by(&with_flow(from, to, "esp"), &frames).replay(&[]);
+        assert_eq!(result.rules(), ["own.unread"], "from {from}");
     }
     assert_eq!(Wire::new(&frames).replay(&[]).rules(), ["conduit.undeclared", "own.unread"]);
 }
 
 #[test]
-fn a_mirror_session_that_was_named_is_no_traffic_of_the_plant() {
-    // The switch that mirrors belongs to the zone of the controllers; the traffic that it mirrors is permitted.
+fn a_named_mirror_session_is_not_traffic_of_the_plant() {
+    // The mirroring switch belongs to the zone of the controllers; the mirrored traffic is permitted.
     let switch = [10, 0, 2, 1];
     let mut frames = inside(TUNNELS[4].1, (switch, COLLECTOR), (SCADA, PLC));
     frames.truncate(5);
     let wire = Wire::new(&frames);
     assert_eq!(wire.replay(&[]).rules(), ["conduit.undeclared"]);
     for end in ["10.0.2.1", "192.0.2.200"] {
-        let told = wire.replay(&["--mirror-session", "198.51.100.1", "--mirror-session", end]);
-        assert_eq!((told.rules(), &told.stats["tunnels"]), (vec![], &0.into()), "{end}");
+        let result = wire.replay(&["--mirror-session", "198.51.100.1", "--mirror-session", end]);
+        assert_eq!((result.rules(), &result.stats["tunnels"]), (vec![], &0.into()), "{end}");
     }
 }
 
 #[test]
-fn the_direction_of_a_tunnel_that_is_seen_first_makes_no_difference() {
+fn the_first_seen_direction_of_a_tunnel_makes_no_difference() {
     let mut frames = inside(TUNNELS[5].1, (OFFICE, PLC), (HERE, THERE));
     frames.rotate_left(1);
-    let told = Wire::new(&frames).replay(&[]);
-    let found = told.of("conduit.undeclared");
+    let result = Wire::new(&frames).replay(&[]);
+    let found = result.of("conduit.undeclared");
     assert_eq!((found.len(), &found[0]["client"]["ip"]), (1, &"10.0.2.10".into()), "one alert, with who came first");
 }
 
@@ -185,14 +185,14 @@ fn fragments_in_a_tunnel_are_traffic_of_the_tunnel() {
 }
 
 #[test]
-fn evidence_of_a_tunnel_has_the_packets_that_went_through_it() {
+fn evidence_of_a_tunnel_contains_its_packets() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let evidence = folder.path().to_str().expect("UTF-8");
     for wrap in [TUNNELS[0].1, TUNNELS[5].1] {
         let mut frames = inside(wrap, (OFFICE, PLC), (HERE, THERE));
         frames.extend(modbus(SCADA, PLC).iter().take(5).map(|ip| ethernet(0x0800, ip)));
-        let told = Wire::new(&frames).replay(&["--evidence", evidence]);
-        let id = told.of("conduit.undeclared")[0]["id"].as_str().expect("an id").to_owned();
+        let result = Wire::new(&frames).replay(&["--evidence", evidence]);
+        let id = result.of("conduit.undeclared")[0]["id"].as_str().expect("an id").to_owned();
         let file = folder.path().join(format!("conduit.undeclared-{id}.pcapng"));
         assert_eq!(support::rewrite::read(&file).len(), 8, "{}", file.display());
     }

@@ -1,10 +1,10 @@
-//! Packets between two hosts whose headers cannot be read are traffic between the two.
+//! Packets with unreadable headers behind the IP header are traffic between their two hosts.
 
 mod support;
 
-use support::frames::{OFFICE, PLC, POLICY, SCADA, Told, Wire, ethernet, hex, ipv4, join, modbus, udp};
+use support::frames::{OFFICE, PLC, POLICY, ReplayResult, SCADA, Wire, ethernet, hex, ipv4, join, modbus, udp};
 
-/// Payloads of IPv4 that cannot be read, with the IP protocol.
+/// Unreadable payloads of IPv4 with their IP protocol.
 fn unreadable() -> Vec<(&'static str, u8, Vec<u8>)> {
     let tcp =
         |offset: &str| hex(&format!("0001 0002 00000001 00000001 {offset} 2000 0000 0000 ; ports, numbers, offset"));
@@ -25,42 +25,42 @@ fn unreadable() -> Vec<(&'static str, u8, Vec<u8>)> {
     ]
 }
 
-fn sent(from: [u8; 4], to: [u8; 4], protocol: u8, payload: &[u8]) -> Told {
+fn sent(from: [u8; 4], to: [u8; 4], protocol: u8, payload: &[u8]) -> ReplayResult {
     let frame = ethernet(0x0800, &ipv4(from, to, protocol, payload));
     let wire = Wire::new(&vec![frame; 3]);
-    let told = wire.replay(&["--workers", "1"]);
-    assert_eq!(wire.replay(&["--workers", "3"]).alerts, told.alerts);
-    told
+    let result = wire.replay(&["--workers", "1"]);
+    assert_eq!(wire.replay(&["--workers", "3"]).alerts, result.alerts);
+    result
 }
 
 #[test]
-fn between_zones_without_conduit_they_are_a_violation() {
+fn unreadable_packets_between_zones_without_conduit_are_a_violation() {
     for (name, protocol, payload) in unreadable() {
-        let told = sent(OFFICE, PLC, protocol, &payload);
-        let found = told.of("conduit.undeclared");
+        let result = sent(OFFICE, PLC, protocol, &payload);
+        let found = result.of("conduit.undeclared");
         assert_eq!((found.len(), &found[0]["protocol"]), (1, &format!("ip/{protocol}").into()), "{name}");
         assert_eq!(found[0]["severity"], "high", "{name}");
-        assert_eq!(told.stats["losses"]["malformed_headers"], 3, "{name}");
+        assert_eq!(result.stats["losses"]["malformed_headers"], 3, "{name}");
     }
 }
 
 #[test]
-fn on_a_conduit_they_are_malformed_or_no_declared_protocol() {
+fn unreadable_packets_on_a_conduit_are_malformed_or_an_undeclared_protocol() {
     for (name, protocol, payload) in unreadable() {
-        let told = sent(SCADA, PLC, protocol, &payload);
-        // Where the ports are hidden, nobody can say that no flow declares them.
+        let result = sent(SCADA, PLC, protocol, &payload);
+        // With unreadable ports, a flow may declare the packet.
         let expected = if protocol == 51 { "flow.undeclared-protocol" } else { "proto.malformed" };
-        assert_eq!(told.of(expected).len(), 1, "{name}");
-        assert_eq!(told.of(expected)[0]["severity"], "medium", "{name}");
-        assert_eq!(told.rules().len(), 2, "{name}: {:?}", told.rules());
+        assert_eq!(result.of(expected).len(), 1, "{name}");
+        assert_eq!(result.of(expected)[0]["severity"], "medium", "{name}");
+        assert_eq!(result.rules().len(), 2, "{name}: {:?}", result.rules());
     }
 }
 
 #[test]
-fn inside_a_zone_they_are_malformed() {
+fn unreadable_packets_within_a_zone_are_malformed() {
     for (name, protocol, payload) in unreadable() {
-        let told = sent(PLC, [10, 0, 2, 11], protocol, &payload);
-        let found = told.of("proto.malformed");
+        let result = sent(PLC, [10, 0, 2, 11], protocol, &payload);
+        let found = result.of("proto.malformed");
         assert_eq!(
             (found.len(), &found[0]["count"], &found[0]["severity"]),
             (1, &3.into(), &"medium".into()),
@@ -72,15 +72,15 @@ fn inside_a_zone_they_are_malformed() {
 }
 
 #[test]
-fn between_hosts_of_no_zone_they_are_counted() {
+fn unreadable_packets_between_hosts_of_no_zone_are_counted() {
     for (name, protocol, payload) in unreadable() {
-        let told = sent([192, 0, 2, 1], [192, 0, 2, 2], protocol, &payload);
-        assert_eq!(told.rules(), ["own.unread"], "{name}");
+        let result = sent([192, 0, 2, 1], [192, 0, 2, 2], protocol, &payload);
+        assert_eq!(result.rules(), ["own.unread"], "{name}");
     }
 }
 
 #[test]
-fn an_ip_header_that_contradicts_itself_still_says_whose_it_is() {
+fn a_contradictory_ip_header_still_has_its_two_hosts() {
     let sound = ipv4(OFFICE, PLC, 6, &hex("0001 0002 00000001 00000001 50 10 2000 0000 0000"));
     let change = |at: usize, value: u8| {
         let mut packet = sound.clone();
@@ -93,8 +93,8 @@ fn an_ip_header_that_contradicts_itself_still_says_whose_it_is() {
         ("shorter than its header", change(3, 10)),
         ("longer than the frame", change(2, 9)),
     ] {
-        let told = Wire::new(&[ethernet(0x0800, &packet)]).replay(&[]);
-        assert_eq!(told.of("conduit.undeclared").len(), 1, "{name}");
+        let result = Wire::new(&[ethernet(0x0800, &packet)]).replay(&[]);
+        assert_eq!(result.of("conduit.undeclared").len(), 1, "{name}");
     }
 }
 
@@ -125,22 +125,22 @@ fn extension_headers_hide_nothing() {
         ),
     ];
     for (name, _, protocol, frame) in cases {
-        let told = Wire::new(&[frame]).replay(&[]);
-        let found = told.of("conduit.undeclared");
+        let result = Wire::new(&[frame]).replay(&[]);
+        let found = result.of("conduit.undeclared");
         assert_eq!((found.len(), &found[0]["protocol"]), (1, &protocol.into()), "{name}");
     }
 }
 
 #[test]
-fn wrappings_without_end_are_traffic_between_those_that_were_undone() {
+fn too_many_encapsulations_are_traffic_between_the_innermost_decoded_hosts() {
     let deep =
         |from, to| (0..9).fold(modbus([192, 168, 7, 1], [192, 168, 7, 2])[5].clone(), |ip, _| ipv4(from, to, 4, &ip));
-    let told = Wire::new(&[ethernet(0x0800, &deep(OFFICE, PLC))]).replay(&[]);
-    assert!(!told.of("conduit.undeclared").is_empty());
-    assert_eq!(told.stats["losses"]["too_many_wrappings"], 1);
-    let told = Wire::new(&[ethernet(0x0800, &deep(PLC, [10, 0, 2, 11]))]).replay(&[]);
+    let result = Wire::new(&[ethernet(0x0800, &deep(OFFICE, PLC))]).replay(&[]);
+    assert!(!result.of("conduit.undeclared").is_empty());
+    assert_eq!(result.stats["losses"]["too_many_wrappings"], 1);
+    let result = Wire::new(&[ethernet(0x0800, &deep(PLC, [10, 0, 2, 11]))]).replay(&[]);
     assert_eq!(
-        told.of("proto.malformed")[0]["message"],
+        result.of("proto.malformed")[0]["message"],
         "IP protocol 4 from 10.0.2.10 to 10.0.2.11: too many headers."
     );
 }
@@ -163,23 +163,23 @@ fn a_packet_that_a_snap_length_cut_breaks_no_rule() {
 }
 
 #[test]
-fn tags_without_end_are_told_where_a_host_of_a_zone_sends_them() {
+fn too_many_tags_from_a_host_of_a_zone_are_reported() {
     let policy = POLICY.replace("zone.plc.networks", "zone.plc.macs = [\"02:00:00:00:00:02\"]\nzone.plc.networks");
     let ip = &modbus(SCADA, PLC)[5];
     let frame = join(&[&hex("020000000001 020000000002"), &hex("8100 0007").repeat(9), &hex("0800"), ip]);
-    let told = Wire::judged_by(&policy, &[frame.clone(), frame.clone()]).replay(&[]);
-    let found = told.of("proto.malformed");
-    assert_eq!((found.len(), &found[0]["count"]), (1, &2.into()), "{}", told.page);
+    let result = Wire::judged_by(&policy, &[frame.clone(), frame.clone()]).replay(&[]);
+    let found = result.of("proto.malformed");
+    assert_eq!((found.len(), &found[0]["count"]), (1, &2.into()), "{}", result.summary);
     assert!(
         found[0]["message"].as_str().is_some_and(|text| text.ends_with("too many headers.")),
         "{}",
         found[0]["message"]
     );
-    assert_eq!(Wire::new(&[frame]).replay(&[]).rules(), ["own.unread"], "of nobody");
+    assert_eq!(Wire::new(&[frame]).replay(&[]).rules(), ["own.unread"], "of no host");
 }
 
 #[test]
-fn a_fragment_that_no_datagram_can_be_made_of_is_traffic_between_its_hosts() {
+fn a_fragment_that_cannot_be_reassembled_is_traffic_between_its_hosts() {
     // A part that is not the last one, and no multiple of 8 bytes; one that lies beyond the largest datagram.
     let part = |from, to, flags_and_offset: u16, payload: &[u8]| {
         let mut packet = ipv4(from, to, 17, payload);

@@ -1,4 +1,4 @@
-//! What a protocol must offer to be generated.
+//! The interface of a generated protocol.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::rtu::Rtu;
 use super::s7::S7;
 use super::{MAX_SEGMENT, Settings};
 
-/// What is spoken. Another protocol is another variant.
+/// The protocol or mixture of protocols of a capture. Another protocol is another variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Speech {
     /// Modbus/TCP, or Modbus/UDP with UDP.
@@ -23,13 +23,13 @@ pub(crate) enum Speech {
     /// S7comm over ISO transport.
     #[value(name = "s7comm")]
     S7comm,
-    /// OPC UA over TCP: much is read at once, in segments that are full.
+    /// OPC UA over TCP: bulk reads in full segments.
     #[value(name = "opcua")]
     OpcUa,
-    /// OPC UA over TCP as historians speak it: 600 nodes in a message, read in many full segments.
+    /// OPC UA over TCP of historians: 600 nodes in a message, read in many full segments.
     #[value(name = "opcua/historian")]
     OpcUaHistorian,
-    /// OPC UA over TCP as operator panels speak it: subscriptions that report some values, reads and writes of few nodes.
+    /// OPC UA over TCP of operator panels: subscriptions that report some values, reads and writes of few nodes.
     #[value(name = "opcua/panel")]
     OpcUaPanel,
     /// Modbus/TCP, S7comm and OPC UA, a third of the flows each.
@@ -38,7 +38,7 @@ pub(crate) enum Speech {
 }
 
 impl Speech {
-    /// What is spoken in turn by one flow after the other.
+    /// The single protocols, assigned to the flows in turn.
     pub(crate) const fn parts(self) -> &'static [Self] {
         match self {
             Self::ModbusTcp => &[Self::ModbusTcp],
@@ -51,17 +51,17 @@ impl Speech {
         }
     }
 
-    /// Whether it is spoken over UDP, too, and its registers can be points of a policy.
+    /// Whether it is Modbus, which also runs over UDP and has registers for the points of a policy.
     pub(crate) const fn is_modbus(self) -> bool {
         matches!(self, Self::ModbusTcp | Self::ModbusRtu)
     }
 
-    /// The protocol of a part, as policies and `--stats` call it.
+    /// The name of a part's protocol in policies and `--stats`.
     pub(crate) const fn protocol(self) -> &'static str {
         self.row().0
     }
 
-    /// Name and framing of the row of the registry that understands it; of a mixture, its first part.
+    /// Name and framing of the row of the registry that decodes it; for a mixture, its first part.
     pub(crate) const fn row(self) -> (&'static str, &'static str) {
         match self {
             Self::ModbusTcp | Self::Mix => ("modbus", "tcp"),
@@ -71,7 +71,7 @@ impl Speech {
         }
     }
 
-    /// What speaks a part.
+    /// The application of a part.
     pub(super) fn application(self, settings: &Settings) -> Box<dyn Application> {
         let (exceptions, violations) = (settings.exceptions, settings.violations);
         match self {
@@ -85,23 +85,23 @@ impl Speech {
     }
 }
 
-/// A client and a server of one protocol. The server knows nothing but the flow and the request: so requests can wait in
-/// line.
+/// A client and a server of one protocol. A response depends only on the flow and the request, so that requests can be
+/// pipelined.
 pub(super) trait Application {
     /// Port of the server.
     fn port(&self) -> u16;
 
-    /// Turns that open a session: each is answered before the next, however many requests are sent at once later.
+    /// Turns that open a session: each is answered before the next, even if later requests are pipelined.
     fn opening(&self) -> u32 {
         0
     }
 
-    /// Payload of a segment, at most.
+    /// Largest payload of a segment, bytes.
     fn segment(&self) -> usize {
         MAX_SEGMENT
     }
 
-    /// Segments of the longest request or answer. What opens a session takes one.
+    /// Segments of the longest request or response. Messages that open a session take one.
     fn most_segments(&self) -> u64 {
         1
     }
@@ -109,23 +109,23 @@ pub(super) trait Application {
     /// Appends the next request. Protocols that open a session do so in their first turns.
     fn request(&mut self, turn: Turn, random: &mut Random, out: &mut Vec<u8>);
 
-    /// Appends the answer to a request of a flow.
+    /// Appends the response to a request of a flow.
     fn reply(&mut self, flow: usize, request: &[u8], random: &mut Random, out: &mut Vec<u8>);
 
-    /// What was sent so far.
+    /// Counts of the messages sent so far.
     fn tally(&self) -> Tally;
 }
 
-/// Whose turn it is.
+/// The flow and the number of the next request.
 #[derive(Clone, Copy)]
 pub(super) struct Turn {
-    /// Which flow, from 0.
+    /// Number of the flow, from 0.
     pub(super) flow: usize,
-    /// Requests that this flow has sent before.
+    /// Requests that the flow has sent before.
     pub(super) number: u32,
 }
 
-/// What was sent, with the keys of `--stats`.
+/// Counts of sent messages, with the keys of `--stats`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// PDUs: the members of `pdus.<protocol>` that the application counts, each by its keys.

@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 
 use crate::generator::{PolicyKind, Settings, Summary, generate, policy};
 
-/// Where the files of one capture lie.
+/// Paths of the files of one capture.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     /// The capture.
     pub(crate) capture: PathBuf,
-    /// The policy that permits it by the targets of operations; those of other kinds lie beside it.
+    /// The policy that permits it by the targets of operations; policies of other kinds lie beside it.
     pub(crate) policy: PathBuf,
-    /// What is in it: packets, and PDUs with the keys of `--stats`, as JSON.
+    /// Its counts of packets, and of PDUs with the keys of `--stats`, as JSON.
     pub(crate) truth: PathBuf,
 }
 
 impl Files {
-    /// Beside the rest of what cargo builds.
+    /// The default paths, below the folder `target`.
     pub(crate) fn default_for(settings: &Settings) -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
         let speech = settings.speech.to_possible_value().map(|value| value.get_name().replace('/', "-"));
@@ -29,7 +29,7 @@ impl Files {
         Self::beside(target.join("bench").join(name))
     }
 
-    /// Policy and truth are called as the capture is.
+    /// Policy and truth have the name of the capture.
     pub(crate) fn beside(capture: PathBuf) -> Self {
         Self { policy: capture.with_extension("toml"), truth: capture.with_extension("json"), capture }
     }
@@ -50,7 +50,7 @@ impl Files {
         PolicyKind::ALL.into_iter().filter_map(|kind| Some((kind, self.policy_of(kind)?)))
     }
 
-    /// Generates all of them; the truth comes last, so that a capture with a truth is whole.
+    /// Generates all files; the truth last, so that a capture with a truth is complete.
     pub(crate) fn write(&self, settings: &Settings) -> io::Result<Value> {
         for folder in [&self.capture, &self.policy, &self.truth].into_iter().filter_map(|file| file.parent()) {
             fs::create_dir_all(folder)?;
@@ -85,10 +85,10 @@ fn truth(settings: &Settings, summary: &Summary) -> Value {
     truth
 }
 
-/// How the truth writes down what a capture was made with.
+/// The settings of a capture, as the truth records them.
 pub(crate) fn described(settings: &Settings) -> String {
     format!("{settings:?}")
 }
 
-/// Raised when the same settings give other bytes than before.
+/// Incremented when the same settings give other bytes than before.
 pub(crate) const GENERATOR: u32 = 3;

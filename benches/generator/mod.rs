@@ -4,7 +4,7 @@
 //!  Application -> request and reply bytes -> wire: TCP or UDP, IP, Ethernet -> tape: loss, order, copies -> pcap
 //! ```
 //!
-//! Every client speaks to one server of its own. All flows are opened first, then take turns in small groups, so that
+//! Every client connects to its own server. All flows are opened first, then take turns in small groups, so that
 //! requests and replies of several flows interleave, and are closed at the end. Another protocol is another
 //! [`Application`] and another [`Speech`].
 
@@ -29,18 +29,18 @@ use tape::Tape;
 pub(crate) use tape::{Impairments, Taped};
 use wire::{End, Flags, Layer4, Wire};
 
-/// What to generate. The same settings give the same bytes.
+/// Settings of a capture. The same settings give the same bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
-    /// What is spoken.
+    /// The protocol or mixture of protocols.
     pub(crate) speech: Speech,
-    /// Packets to send, before any is lost or doubled; some less where the last exchange might not fit.
+    /// Packets to send, before losses and copies; a few less if the last exchange does not fit.
     pub(crate) packets: u64,
     /// Flows, each between its own client and its own server: at most [`MAX_FLOWS`].
     pub(crate) flows: u32,
-    /// Requests that a client sends before it waits for the answers.
+    /// Requests that a client sends before it waits for the responses.
     pub(crate) pipeline: u32,
-    /// Answers that are exceptions, per thousand.
+    /// Exception responses, per thousand.
     pub(crate) exceptions: u32,
     /// Requests that the policy does not permit, per million.
     pub(crate) violations: u32,
@@ -54,9 +54,9 @@ pub(crate) struct Settings {
     pub(crate) nanoseconds: bool,
     /// Packet time between two packets, nanoseconds.
     pub(crate) interval: u64,
-    /// What goes wrong on the way to the file.
+    /// Losses, reordering and copies on the way to the file.
     pub(crate) impairments: Impairments,
-    /// How much policies declare besides what it takes to permit the capture.
+    /// The size of policies beyond what permits the capture.
     pub(crate) policy: PolicySize,
     /// Another seed is another capture of the same kind.
     pub(crate) seed: u64,
@@ -83,12 +83,12 @@ impl Default for Settings {
     }
 }
 
-/// What was generated: the truth that a decoder is held against.
+/// Counts of a generated capture, with which a decoder is compared.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Summary {
-    /// What came to lie in the file.
+    /// Packets in the file.
     pub(crate) taped: Taped,
-    /// Application requests and answers that were sent, whether they reached the file or not, of each part of the speech.
+    /// Requests and responses of each protocol, including those lost on the way to the file.
     pub(crate) sent: Vec<(Speech, Tally)>,
 }
 
@@ -157,15 +157,15 @@ fn overhead(settings: &Settings, flow: u32) -> u64 {
     handshakes + 2 * u64::from(parts[flow as usize % parts.len()].application(settings).opening())
 }
 
-/// Everything that takes part.
+/// The hosts and the state of the generation.
 struct Plant<W: Write> {
     settings: Settings,
     flows: Vec<Flow>,
-    /// Flow `n` speaks the `n`th of them, and so on in turn.
+    /// Flow `n` uses the `n`th of them, in turn.
     applications: Vec<Box<dyn Application>>,
     random: Random,
     road: Road<W>,
-    /// Requests of one group that wait for their answers.
+    /// Pending requests of one group.
     asked: Vec<Vec<u8>>,
     answer: Vec<u8>,
 }
@@ -201,7 +201,7 @@ impl<W: Write> Plant<W> {
         Ok(())
     }
 
-    /// Some flows ask, then each of them is answered. `false`: there is no room for another group.
+    /// Sends the requests of some flows, then the responses. `false` if no packets are left for another group.
     fn group(&mut self, first: usize, last: u64) -> io::Result<bool> {
         let pipeline = self.settings.pipeline as usize;
         let most = self.applications.iter().map(|application| application.most_segments()).max().unwrap_or(1) as usize;
@@ -239,14 +239,14 @@ impl<W: Write> Plant<W> {
     }
 }
 
-/// Who sends.
+/// The sending end of a flow.
 #[derive(Clone, Copy)]
 enum Side {
     Client,
     Server,
 }
 
-/// What every packet passes.
+/// The path of every packet: headers, fragments, tape.
 struct Road<W: Write> {
     wire: Wire,
     tape: Tape<W>,
@@ -255,13 +255,13 @@ struct Road<W: Write> {
     udp: bool,
 }
 
-/// One conversation: its ends, and what each has sent so far.
+/// One conversation with its ends and sequence numbers.
 struct Flow {
     ends: [End; 2],
     /// Next sequence number of each end.
     next: [u32; 2],
     turn: u32,
-    /// Payload of a segment, at most.
+    /// Largest payload of a segment, bytes.
     segment: usize,
 }
 
@@ -273,7 +273,7 @@ impl Flow {
             End { mac: mac(0x0C, index), ip: address(settings.ipv6, CLIENTS, index), port: client_port },
             End { mac: mac(0x05, index), ip: address(settings.ipv6, SERVERS, index), port: server_port },
         ];
-        // Initial numbers all over the range, so that some flows wrap.
+        // Initial sequence numbers over the whole range, so that some flows wrap.
         let initial = (index + 1).wrapping_mul(0x9E37_79B9);
         Self { ends, next: [initial, !initial], turn: 0, segment }
     }
@@ -290,7 +290,7 @@ impl Flow {
         self.segment(Side::Client, Flags::ACK, &[], road)
     }
 
-    /// Sends application bytes: one datagram, or as many segments as they need.
+    /// Sends application bytes in one datagram, or in as many segments as they need.
     fn send<W: Write>(&mut self, from: Side, payload: &[u8], road: &mut Road<W>) -> io::Result<()> {
         if road.udp {
             return self.datagram(from, payload, road);
@@ -339,7 +339,7 @@ fn address(ipv6: bool, (base4, base6): (Ipv4Addr, Ipv6Addr), index: u32) -> IpAd
     }
 }
 
-/// Where clients and servers live: [`NETWORK4`] and [`NETWORK6`] bits each.
+/// Networks of clients and servers: [`NETWORK4`] and [`NETWORK6`] bits each.
 const CLIENTS: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 32, 0, 0), Ipv6Addr::new(0xFD00, 0, 0, 0xC, 0, 0, 0, 0));
 const SERVERS: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 48, 0, 0), Ipv6Addr::new(0xFD00, 0, 0, 0x5, 0, 0, 0, 0));
 const NETWORK4: u8 = 12;
@@ -347,11 +347,11 @@ const NETWORK6: u8 = 64;
 
 /// Addresses that fit into [`NETWORK4`].
 pub(crate) const MAX_FLOWS: u32 = (1 << (32 - NETWORK4)) - 2;
-/// Memory for requests without an answer stays small.
+/// Bounds the memory of pending requests.
 const MAX_PIPELINE: u32 = 64;
 /// Packets that open a TCP connection, and packets that close it.
 const HANDSHAKE: u64 = 3;
-/// Flows whose requests and answers interleave.
+/// Flows whose requests and responses interleave.
 const GROUP: usize = 8;
 /// Payload of one segment behind Ethernet, VLAN tag, IPv6 and TCP.
 const MAX_SEGMENT: usize = 1_400;

@@ -5,7 +5,7 @@ use super::random::Random;
 
 /// Clients and servers of Modbus.
 pub(super) struct Modbus {
-    /// Answers that are exceptions, per thousand.
+    /// Exception responses, per thousand.
     exceptions: u32,
     /// Requests beyond what the policy permits, per million.
     violations: u32,
@@ -72,7 +72,7 @@ impl Application for Modbus {
     }
 }
 
-/// What follows the address in a request.
+/// The part of a request behind the address.
 fn request_data(function: u8, random: &mut Random, out: &mut Vec<u8>) {
     let count = 1 + random.below(u32::from(MAX_COUNT)) as u16;
     match function {
@@ -87,14 +87,14 @@ fn request_data(function: u8, random: &mut Random, out: &mut Vec<u8>) {
     }
 }
 
-/// What follows the function code in an answer.
+/// The part of a response behind the function code.
 fn reply_data(request: &[u8], random: &mut Random, out: &mut Vec<u8>) {
     let count = usize::from(request[11]);
     match request[7] {
         1 => {
             let bytes = count.div_ceil(8);
             out.push(bytes as u8);
-            let bits = random.next() & ((1 << count) - 1); // what pads the last byte is 0
+            let bits = random.next() & ((1 << count) - 1); // the padding of the last byte is 0
             out.extend(&bits.to_le_bytes()[..bytes]);
         }
         3 | 4 => {
@@ -116,15 +116,15 @@ fn set_length(adu: &mut [u8]) {
     adu[4..6].copy_from_slice(&length.to_be_bytes());
 }
 
-/// How often each function is asked: mostly polls.
+/// Frequency of each function: mostly polls.
 const MIX: [u8; 20] = [3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 1, 1, 1, 5, 6, 6, 16, 16];
-/// Function codes that are counted.
+/// Counted function codes.
 const FUNCTIONS: usize = 17;
 /// Unit identifier of every server.
 pub(super) const UNIT: u8 = 1;
 /// Addresses that the policy permits: 0 to this, exclusive.
 pub(super) const ADDRESSES: u16 = 1_000;
-/// First address of those that it does not permit.
+/// First address that the policy does not permit.
 const FORBIDDEN: u16 = 40_000;
 /// Registers or bits of one request, at most.
 const MAX_COUNT: u16 = 20;

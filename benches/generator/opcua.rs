@@ -1,7 +1,7 @@
-//! OPC UA clients that open a session, poll, set and hear subscriptions (OPC 10000-4 and 10000-6), in the clear.
+//! OPC UA clients that open a session, poll, set and receive notifications (OPC 10000-4 and 10000-6), unencrypted.
 //!
-//! Every flow says hello, opens a channel of policy None and an anonymous session, and subscribes to some nodes. What
-//! follows is Read, Write and Publish, as the [`Habits`] of its clients are.
+//! Every flow sends Hello, opens a channel of policy None and an anonymous session, and subscribes to some nodes. Read,
+//! Write and Publish follow, according to the [`Habits`] of its clients.
 
 mod encode;
 mod habits;
@@ -20,7 +20,7 @@ pub(super) use habits::{BULK, HISTORIAN, Habits, PANEL};
 /// Clients and servers of OPC UA.
 pub(super) struct OpcUa {
     habits: &'static Habits,
-    /// Answers in which a node is refused, per thousand.
+    /// Responses in which a node is refused, per thousand.
     exceptions: u32,
     /// Writes beyond what the policy permits, per million.
     violations: u32,
@@ -70,7 +70,7 @@ impl OpcUa {
         message(if kind == "HEL" { b"HELF" } else { b"ACKF" }, body, out);
     }
 
-    /// OpenSecureChannel, either way: its header names the policy.
+    /// OpenSecureChannel in either direction, whose header names the policy.
     fn open(&mut self, flow: usize, side: usize, out: &mut Vec<u8>) {
         let mut whole = Vec::new();
         number(if side == CLIENT { 0 } else { CHANNEL }, &mut whole);
@@ -109,7 +109,7 @@ impl OpcUa {
         }
     }
 
-    /// What a server answers behind the response header.
+    /// The server's response behind the response header.
     fn answer(&mut self, service: u16, request: &[u8], random: &mut Random) {
         let body = &mut self.body;
         match service {
@@ -207,7 +207,7 @@ impl Application for OpcUa {
     }
 }
 
-/// A little-endian number in a message that this generator wrote.
+/// A little-endian number in a message of this generator.
 fn word(message: &[u8], at: usize) -> u32 {
     message[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
@@ -220,7 +220,7 @@ fn hello() -> Vec<u8> {
     body
 }
 
-/// Type id and RequestHeader. The session's token has a length of its own, so that everything behind lies in its place.
+/// Type id and RequestHeader. The session's token has a fixed length, so that the fields behind it have fixed offsets.
 fn request_header(service: u16, turn: u32, body: &mut Vec<u8>) {
     body.clear();
     node(0, service, body);
@@ -234,7 +234,7 @@ fn request_header(service: u16, turn: u32, body: &mut Vec<u8>) {
     nothing(body);
 }
 
-/// Type id and ResponseHeader: done. A response has the id of its request and three.
+/// Type id and ResponseHeader with status Good. The id of a response is that of its request plus three.
 fn response_header(service: u16, handle: u32, body: &mut Vec<u8>) {
     body.clear();
     node(0, service + 3, body);
@@ -286,7 +286,7 @@ fn session(body: &mut Vec<u8>) {
     number(0, body);
 }
 
-/// No signature, software certificates, locales; an anonymous user, no signature of its.
+/// No signature, software certificates, locales; an anonymous user without a token signature.
 fn activate_session(body: &mut Vec<u8>) {
     (0..4).for_each(|_| null(body));
     node(0, ANONYMOUS, body);
@@ -371,7 +371,7 @@ fn results(service: u16, request: &[u8], refused: bool, random: &mut Random, bod
 const CLIENT: usize = 0;
 const SERVER: usize = 1;
 
-/// Encoding ids of requests; that of the answer is three more.
+/// Encoding ids of requests; that of the response is three more.
 const OPEN: u16 = 446;
 const CREATE_SESSION: u16 = 461;
 const ACTIVATE_SESSION: u16 = 467;
@@ -380,13 +380,13 @@ const WRITE: u16 = 673;
 const MONITOR: u16 = 751;
 const SUBSCRIBE: u16 = 787;
 const PUBLISH: u16 = 826;
-/// Of what is in extension objects.
+/// Encoding ids of extension objects.
 const ANONYMOUS: u16 = 321;
 const DATA_CHANGE: u16 = 811;
 
-/// What follows the hello.
+/// Messages that open a session, after the Hello.
 const OPENING: [u16; 5] = [OPEN, CREATE_SESSION, ACTIVATE_SESSION, SUBSCRIBE, MONITOR];
-/// Where the handle and the count of nodes stand in a request: the count of a Read behind age and times.
+/// Offsets of handle and node count in a request; the count of a Read follows age and timestamps.
 const HANDLE: usize = HEADERS + 19;
 const COUNT_OF_WRITE: usize = HEADERS + 38;
 const COUNT_OF_READ: usize = COUNT_OF_WRITE + 12;

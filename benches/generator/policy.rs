@@ -1,4 +1,4 @@
-//! The policies that a generated capture is judged by: the one under which it is in order, and those beside it.
+//! The policies for a generated capture: one that permits it, and those of other kinds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,25 +7,25 @@ use super::opcua::{BULK, HISTORIAN, Habits, NAMESPACE, PANEL, node_ids};
 use super::s7::{BLOCK_SIZE, BLOCKS};
 use super::{CLIENTS, NETWORK4, NETWORK6, SERVERS, Settings, Speech, address};
 
-/// How much a policy declares besides what it takes to permit the capture: what a large plant would have.
+/// The size of a policy beyond what permits the capture, as in a large plant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PolicySize {
     /// Flows of other hosts, in the same conduit: at most [`MAX_DECLARED`].
     pub(crate) flows: u32,
-    /// Registers of the servers with a name and limits, dealt to all of them: at most [`MAX_DECLARED`].
+    /// Registers with a name and limits, distributed over the servers: at most [`MAX_DECLARED`].
     pub(crate) points: u32,
-    /// The nodes of OPC UA are named one by one, not as a namespace.
+    /// Whether OPC UA nodes are named individually instead of as a namespace.
     pub(crate) nodes: bool,
 }
 
-/// How a policy judges what is generated.
+/// How a policy judges the generated traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PolicyKind {
-    /// There is no policy.
+    /// No policy.
     None,
-    /// Everything happens inside one zone without a conduit.
+    /// One zone without a conduit contains all hosts.
     Observed,
-    /// A conduit permits classes of operations, whatever they touch.
+    /// A conduit permits classes of operations on any target.
     Permitted,
     /// A conduit permits addresses, data blocks or nodes, so that the target of each operation counts.
     Limited,
@@ -34,10 +34,10 @@ pub(crate) enum PolicyKind {
 }
 
 impl PolicyKind {
-    /// All kinds, from the one that asks least to the one that asks most.
+    /// All kinds, from the cheapest to judge to the most expensive.
     pub(crate) const ALL: [Self; 5] = [Self::None, Self::Observed, Self::Permitted, Self::Limited, Self::Denied];
 
-    /// What options, files and tables call it.
+    /// Its name in options, files and tables.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -49,8 +49,8 @@ impl PolicyKind {
     }
 }
 
-/// The policy of a kind for a capture, unless that kind is none. A limited one permits everything that is generated,
-/// except what [`Settings::violations`] asks for; a permitting one permits that too.
+/// The policy of a kind for a capture; `None` for no policy. A limited one permits all generated traffic except
+/// [`Settings::violations`]; a permitting one permits those too.
 pub(crate) fn policy(settings: &Settings, kind: PolicyKind) -> Option<String> {
     match kind {
         PolicyKind::None => None,
@@ -61,7 +61,7 @@ pub(crate) fn policy(settings: &Settings, kind: PolicyKind) -> Option<String> {
     }
 }
 
-/// A zone that every host belongs to.
+/// One zone with every host.
 fn one_zone(settings: &Settings) -> String {
     let everywhere = if settings.ipv6 { "::/0" } else { "0.0.0.0/0" };
     format!("[zone.Z-ALL]\nnetworks = [\"{everywhere}\"]\n")
@@ -96,7 +96,7 @@ zones = ["Z-CLIENTS", "Z-SERVERS"]
     text
 }
 
-/// A flow between two hosts that say nothing: those at the far ends of the networks.
+/// A flow between two silent hosts at the ends of the networks.
 fn neighbour(settings: &Settings, kind: PolicyKind, index: u32) -> String {
     let host = |network| address(settings.ipv6, network, super::MAX_FLOWS - 1 - index).to_string();
     let parts = settings.speech.parts();
@@ -130,12 +130,12 @@ port     = {port}
     )
 }
 
-/// Classes of operations, whatever they touch.
+/// Permits classes of operations on any target.
 fn entries<const N: usize>(classes: [&str; N]) -> String {
     classes.map(|op| format!("  {{ op = \"{op}\" }},\n")).concat()
 }
 
-/// Operations by what they touch.
+/// Permits operations by target.
 fn limited(settings: &Settings, speech: Speech) -> String {
     match speech {
         Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => modbus(),
@@ -175,7 +175,7 @@ fn opcua(habits: &Habits, one_by_one: bool) -> String {
         .concat()
 }
 
-/// A zone that declares one host declares all of them.
+/// All hosts of a zone as assets, because a zone that declares assets must declare every host.
 fn asset(settings: &Settings, server: u32) -> String {
     let ip: IpAddr = address(settings.ipv6, SERVERS, server);
     format!("\n[asset.PLC-{server}]\nzone = \"Z-SERVERS\"\nip   = \"{ip}\"\n")
@@ -195,7 +195,7 @@ max    = {MAX_VALUE}
     )
 }
 
-/// How every policy begins.
+/// The beginning of every policy.
 const HEAD: &str = r#"# Judges what benches/generator sends: made together with the capture.
 schema = "lockkeeper-policy/1"
 

@@ -1,6 +1,6 @@
 //! Reproducible chance (SplitMix64): fast, and the same on every machine.
 
-/// A stream of numbers that look random.
+/// A stream of pseudorandom numbers.
 pub(super) struct Random(u64);
 
 impl Random {
@@ -8,7 +8,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Another stream: what one part of the generator draws does not change what another gets.
+    /// An independent stream: numbers drawn from it do not change those of this one.
     pub(super) fn fork(&self) -> Self {
         Self(!self.0)
     }

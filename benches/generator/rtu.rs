@@ -4,12 +4,12 @@ use super::application::{Application, Tally, Turn};
 use super::modbus::Modbus;
 use super::random::Random;
 
-/// What [`Modbus`] says, in the other framing.
+/// The messages of [`Modbus`] in RTU framing.
 pub(super) struct Rtu {
     modbus: Modbus,
-    /// One message as Modbus/TCP has it.
+    /// One message in Modbus/TCP framing.
     framed: Vec<u8>,
-    /// The request that is answered, as Modbus/TCP has it.
+    /// The answered request in Modbus/TCP framing.
     asked: Vec<u8>,
 }
 
@@ -20,7 +20,7 @@ impl Rtu {
 }
 
 impl Application for Rtu {
-    /// No port is registered; device servers are often found here.
+    /// A port that device servers often use; none is registered.
     fn port(&self) -> u16 {
         4001
     }

@@ -1,7 +1,7 @@
 //! S7 clients that connect, poll and set data blocks (RFC 1006, ISO 8073 class 0, S7comm).
 //!
-//! Every flow connects as an operator panel does: COTP connection request and confirmation, then Setup communication.
-//! What follows is Read Var and Write Var, one PDU in one TPKT.
+//! Every flow connects like an operator panel: COTP connection request and confirmation, then Setup communication. Read Var
+//! and Write Var follow, one PDU in one TPKT.
 
 use super::MAX_PIPELINE;
 use super::application::{Application, Tally, Turn};
@@ -9,14 +9,14 @@ use super::random::Random;
 
 /// Clients and servers of S7comm.
 pub(super) struct S7 {
-    /// Answers in which an item is refused, per thousand.
+    /// Responses in which an item is refused, per thousand.
     exceptions: u32,
     /// Jobs beyond what the policy permits, per million.
     violations: u32,
     jobs: [u64; FUNCTIONS.len()],
     answers: [u64; FUNCTIONS.len()],
     forbidden: u64,
-    /// Data of a write whose items are not all there yet.
+    /// Data of a write under construction.
     data: Vec<u8>,
 }
 
@@ -136,7 +136,7 @@ fn set_lengths(tpkt: &mut [u8], (parameters, data): (usize, usize)) {
     tpkt[15..17].copy_from_slice(&(data as u16).to_be_bytes());
 }
 
-/// Parameters of Setup communication, alike in job and answer: jobs in flight either way, PDU length.
+/// Parameters of Setup communication, equal in job and response: jobs in flight in each direction, PDU length.
 fn setup() -> [u8; 8] {
     let [high, low] = (PDU_LENGTH as u16).to_be_bytes();
     [SETUP, 0, 0, MAX_PIPELINE as u8, 0, MAX_PIPELINE as u8, high, low]
@@ -158,7 +158,7 @@ fn address(kind: &Kind, count: u16, block: u16, random: &mut Random, out: &mut V
 }
 
 /// One item of data: return code, transport size, length, value, and a fill byte unless it is the last. The bytes of a value
-/// are large, so that none of them can be the length of another item, which servers that step wrongly would find there.
+/// are large, so that none is a valid length of the next item for a server that miscounts.
 fn value(code: u8, kind: &Kind, bytes: u16, last: bool, random: &mut Random, out: &mut Vec<u8>) {
     out.extend([code, kind.data_code]);
     out.extend((bytes * kind.units).to_be_bytes());
@@ -168,7 +168,7 @@ fn value(code: u8, kind: &Kind, bytes: u16, last: bool, random: &mut Random, out
     }
 }
 
-/// The data of an answer: values and codes of a read, codes of a write. If refused, the last item is.
+/// The data of a response: values and codes of a read, codes of a write. With `refused`, the last item is refused.
 fn items(request: &[u8], refused: bool, random: &mut Random, out: &mut Vec<u8>) {
     let specifications = request[19..].chunks_exact(ITEM).take(request[18].into());
     let count = specifications.len();
@@ -187,7 +187,7 @@ fn items(request: &[u8], refused: bool, random: &mut Random, out: &mut Vec<u8>) 
     }
 }
 
-/// Where a function is counted.
+/// Index of a function's count.
 fn place(function: u8) -> usize {
     FUNCTIONS.iter().position(|known| *known == function).unwrap_or(0)
 }
@@ -215,7 +215,7 @@ const ACK_DATA: u8 = 3;
 const READ_VAR: u8 = 0x04;
 const WRITE_VAR: u8 = 0x05;
 const SETUP: u8 = 0xF0;
-/// Functions that are counted.
+/// Counted functions.
 const FUNCTIONS: [u8; 3] = [READ_VAR, WRITE_VAR, SETUP];
 /// Jobs that write.
 const WRITES_OF_A_HUNDRED: u32 = 20;
@@ -228,7 +228,7 @@ const MAX_WRITTEN: u32 = 4;
 const MAX_BYTES: u32 = 32;
 /// Bytes of an S7ANY item.
 const ITEM: usize = 12;
-/// The PDU length that is agreed upon.
+/// The negotiated PDU length, bytes.
 const PDU_LENGTH: usize = 480;
 /// Area of data blocks.
 const AREA_DB: u8 = 0x84;

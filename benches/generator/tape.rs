@@ -1,37 +1,37 @@
-//! From frames to a pcap file, by way of a tap that may lose, swap and double them.
+//! Writes frames to a pcap file through a tap that may lose, swap and duplicate them.
 
 use std::io::{self, BufWriter, Write};
 
 use super::Settings;
 use super::random::Random;
 
-/// What goes wrong between the wire and the file, in frames per thousand.
+/// Impairments between the wire and the file, frames per thousand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Impairments {
-    /// Never arrive.
+    /// Lost.
     pub(crate) loss: u32,
-    /// Arrive after the frame that follows them.
+    /// Swapped with the next frame.
     pub(crate) reorder: u32,
-    /// Arrive twice, as from a mirror port that copies both directions of a link.
+    /// Duplicated, as by a mirror port that copies both ends of a link.
     pub(crate) duplicates: u32,
-    /// Datagrams that are sent in IP fragments.
+    /// Datagrams in IP fragments.
     pub(crate) fragments: u32,
 }
 
-/// What came to lie in the file.
+/// Counts of the written file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Taped {
     /// Packets in the file.
     pub(crate) packets: u64,
     /// Bytes of the file.
     pub(crate) bytes: u64,
-    /// Frames that were sent and are not in the file.
+    /// Lost frames.
     pub(crate) lost: u64,
-    /// Frames that lie behind their successor.
+    /// Frames swapped with their successor.
     pub(crate) reordered: u64,
-    /// Frames that are there a second time.
+    /// Duplicates.
     pub(crate) doubled: u64,
-    /// Frames that are fragments.
+    /// Fragments.
     pub(crate) fragments: u64,
 }
 
@@ -71,17 +71,17 @@ impl<W: Write> Tape<W> {
         })
     }
 
-    /// Where the next frame is built.
+    /// The buffer of the next frame.
     pub(super) fn frame(&mut self) -> &mut Vec<u8> {
         &mut self.frame
     }
 
-    /// Frames that were sent so far.
+    /// Frames sent so far.
     pub(super) fn offered(&self) -> u64 {
         self.offered
     }
 
-    /// Sends the frame that was built.
+    /// Sends the frame in the buffer.
     pub(super) fn put(&mut self, random: &mut Random) -> io::Result<()> {
         self.offered += 1;
         self.time += self.interval;
@@ -102,13 +102,13 @@ impl<W: Write> Tape<W> {
         self.release()
     }
 
-    /// Sends the fragment that was built.
+    /// Sends the fragment in the buffer.
     pub(super) fn put_fragment(&mut self, random: &mut Random) -> io::Result<()> {
         self.taped.fragments += 1;
         self.put(random)
     }
 
-    /// Writes out what is still held back.
+    /// Writes the frame that is held back for a swap.
     pub(super) fn finish(mut self) -> io::Result<Taped> {
         self.release()?;
         self.out.flush()?;

@@ -19,7 +19,7 @@ impl Flags {
     pub(super) const ACK: u8 = 0x10;
 }
 
-/// What carries the payload.
+/// The transport protocol of the payload.
 pub(super) enum Layer4 {
     Tcp { sequence: u32, acknowledgement: u32, flags: u8 },
     Udp,
@@ -34,7 +34,7 @@ impl Layer4 {
     }
 }
 
-/// The cable: what every frame has in common.
+/// The link: properties of every frame.
 pub(super) struct Wire {
     pub(super) vlan: Option<u16>,
 }
@@ -60,7 +60,7 @@ impl Wire {
         finish_ip(ends, &mut out[ip..]);
     }
 
-    /// Replaces `out` by the fragment at `offset` of a UDP datagram, and says where the next one starts.
+    /// Replaces `out` by the fragment at `offset` of a UDP datagram; returns the offset of the next one.
     pub(super) fn fragment(
         &self,
         ends: [&End; 2],
@@ -92,7 +92,7 @@ impl Wire {
         more.then_some(end)
     }
 
-    /// Link-layer header; gives the offset of what follows.
+    /// Appends the link-layer header; returns the offset of the network layer.
     fn link(&self, [from, to]: [&End; 2], out: &mut Vec<u8>) -> usize {
         out.clear();
         out.extend(to.mac);
@@ -171,7 +171,7 @@ fn finish_checksum([from, to]: [&End; 2], protocol: u8, segment: &mut [u8]) {
         };
     }
     let checksum = match !fold(pseudo + sum(segment)) {
-        0 if protocol == UDP => 0xFFFF, // 0 says that there is none
+        0 if protocol == UDP => 0xFFFF, // 0 means no checksum
         checksum => checksum,
     };
     let at = if protocol == TCP { 16 } else { 6 };

@@ -13,18 +13,18 @@ pub(crate) struct Row {
     /// Packets of its capture.
     pub(crate) packets: f64,
     pub(crate) ours: Cost,
-    /// tcpdump, where it is installed.
+    /// tcpdump, if it is installed.
     pub(crate) theirs: Option<Cost>,
 }
 
-/// What a program cost.
+/// Samples of a program.
 #[derive(Default)]
 pub(crate) struct Cost {
     /// One sample a round.
     pub(crate) samples: Vec<Sample>,
     /// Peak memory, KiB.
     pub(crate) peak: Option<u64>,
-    /// Where threads were looked at, one a round.
+    /// The threads of each round, if they were sampled.
     pub(crate) shares: Vec<Shares>,
 }
 
@@ -42,7 +42,7 @@ impl Cost {
     }
 }
 
-/// A table for each dimension, and one for how workers share the work.
+/// A table for each dimension, and one for the distribution of work over workers.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut lines = Vec::new();
     let mut last = None;
@@ -80,7 +80,7 @@ fn cells(row: &Row) -> String {
     )
 }
 
-/// What runs would take with a core for each thread.
+/// Simulated times with a core for each thread.
 fn simulation(rows: &[Row]) -> Vec<String> {
     let watched: Vec<&Row> = rows.iter().filter(|row| !row.ours.shares.is_empty()).collect();
     let mut lines = Vec::new();

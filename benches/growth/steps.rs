@@ -1,4 +1,4 @@
-//! What grows, and in which steps.
+//! The dimensions and their steps.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::generator::{PolicySize, Settings};
 
-/// What grows.
+/// A growing dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dimension {
     /// Packets, in 200 flows.
@@ -33,13 +33,13 @@ impl fmt::Display for Dimension {
 /// One step.
 pub(crate) struct Step {
     pub(crate) dimension: Dimension,
-    /// How far it has grown.
+    /// The size of its dimension.
     pub(crate) value: u64,
     pub(crate) settings: Settings,
     pub(crate) workers: u16,
 }
 
-/// All steps, dimension by dimension. Everything that does not grow is small, and one worker does the work.
+/// All steps, dimension by dimension. All other sizes are small, with one worker.
 pub(crate) fn steps() -> Vec<Step> {
     let usual = Settings { packets: 1_000_000, ..Settings::default() };
     let step = |dimension, value, settings| Step { dimension, value, settings, workers: 1 };
@@ -48,12 +48,12 @@ pub(crate) fn steps() -> Vec<Step> {
         steps.push(step(Dimension::Packets, packets, Settings { packets, ..usual.clone() }));
     }
     for flows in [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000] {
-        // To open and to close a flow takes six packets.
+        // Opening and closing a flow takes six packets.
         let packets = usual.packets.max(8 * u64::from(flows));
         steps.push(step(Dimension::Flows, flows.into(), Settings { packets, flows, ..usual.clone() }));
     }
     for size in [0, 1, 10, 100, 1_000, 10_000] {
-        // Rules are looked for once for each flow that is seen: many of them, and short ones.
+        // Rules are looked up once for each flow, so there are many short flows.
         let policy = PolicySize { flows: size, ..PolicySize::default() };
         let settings = Settings { packets: 200_000, flows: 10_000, policy, ..usual.clone() };
         steps.push(step(Dimension::PolicyFlows, size.into(), settings));

@@ -1,9 +1,9 @@
-//! What each thread of a run costs: how long a run would take with a core for each of them.
+//! Processor time of each thread of a run, to estimate the duration with a core for each thread.
 //!
-//! A machine with two cores cannot show what eight workers gain. It can show how the work is shared: the processor time
-//! of every thread is counted, whenever it ran. With a core for each thread, a run takes at least as long as its busiest
-//! thread. That leaves out what only real cores show: shared caches and memory, and threads that wait for each other,
-//! since they read the capture by turns; and what threads burn while they spin counts as work.
+//! A machine with two cores cannot show the gain of eight workers, but the processor time of every thread shows how the
+//! work is distributed: with a core for each thread, a run takes at least as long as its busiest thread. The estimate
+//! ignores shared caches and memory, and threads that wait for each other to read the capture in turn; time spent
+//! spinning counts as work.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,13 +18,13 @@ use crate::process::Contender;
 /// Processor seconds of the threads of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Shares {
-    /// The busiest of them.
+    /// The busiest thread.
     pub(crate) busiest: f64,
-    /// All of them together.
+    /// All threads together.
     pub(crate) all: f64,
 }
 
-/// Runs a program and looks at its threads until it ends; nothing where the kernel does not tell.
+/// Runs a program and samples its threads until it ends; `None` if the kernel does not report them.
 pub(crate) fn watch(contender: &Contender) -> io::Result<Option<Shares>> {
     let Some((program, arguments)) = contender.command.split_first() else { return Ok(None) };
     let quiet = Stdio::null;
@@ -36,7 +36,7 @@ pub(crate) fn watch(contender: &Contender) -> io::Result<Option<Shares>> {
     Ok(Some(Shares { busiest: threads.values().copied().fold(0.0, f64::max), all: threads.values().sum() }))
 }
 
-/// The processor seconds of each thread, as they were when it was last seen.
+/// The processor seconds of each thread at its last sample.
 fn follow(child: &mut Child) -> io::Result<BTreeMap<u32, f64>> {
     let tasks = format!("/proc/{}/task", child.id());
     let mut threads = BTreeMap::new();
@@ -59,5 +59,5 @@ fn look(task: &Path) -> Option<f64> {
     Some(nanoseconds as f64 / 1e9)
 }
 
-/// How much of a thread's end is missed, at most: less than a hundredth of the run.
+/// The sampling interval, less than a hundredth of a run.
 const INTERVAL: Duration = Duration::from_millis(4);

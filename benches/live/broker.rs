@@ -1,4 +1,4 @@
-//! A broker on the loopback of the cable's namespace, and a subscriber that notes when it hears of an alert.
+//! A broker on the loopback of the cable's namespace, and a subscriber that records when it receives each alert.
 
 use std::error::Error;
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::cable::Cable;
 
-/// A mosquitto with one subscriber. Both end with it.
+/// mosquitto with one subscriber; both end when it is dropped.
 pub(crate) struct Broker {
     broker: Child,
     subscriber: Child,
@@ -19,14 +19,14 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Where it listens: nobody else is in the namespace.
+    /// Its port, free because the namespace has no other process.
     pub(crate) const URL: &'static str = "mqtt://127.0.0.1:1883";
 
-    /// Starts both, and waits until the subscriber hears what is published.
+    /// Starts both, and waits until the subscriber receives a published message.
     pub(crate) fn start(cable: &Cable) -> Result<Self, Box<dyn Error>> {
         cable.loopback()?;
         let broker = spawn(&mut cable.command("mosquitto", &["-p", "1883"]))?;
-        // The subscriber prints the time, to the nanosecond, at which it takes a message.
+        // The subscriber prints the time of reception in nanoseconds.
         let all = ["-h", "127.0.0.1", "-q", "1", "-t", "lockkeeper/#", "-F", "%U %p"];
         thread::sleep(Duration::from_millis(500));
         let mut subscriber = spawn(cable.command("mosquitto_sub", &all).stdout(Stdio::piped()))?;
@@ -39,7 +39,7 @@ impl Broker {
         Ok(Self { broker, subscriber, heard: Some(heard) })
     }
 
-    /// Milliseconds from the packet of each new alert until the subscriber had it, sorted.
+    /// Milliseconds from the packet of each new alert to its reception by the subscriber, sorted.
     pub(crate) fn delays(mut self) -> Result<Vec<f64>, Box<dyn Error>> {
         thread::sleep(Duration::from_millis(500));
         end(&mut self.subscriber);
@@ -62,7 +62,7 @@ fn spawn(command: &mut Command) -> Result<Child, Box<dyn Error>> {
     child.map_err(|error| format!("{command:?}: {error} (mosquitto and mosquitto-clients are needed)").into())
 }
 
-/// Asks a process to end, if it has not ended already.
+/// Terminates a process if it is still running.
 fn end(child: &mut Child) {
     if let (Ok(None), Some(pid)) = (child.try_wait(), Pid::from_raw(child.id().cast_signed())) {
         let _already_gone = kill_process(pid, Signal::TERM);
@@ -70,7 +70,7 @@ fn end(child: &mut Child) {
     }
 }
 
-/// Milliseconds from the packet of a new alert until it was heard.
+/// Milliseconds from the packet of a new alert to its reception.
 fn delay(line: &str) -> Option<f64> {
     let (heard, alert) = line.split_once(' ')?;
     let (seconds, nanoseconds) = heard.split_once('.')?;

@@ -1,4 +1,4 @@
-//! A virtual cable in a network namespace of its own.
+//! A virtual cable in a separate network namespace.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,9 +15,9 @@ pub(crate) struct Cable {
 }
 
 impl Cable {
-    /// Where the sender is.
+    /// The sender's interface.
     pub(crate) const NEAR: &'static str = "near";
-    /// Where the sensor listens.
+    /// The sensor's interface.
     pub(crate) const FAR: &'static str = "far";
 
     /// Lays a cable.
@@ -26,7 +26,7 @@ impl Cable {
         let name = format!("{PREFIX}{}", std::process::id());
         run(Command::new("ip").args(["netns", "add", &name]))?;
         let cable = Self { name };
-        // Nobody has an address, so that nobody speaks but the sender.
+        // Interfaces without addresses send nothing by themselves.
         let quiet = "net.ipv6.conf.default.disable_ipv6=1";
         run(&mut cable.command("sysctl", &["-qw", quiet]))?;
         cable.ip(&["link", "add", "name", Self::NEAR, "type", "veth", "peer", "name", Self::FAR])?;
@@ -35,7 +35,7 @@ impl Cable {
         Ok(cable)
     }
 
-    /// Switches the loopback of the namespace on.
+    /// Enables the loopback of the namespace.
     pub(crate) fn loopback(&self) -> io::Result<()> {
         self.ip(&["link", "set", "lo", "up"])
     }
@@ -47,7 +47,7 @@ impl Cable {
         command
     }
 
-    /// Moves this thread into the namespace, for good.
+    /// Moves this thread into the namespace permanently.
     pub(crate) fn enter(&self) -> io::Result<()> {
         let place = File::open(Path::new("/run/netns").join(&self.name))?;
         Ok(move_into_link_name_space(place.as_fd(), Some(LinkNameSpaceType::Network))?)
@@ -66,7 +66,7 @@ impl Drop for Cable {
     }
 }
 
-/// Removes what benchmarks have left that were killed, with the processes in it.
+/// Removes namespaces of killed benchmarks with the processes in them.
 fn remove_ruins() -> io::Result<()> {
     let Ok(places) = fs::read_dir("/run/netns") else { return Ok(()) };
     for place in places {
@@ -84,7 +84,7 @@ fn remove_ruins() -> io::Result<()> {
     Ok(())
 }
 
-/// What the names of the namespaces begin with; the number of the process follows.
+/// Prefix of the names of namespaces; the process number follows.
 const PREFIX: &str = "lockkeeper-bench-";
 
 fn run(command: &mut Command) -> io::Result<()> {

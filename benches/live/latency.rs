@@ -1,4 +1,4 @@
-//! From the moment at which the kernel saw a packet to each stage of its alert, until a subscriber of a broker has it.
+//! The time from the kernel's timestamp of a packet to each stage of its alert, up to a subscriber of a broker.
 
 use std::error::Error;
 use std::process::Stdio;
@@ -14,11 +14,11 @@ use crate::generator::Settings;
 use crate::sender::{Frames, Sender};
 use crate::sensor::Sensor;
 
-/// How long it took until something, in milliseconds.
+/// A distribution of latencies, milliseconds.
 struct Row {
     until: &'static str,
     count: u64,
-    /// Half of them, 9 of 10, 99 of 100, all.
+    /// Median, 90th and 99th percentile, maximum.
     quantiles: [f64; 4],
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     }))
 }
 
-/// One rate, with so many violations in a million requests.
+/// One rate with a number of violations per million requests.
 fn at(arguments: &Arguments, name: &str, rate: u64, violations: u32) -> Result<Value, Box<dyn Error>> {
     let settings = Settings { packets: rate * arguments.seconds, violations, flows: 20, ..Settings::default() };
     let files = Files::default_for(&settings);
@@ -55,13 +55,13 @@ fn at(arguments: &Arguments, name: &str, rate: u64, violations: u32) -> Result<V
 }
 
 impl Row {
-    /// A stage as the sensor's own histogram tells it.
+    /// A stage from the sensor's own histogram.
     fn told(until: &'static str, stage: &Value) -> Self {
         let quantiles = ["p50", "p90", "p99", "max"].map(|name| stage[name].as_f64().unwrap_or(f64::NAN) / 1e6);
         Self { until, count: stage["count"].as_u64().unwrap_or(0), quantiles }
     }
 
-    /// What the subscriber measured, in order.
+    /// The subscriber's measurements, sorted.
     fn measured(delays: &[f64]) -> Self {
         let place = |share: f64| ((delays.len() as f64 * share) as usize).min(delays.len().saturating_sub(1));
         let quantiles = [0.5, 0.9, 0.99, 1.0].map(|share| delays.get(place(share)).copied().unwrap_or(f64::NAN));
@@ -79,7 +79,7 @@ impl Row {
     }
 }
 
-/// What the sensor measures itself. `verdict` is the oldest packet of each block, whatever came of it.
+/// The sensor's own histograms. `verdict` is measured for the oldest packet of each block, whatever its verdict.
 const STAGES: [(&str, &str); 3] = [("verdict", "verdict"), ("alert", "alert"), ("acknowledgement", "acknowledged")];
 
 /// Packets a second on a quiet wire.

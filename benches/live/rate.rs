@@ -1,5 +1,5 @@
-//! The highest rate at which nothing is lost. Every packet that was sent is accounted for at every rate, and where none is
-//! lost, every PDU that was generated is decoded.
+//! The highest rate without a loss. At every rate, each sent packet is judged or counted as lost; without a loss, every
+//! generated PDU is decoded.
 
 use std::error::Error;
 use std::process::Stdio;
@@ -16,21 +16,21 @@ use crate::process::installed;
 use crate::sender::{Frames, Sender};
 use crate::sensor::{Sensor, tcpdump};
 
-/// What came of one rate.
+/// The result of one rate.
 struct Step {
-    /// Packets a second that were really sent.
+    /// Achieved rate, packets a second.
     rate: f64,
     judged: u64,
     lost: u64,
-    /// Processor time of the receiver for each packet, nanoseconds; none where it is not measured.
+    /// Processor time of the receiver for each packet, nanoseconds, if measured.
     cost: Option<f64>,
 }
 
-/// What is sent, and to whom.
-struct Bench<'a> {
+/// The capture to send, its counts, and the cable.
+struct Setup<'a> {
     arguments: &'a Arguments,
     files: Files,
-    /// What is in the capture.
+    /// Counts of the capture.
     truth: Value,
     frames: Frames,
     cable: Cable,
@@ -41,7 +41,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let files = Files::default_for(&settings);
     let truth = prepare(&files, &settings)?;
     let frames = Frames::read(&files.capture)?;
-    let bench = Bench { arguments, files, truth, frames, cable: Cable::lay()? };
+    let bench = Setup { arguments, files, truth, frames, cable: Cable::lay()? };
     let sender = Sender::open(&bench.cable)?;
     let all = bench.frames.len();
     println!("Rate: {all} packets of Modbus in {} flows", settings.flows);
@@ -57,7 +57,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     Ok(result)
 }
 
-/// Halves the distance between a rate that loses nothing and one that does.
+/// Bisects between a rate without losses and one with losses.
 fn highest(run: impl Fn(u64) -> Result<Step, Box<dyn Error>>) -> Result<Value, Box<dyn Error>> {
     let flat_out = run(0)?;
     let (mut best, mut cost) = if flat_out.lost == 0 { (flat_out.rate, flat_out.cost) } else { (0.0, None) };
@@ -78,9 +78,9 @@ fn highest(run: impl Fn(u64) -> Result<Step, Box<dyn Error>>) -> Result<Value, B
     Ok(json!({ "lossless_pps": lossless, "ns_per_packet": cost, "flat_out_pps": flat_out, "flat_out_lost": lost }))
 }
 
-impl Bench<'_> {
-    /// What the sensor makes of what is sent; sending says how many seconds it took. A packet that is neither judged nor
-    /// counted as lost is an error, and so is a PDU that was not decoded though no packet was lost.
+impl Setup<'_> {
+    /// Runs the sensor while `send` sends and returns the seconds that it took. A packet that is neither judged nor counted as
+    /// lost is an error, as is an undecoded PDU although no packet was lost.
     fn watched(&self, send: impl FnOnce() -> Result<f64, Box<dyn Error>>) -> Result<Step, Box<dyn Error>> {
         let Self { arguments, files, cable, .. } = self;
         let sensor = Sensor::start(cable, &arguments.binary, &files.policy, &[], Stdio::null())?;
@@ -102,7 +102,7 @@ impl Bench<'_> {
         Ok(Step { rate: sent as f64 / seconds, judged, lost, cost })
     }
 
-    /// What tcpdump makes of it.
+    /// Runs tcpdump instead of the sensor.
     fn dumped(&self, send: impl FnOnce() -> Result<f64, Box<dyn Error>>) -> Result<Step, Box<dyn Error>> {
         let mut seconds = 0.0;
         let [judged, lost] = tcpdump(&self.cable, || {
@@ -112,13 +112,13 @@ impl Bench<'_> {
         Ok(Step { rate: self.frames.len() as f64 / seconds, judged, lost, cost: None })
     }
 
-    /// Sends with tcpreplay, as fast as it can.
+    /// Sends with tcpreplay at full speed.
     fn tcpreplay(&self) -> Result<f64, Box<dyn Error>> {
         let capture = self.files.capture.display().to_string();
         let mut command = self.cable.command("tcpreplay", &["--topspeed", "-K", "-q", "-i", Cable::NEAR, &capture]);
         let output = command.output()?;
         let said = String::from_utf8_lossy(&output.stdout);
-        // Its own time, without that of reading the file.
+        // tcpreplay's own measurement, without reading the file.
         let seconds = said.split_once("sent in ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
         seconds.ok_or_else(|| format!("{said}{}", String::from_utf8_lossy(&output.stderr)).into())
     }
@@ -132,5 +132,5 @@ impl Step {
     }
 }
 
-/// Steps after the first: the answer is within a thirtieth of the highest rate that can be sent.
+/// Bisection steps: the result is within a thirtieth of the highest rate that can be sent.
 const HALVINGS: usize = 5;

@@ -1,4 +1,4 @@
-//! Puts frames on the cable, many with one call of the kernel, at a rate or as fast as it goes.
+//! Sends frames on the cable in batches, at a given rate or at full speed.
 
 use std::error::Error;
 use std::io::IoSlice;
@@ -13,7 +13,7 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
 use crate::cable::Cable;
 
-/// Frames, one behind the other.
+/// Frames in one buffer.
 #[derive(Default)]
 pub(crate) struct Frames {
     bytes: Vec<u8>,
@@ -21,7 +21,7 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// Those of a capture.
+    /// Reads the frames of a capture.
     pub(crate) fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
         let mut source = capture::open(&[path.to_owned()], &ReplaySettings::default())?;
         let (mut block, mut frames) = (Block::default(), Self::default());
@@ -31,20 +31,20 @@ impl Frames {
         Ok(frames)
     }
 
-    /// Adds one.
+    /// Adds a frame.
     pub(crate) fn push(&mut self, frame: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(frame);
         self.places.push(start..self.bytes.len());
     }
 
-    /// How many there are.
+    /// Number of frames.
     pub(crate) fn len(&self) -> usize {
         self.places.len()
     }
 }
 
-/// What sends.
+/// A packet socket at the near end of the cable.
 pub(crate) struct Sender {
     socket: Capture<Active>,
 }
@@ -54,12 +54,12 @@ impl Sender {
     pub(crate) fn open(cable: &Cable) -> Result<Self, Box<dyn Error>> {
         cable.enter()?;
         let mut socket = Capture::from_device(Cable::NEAR)?.snaplen(64).buffer_size(1 << 18).timeout(1000).open()?;
-        // It only sends: nothing is taken in.
+        // A filter that no packet matches: the socket receives nothing.
         socket.filter("less 1", true)?;
         Ok(Self { socket })
     }
 
-    /// Sends some frames, `rate` a second (0: as fast as it goes). Returns how long it took.
+    /// Sends some frames, `rate` a second (0: full speed); returns the duration.
     pub(crate) fn send(&self, frames: &Frames, range: Range<usize>, rate: u64) -> Result<Duration, Errno> {
         let begun = Instant::now();
         let mut sent = 0;
@@ -75,7 +75,7 @@ impl Sender {
         Ok(begun.elapsed())
     }
 
-    /// Hands frames to the kernel; returns how many it took.
+    /// Passes frames to the kernel; returns the number that it accepted.
     fn some(&self, frames: &Frames, places: &[Range<usize>]) -> Result<usize, Errno> {
         let slices: Vec<[IoSlice<'_>; 1]> =
             places.iter().map(|place| [IoSlice::new(&frames.bytes[place.clone()])]).collect();
@@ -84,7 +84,7 @@ impl Sender {
         let mut messages: Vec<MMsgHdr<'_>> =
             slices.iter().zip(&mut controls).map(|(slice, control)| MMsgHdr::new(slice, control)).collect();
         match sendmmsg(&self.socket, &mut messages, SendFlags::empty()) {
-            // The queue of the interface is full: a moment later it is not.
+            // The queue of the interface is full for a moment.
             Err(Errno::NOBUFS | Errno::AGAIN) => Ok(0),
             other => other,
         }

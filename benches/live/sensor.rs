@@ -1,4 +1,4 @@
-//! The sensor that is measured.
+//! The measured sensor.
 
 use std::error::Error;
 use std::fs;
@@ -19,7 +19,7 @@ pub(crate) struct Sensor {
 }
 
 impl Sensor {
-    /// Starts it at the far end of a cable and waits until it listens. Its alerts come out of [`Sensor::alerts`].
+    /// Starts it at the far end of a cable and waits until it captures.
     pub(crate) fn start(
         cable: &Cable,
         binary: &Path,
@@ -39,39 +39,39 @@ impl Sensor {
             said.read_to_string(&mut line)?;
             return Err(line.into());
         }
-        // What it says at its end is in its counts too.
+        // Its final message repeats its counts.
         std::thread::spawn(move || io::copy(&mut said, &mut io::sink()));
         Ok(Self { child, stats, status })
     }
 
-    /// How it says that it is. Written once a second, from what is told once a second: this waits for the next.
+    /// Waits for the next status, which the sensor writes every second.
     pub(crate) fn status(&self) -> Result<Value, Box<dyn Error>> {
         std::thread::sleep(std::time::Duration::from_secs(3));
         Ok(serde_json::from_str(&fs::read_to_string(&self.status)?)?)
     }
 
-    /// Processor time that it has used so far, in user and kernel, seconds.
+    /// Processor time used so far in user and kernel mode, seconds.
     pub(crate) fn processor(&self) -> Option<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
-        // Behind the name, which may hold anything: state is the first, user and kernel are the 12th and 13th.
+        // Behind the name, which may contain any character: state is field 1, user and kernel time are 12 and 13.
         let ticks = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
         Some(ticks.sum::<Result<f64, _>>().ok()? / TICKS)
     }
 
-    /// KiB of resident memory.
+    /// Resident memory, KiB.
     pub(crate) fn memory(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         line.trim().trim_end_matches(" kB").parse().ok()
     }
 
-    /// Stops it; returns what it counted.
+    /// Stops it; returns its final counts.
     pub(crate) fn stop(mut self) -> Result<Value, Box<dyn Error>> {
         end(&mut self.child, Signal::TERM)?;
         Ok(serde_json::from_str(&fs::read_to_string(&self.stats)?)?)
     }
 
-    /// Packets that were not looked at, each in a counter with a name, in what it counted.
+    /// The sum of all loss counters, packets.
     pub(crate) fn lost(counted: &Value) -> u64 {
         let names = ["dropped_by_kernel", "dropped_by_interface", "dropped_by_channel"];
         names.iter().filter_map(|name| counted["losses"][name].as_u64()).sum()
@@ -79,7 +79,7 @@ impl Sensor {
 }
 
 impl Drop for Sensor {
-    /// Nothing stays, however the measurement ends.
+    /// Ends the sensor however the measurement ends.
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
             let _already_gone = self.child.kill();
@@ -93,7 +93,7 @@ impl Drop for Sensor {
 /// Ticks of a second in /proc, the same on every Linux.
 const TICKS: f64 = 100.0;
 
-/// What tcpdump captured and what the kernel dropped for it, while something was sent.
+/// Packets that tcpdump captured and that the kernel dropped during `send`.
 pub(crate) fn tcpdump(
     cable: &Cable,
     send: impl FnOnce() -> Result<(), Box<dyn Error>>,

@@ -1,4 +1,4 @@
-//! A long time on a busy wire: many flows open, all of them opened again and again, and a flood of SYN segments between.
+//! A long run on a busy wire: many flows that are opened again and again, with a flood of SYN segments among them.
 
 use std::error::Error;
 use std::process::Stdio;
@@ -60,7 +60,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     }))
 }
 
-/// SYN segments from everywhere to everywhere.
+/// SYN segments between random addresses.
 fn flood(count: u64, dice: &mut u64) -> Frames {
     let mut frames = Frames::default();
     for _ in 0..count {

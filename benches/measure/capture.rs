@@ -1,4 +1,4 @@
-//! The capture that is measured with: generated once, used as long as its settings are the same.
+//! The capture of a measurement, generated once and reused as long as its settings are the same.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::files::{Files, GENERATOR, described};
 use crate::generator::{PolicyKind, Settings};
 
-/// The truth of the capture, which is generated unless it is there already.
+/// Generates the capture unless it exists; returns its truth.
 pub(crate) fn prepare(files: &Files, settings: &Settings) -> io::Result<Value> {
     if let Some(truth) = existing(files, settings) {
         return Ok(truth);

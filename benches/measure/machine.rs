@@ -1,4 +1,4 @@
-//! What the numbers depend on, and how many of them become one.
+//! The machine of a measurement, and the median of several.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ pub(crate) fn machine() -> Value {
     })
 }
 
-/// The middle one: what disturbs a few rounds does not move it.
+/// The median, which a disturbance of a few rounds does not change.
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! Runs whole processes and says what they cost.
+//! Runs whole processes and measures their time and memory.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,15 +7,15 @@ use std::process::{Command, Stdio};
 
 /// One program of the comparison.
 pub(crate) struct Contender {
-    /// What the table calls it.
+    /// Its name in the table.
     pub(crate) name: String,
     /// Program and arguments.
     pub(crate) command: Vec<String>,
-    /// Exit statuses that are in order.
+    /// Expected exit statuses.
     pub(crate) statuses: &'static [i32],
 }
 
-/// What one run cost.
+/// Times of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     /// Seconds from start to end.
@@ -24,13 +24,13 @@ pub(crate) struct Sample {
     pub(crate) cpu: f64,
 }
 
-/// Where the runs leave what they print.
+/// The folder for the output of the runs.
 pub(crate) struct Scratch {
     folder: PathBuf,
 }
 
 impl Scratch {
-    /// A folder for what is printed, made if need be.
+    /// Uses this folder for output; creates it if needed.
     pub(crate) fn new(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         Ok(Self { folder: folder.to_owned() })
@@ -46,7 +46,7 @@ impl Scratch {
         parse_times(&fs::read_to_string(times)?).ok_or_else(|| io::Error::other("the shell's `time` printed nothing"))
     }
 
-    /// Peak memory of one more run, KiB; nothing where GNU time is not installed.
+    /// Peak memory of one more run, KiB; `None` if GNU time is not installed.
     pub(crate) fn peak_memory(&self, contender: &Contender) -> io::Result<Option<u64>> {
         const GNU_TIME: &str = "/usr/bin/time";
         if !Path::new(GNU_TIME).exists() {
@@ -80,7 +80,7 @@ fn parse_times(text: &str) -> Option<Sample> {
     Some(Sample { wall, cpu: user + system })
 }
 
-/// Whether a program can be started at all.
+/// Whether a program can be started.
 pub(crate) fn installed(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())

@@ -1,4 +1,4 @@
-//! Who takes part, and how each is told to read the capture, say nothing and keep nothing.
+//! The compared programs, with options to read the capture without output.
 
 use std::fs;
 use std::io;
@@ -11,10 +11,10 @@ use crate::generator::{PolicyKind, Speech};
 use crate::process::{Contender, installed};
 use crate::report::{ONE_WORKER, TWO_WORKERS, YARDSTICK};
 
-/// Programs that can be asked for.
+/// Optional programs.
 pub(crate) const PEERS: [&str; 3] = ["tshark", "ndpiReader", "suricata"];
 
-/// Everybody who is installed.
+/// All installed programs.
 pub(crate) fn contenders(arguments: &Arguments, files: &Files, scratch: &Path) -> io::Result<Vec<Contender>> {
     let capture = files.capture.display().to_string();
     let foreign = |name: &str, command: &[&str]| {
@@ -26,7 +26,7 @@ pub(crate) fn contenders(arguments: &Arguments, files: &Files, scratch: &Path) -
     all.extend(ours(&arguments.binary, files));
     for peer in &arguments.peers {
         match peer.as_str() {
-            // One pass, one column: the least that makes it decode every PDU.
+            // One pass, one column: the least that makes tshark decode every PDU.
             "tshark" => {
                 let speech = arguments.speech;
                 let fields = ["-Y", speech.protocol(), "-T", "fields", "-e", function_field(speech)];
@@ -40,7 +40,7 @@ pub(crate) fn contenders(arguments: &Arguments, files: &Files, scratch: &Path) -
                     all.push(foreign(name, &[&["suricata", "-c", &configuration], &rest[..]].concat()));
                 }
             }
-            // It recognises protocols and decodes none of them: less work than ours.
+            // ndpiReader recognises protocols without decoding them, which is less work.
             _ => all.push(foreign(peer, &["ndpiReader", "-q", "-i", "FILE"])),
         }
     }
@@ -48,7 +48,7 @@ pub(crate) fn contenders(arguments: &Arguments, files: &Files, scratch: &Path) -
     Ok(all)
 }
 
-/// The rows of Lockkeeper. Those that name no policy judge by the targets of operations, and permit all of them.
+/// The rows of Lockkeeper. Rows without the name of a policy judge by the targets of operations and permit all.
 pub(crate) fn ours(binary: &Path, files: &Files) -> Vec<Contender> {
     let row = |name: &str, kind: PolicyKind, rest: &[&str]| {
         let mut command = vec![binary.display().to_string()];
@@ -68,12 +68,12 @@ pub(crate) fn ours(binary: &Path, files: &Files) -> Vec<Contender> {
     rows
 }
 
-/// How the table says what a policy of a kind comes to.
+/// The name of a kind of policy in the table.
 fn policy_text(kind: PolicyKind) -> String {
     if kind == PolicyKind::None { "no policy".to_owned() } else { format!("all {}", kind.name()) }
 }
 
-/// The field of Wireshark that needs every PDU decoded.
+/// A field of Wireshark that requires decoding every PDU.
 fn function_field(speech: Speech) -> &'static str {
     match speech {
         Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => "modbus.func_code",
@@ -82,7 +82,7 @@ fn function_field(speech: Speech) -> &'static str {
     }
 }
 
-/// The rows of Suricata: without a log, and, where it can decode, with one.
+/// The rows of Suricata: without a log, and with one if it decodes the protocol.
 fn suricata(speech: Speech) -> &'static [(&'static str, &'static str)] {
     match speech {
         Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => &SURICATA,
@@ -90,8 +90,8 @@ fn suricata(speech: Speech) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Where Suricata finds its configuration and leaves its log: nothing of what the distribution ships is read, so that
-/// only what is named here is written.
+/// Folder of Suricata's configuration and log; the distribution's configuration is not read, so that only the logs named
+/// here are written.
 fn suricata_folder(scratch: &Path, name: &str, outputs: &str) -> io::Result<String> {
     let folder = scratch.join(name.replace([',', ' '], ""));
     fs::create_dir_all(&folder)?;
@@ -99,7 +99,7 @@ fn suricata_folder(scratch: &Path, name: &str, outputs: &str) -> io::Result<Stri
     Ok(folder.display().to_string())
 }
 
-/// Suricata without a log, and with a record for each transaction, as `lockkeeper --transactions`.
+/// Suricata without a log, and with a record for each transaction like `lockkeeper --transactions`.
 const SURICATA: [(&str, &str); 2] = [
     ("suricata, no log", "outputs: []\n"),
     (
@@ -108,7 +108,7 @@ const SURICATA: [(&str, &str); 2] = [
     ),
 ];
 
-/// The decoder of Modbus is off unless it is asked for.
+/// Enables the decoder of Modbus, which is off by default.
 const SURICATA_YAML: &str = "%YAML 1.1
 ---
 stats:

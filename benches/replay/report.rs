@@ -7,13 +7,13 @@ use crate::process::Sample;
 
 /// All runs of one program.
 pub(crate) struct Series {
-    /// What the table calls it.
+    /// Its name in the table.
     pub(crate) name: String,
     /// One sample a round.
     pub(crate) samples: Vec<Sample>,
     /// Peak memory, KiB.
     pub(crate) peak: Option<u64>,
-    /// Memory for each flow that is open, bytes: where it was measured with few flows as well.
+    /// Memory for each open flow, bytes, if also measured with few flows.
     pub(crate) per_flow: Option<f64>,
 }
 
@@ -31,19 +31,19 @@ impl Series {
     }
 }
 
-/// The yardstick of the project.
+/// The program that all others are compared with.
 pub(crate) const YARDSTICK: &str = "tcpdump";
-/// What two workers are held against, and they.
+/// Names of the rows with one worker and with two.
 pub(crate) const ONE_WORKER: &str = "lockkeeper, 1 worker";
 pub(crate) const TWO_WORKERS: &str = "lockkeeper, 2 workers";
 
-/// How many times less two workers take than one.
+/// The speed-up of two workers over one.
 fn speed_up(series: &[Series]) -> Option<f64> {
     let wall = |name| series.iter().find(|one| one.name == name).map(Series::wall);
     Some(wall(ONE_WORKER)? / wall(TWO_WORKERS)?)
 }
 
-/// Flows of the capture that memory is compared with.
+/// Flows of the capture for the comparison of memory.
 pub(crate) const FEW_FLOWS: u32 = 200;
 
 /// The table, one row a program.

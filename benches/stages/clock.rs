@@ -1,4 +1,4 @@
-//! Times one stage after the other, and says what came of it.
+//! Times stages and collects the results.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::machine::{machine, median};
 
-/// Times stages and keeps what came of them.
+/// Times stages and collects the results.
 pub(crate) struct Clock {
     rounds: usize,
     only: Vec<String>,
@@ -17,11 +17,11 @@ pub(crate) struct Clock {
 /// One stage.
 struct Row {
     name: String,
-    /// What one of it is, such as `packet`.
+    /// The unit of the work, such as `packet`.
     unit: &'static str,
-    /// How many of them one round handles.
+    /// Units in one round.
     count: usize,
-    /// Nanoseconds for one of them, round by round.
+    /// Nanoseconds for one unit, round by round.
     rounds: Vec<f64>,
 }
 
@@ -31,13 +31,13 @@ impl Clock {
         Self { rounds, only, rows: Vec::new() }
     }
 
-    /// Whether anybody wants to know about stages with this beginning.
+    /// Whether any selected stage has a name with this beginning.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| name.starts_with(only) || only.starts_with(name))
     }
 
-    /// Times `work`, which handles `count` of a unit. What it uses up, `prepare` makes anew for each round; neither that
-    /// nor letting go of it is timed. The first round only warms up.
+    /// Times `work`, which processes `count` units. `prepare` creates its input for each round; neither that nor dropping the
+    /// input is timed. The first round only warms up.
     #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
     pub(crate) fn time<S, R>(
         &mut self,

@@ -1,5 +1,4 @@
-//! What conversations come to: the operations that a decoder finds in generated traffic, with all that judging them and
-//! writing them down takes.
+//! The operations that a decoder finds in generated traffic, with everything that judging and writing them needs.
 
 use lockkeeper::flow::{End, FlowKey};
 use lockkeeper::policy::{Carrier, FlowTuple, Host};
@@ -11,17 +10,17 @@ use lockkeeper_protocols::{
 
 use crate::traffic::{Heard, first_of_each, flows};
 
-/// One operation that was asked for.
-pub(crate) struct Asked {
+/// One requested operation.
+pub(crate) struct RequestedOperation {
     pub(crate) flow: usize,
     operation: OwnedOperation,
-    /// Registers that travelled with it, as on the wire.
+    /// Its register values as on the wire.
     registers: Vec<u8>,
     pub(crate) stamp: Stamp,
 }
 
-impl Asked {
-    /// As a decoder lends it.
+impl RequestedOperation {
+    /// The borrowed form, as a decoder announces it.
     pub(crate) fn operation(&self) -> Operation<'_> {
         let OwnedOperation { class, function, code, ref target, .. } = self.operation;
         let OwnedTarget::Plain(target) = *target else { unreachable!("generated traffic has plain targets") };
@@ -29,21 +28,21 @@ impl Asked {
         Operation { class, function, code, ambiguous: false, target, values }
     }
 
-    /// As an alert keeps it.
+    /// The owned form, as an alert keeps it.
     pub(crate) fn owned(&self) -> &OwnedOperation {
         &self.operation
     }
 }
 
-/// Decodes traffic that speaks one protocol over TCP.
-pub(crate) fn asked(protocol: &'static Protocol, heard: &[Heard<'_>]) -> Vec<Asked> {
-    let mut notebook = Notebook::default();
+/// Decodes TCP traffic of one protocol.
+pub(crate) fn requested(protocol: &'static Protocol, heard: &[Heard<'_>]) -> Vec<RequestedOperation> {
+    let mut collector = Collector::default();
     let mut sessions = sessions(protocol, flows(heard));
     for one in heard.iter().filter(|one| !one.payload().is_empty()) {
-        notebook.flow = one.flow;
-        sessions[one.flow].feed_stream(one.side, one.payload(), &one.stamp, &mut notebook);
+        collector.flow = one.flow;
+        sessions[one.flow].feed_stream(one.side, one.payload(), &one.stamp, &mut collector);
     }
-    notebook.asked
+    collector.requested
 }
 
 /// A decoder for each conversation.
@@ -65,68 +64,73 @@ fn endpoint(key: &FlowKey, end: End, mac: Option<[u8; 6]>) -> Endpoint {
     Endpoint { host: Host { ip: Some(key.address(end)), mac, vlan: key.vlan() }, port: key.port(end) }
 }
 
-/// What the policy is asked about a conversation.
+/// The flow tuple of a conversation for the policy.
 pub(crate) fn tuple([client, server]: &[Endpoint; 2]) -> FlowTuple {
     FlowTuple { client: client.host, server: server.host, transport: Carrier::Tcp, server_port: server.port }
 }
 
-/// Hears a decoder and does nothing: so that only the decoder is timed.
+/// A sink that only counts calls, so that only the decoder is timed.
 #[derive(Default)]
-pub(crate) struct Ears {
-    /// What it said.
-    pub(crate) words: u64,
+pub(crate) struct CountingSink {
+    /// Number of calls.
+    pub(crate) calls: u64,
 }
 
-impl Sink for Ears {
+impl Sink for CountingSink {
     fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) -> bool {
-        self.words += 1;
+        self.calls += 1;
         false
     }
 
     fn request_unseen(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {
-        self.words += 1;
+        self.calls += 1;
     }
 
     fn ended(&mut self, _: Outcome, _: u32) {
-        self.words += 1;
+        self.calls += 1;
     }
 
     fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, _: Outcome, _: &Stamp, _: &Stamp) {
-        self.words += 1;
+        self.calls += 1;
     }
 
     fn identity(&mut self, _: &Identity<'_>, _: &Stamp) {
-        self.words += 1;
+        self.calls += 1;
     }
 
     fn security(&mut self, _: &Security<'_>, _: &Stamp) {
-        self.words += 1;
+        self.calls += 1;
     }
 
     fn anomaly(&mut self, _: Anomaly, _: &Stamp) {
-        self.words += 1;
+        self.calls += 1;
     }
 
     fn pdu(&mut self, _: usize, _: u32) {
-        self.words += 1;
+        self.calls += 1;
     }
 
     fn lost(&mut self, _: usize) {
-        self.words += 1;
+        self.calls += 1;
     }
 }
 
-/// Writes down what was asked for.
+/// A sink that collects requested operations.
 #[derive(Default)]
-struct Notebook {
+struct Collector {
     flow: usize,
-    asked: Vec<Asked>,
+    requested: Vec<RequestedOperation>,
 }
 
-impl Sink for Notebook {
+impl Sink for Collector {
     fn operation(&mut self, _: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let registers = if let Values::Registers(bytes) = operation.values { bytes.to_vec() } else { Vec::new() };
-        self.asked.push(Asked { flow: self.flow, operation: operation.into(), registers, stamp: *stamp });
+        self.requested.push(RequestedOperation {
+            flow: self.flow,
+            operation: operation.into(),
+            registers,
+            stamp: *stamp,
+        });
         false
     }
 

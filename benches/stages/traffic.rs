@@ -1,4 +1,4 @@
-//! Generated traffic in memory, taken apart as far as a stage needs it.
+//! Generated traffic in memory, decoded up to the layer that a stage needs.
 
 use std::error::Error;
 use std::fs::File;
@@ -24,7 +24,7 @@ pub(crate) struct Heard<'a> {
     pub(crate) flow: usize,
     pub(crate) key: FlowKey,
     pub(crate) from: End,
-    /// Which side sent it: the client is who spoke first.
+    /// The sending side; the client sent the first packet.
     pub(crate) side: Side,
     pub(crate) frame: Frame<'a>,
     pub(crate) stamp: Stamp,
@@ -46,7 +46,7 @@ impl Traffic {
         }
     }
 
-    /// How many packets there are.
+    /// Number of packets.
     pub(crate) fn len(&self) -> usize {
         self.blocks.iter().map(|block| block.packets.len()).sum()
     }
@@ -83,7 +83,7 @@ impl<'a> Heard<'a> {
     }
 }
 
-/// How many conversations there are.
+/// Number of conversations.
 pub(crate) fn flows(heard: &[Heard<'_>]) -> usize {
     heard.iter().map(|one| one.flow + 1).max().unwrap_or(0)
 }
@@ -99,7 +99,7 @@ pub(crate) fn first_of_each<'h, 'a>(heard: &'h [Heard<'a>]) -> Vec<&'h Heard<'a>
     first
 }
 
-/// Writes a capture of packets that are as long as Ethernet lets them be, for who only reads.
+/// Writes a capture of packets of the largest Ethernet size, to time reading alone.
 pub(crate) fn write_long(path: &Path, packets: usize) -> std::io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     for word in [0xA1B2_C3D4_u32, 0x0004_0002, 0, 0, 262_144, 1] {

@@ -6,8 +6,8 @@ slow line is overtaken by that of a quick one:
 
     unit 1, 2   the line of SERIAL_PORT, answers at once
     unit 7      the same line through a slow radio: 0.3 s later
-    unit 9      nobody answers, and the gateway says nothing either
-    unit 11     nobody answers, the gateway says so after 0.5 s: exception 0B, target failed to respond
+    unit 9      no device answers, and the gateway does not answer either
+    unit 11     no device answers, and the gateway answers after 0.5 s: exception 0B, target failed to respond
     others      no such line: exception 0A, path unavailable
 """
 

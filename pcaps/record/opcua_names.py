@@ -1,4 +1,4 @@
-"""What the OPC UA controllers of the plant and those that speak to them agree on."""
+"""Names and numbers that the OPC UA controllers of the plant share with their clients."""
 
 WEIR, TIDE = "10.20.10.15", "10.20.10.16"
 PORT = 4840

@@ -101,7 +101,7 @@ function methods(own, weir) {
         .bindMethod((_asked, _context, done) => done(null, { statusCode: StatusCodes.Good, outputArguments: [] }));
 }
 
-// ---------------------------------------------------------------- those that speak to it
+// ---------------------------------------------------------------- its clients
 
 const MODES = { none: MessageSecurityMode.None, sign: MessageSecurityMode.Sign, encrypt: MessageSecurityMode.SignAndEncrypt };
 
@@ -209,7 +209,7 @@ const scenes = {
         }
     },
 
-    // SCADA-1 waits for the controller to call, then speaks as ever.
+    // SCADA-1 waits for the controller's ReverseHello, then sends the usual requests.
     async reverse() {
         const listener = new opcua.ClientReverseConnect(`opc.tcp://${SCADA}:${REVERSE_PORT}`);
         await listener.start();

@@ -71,7 +71,7 @@ async def policies(host=WEIR):
 
 
 async def renewals():
-    """EWS-1 keeps a channel over three of its tokens; the server goes on with the old one until the client does not."""
+    """EWS-1 keeps a channel over three of its tokens; the server continues with the old one as long as the client uses it."""
     async with Link(WEIR, "ews", ENCRYPT, lifetime=60_000) as link:
         for turn in range(3):
             await link.read(SERIAL, SETPOINT)
@@ -81,7 +81,7 @@ async def renewals():
 
 
 class Listener:
-    """Hears what a subscription tells, and says nothing."""
+    """Receives the notifications of a subscription and ignores them."""
 
     def datachange_notification(self, node, value, data):
         pass
@@ -94,7 +94,7 @@ class Listener:
 
 
 async def subscriptions(host=WEIR):
-    """HIST-1 subscribes, changes and ends its subscriptions; what it is told is told in the captures."""
+    """HIST-1 creates, modifies and deletes subscriptions, and receives their notifications."""
     async with Link(host, "hist", SIGN, certificate="collector") as link:
         subscription = await link.client.create_subscription(200, Listener())
         heard = [link.client.get_node(node) for node in (LEVEL, RUNNING, COUNTER)]
@@ -212,7 +212,7 @@ async def chunks(host=WEIR):
 
 
 async def identities(host=WEIR):
-    """SCADA-1 comes as nobody, by name, by certificate, and with a wrong password; then by name without permission."""
+    """SCADA-1 logs in anonymously, by name, by certificate, and with a wrong password; then by name without permission."""
     for how in ({}, {"user": "operator"}, {"certificate": "collector"}, {"user": "operator", "password": "wrong"},
                 {"user": "nobody", "password": "guess-1"}, {"user": "engineer"}):
         link = Link(host, "scada", SIGN, **how)
@@ -275,7 +275,7 @@ async def attack():
 
 
 async def new_host():
-    """A host that nobody declared reads and writes a command."""
+    """An undeclared host reads and writes a command."""
     async with Link(WEIR, "jump") as link:
         await link.read(LEVEL, SETPOINT)
         await link.write((COMMAND, word(1)))

@@ -20,7 +20,7 @@ POLICIES = ["NoSecurity", "Basic256Sha256_Sign", "Basic256Sha256_SignAndEncrypt"
 
 
 class Users:
-    """Who may come in: everybody without a name, the users of the plant, and the collector's certificate."""
+    """Permitted identities: anonymous, the users of the plant, and the collector's certificate."""
 
     def __init__(self, certificates):
         self.certificate = uacrypto.der_from_x509(uacrypto.x509_from_der((certificates / "collector.der").read_bytes()))

@@ -61,7 +61,7 @@ async def serve(address, certificate, key):
 
 
 class Guest(asyncssh.SSHServer):
-    """Lets nobody in; the attempt is what the capture shows."""
+    """Refuses every login; the capture needs only the attempt."""
 
     def password_auth_supported(self):
         return True

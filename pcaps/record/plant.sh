@@ -57,11 +57,11 @@ plug_in() {
         10.20.*) ip -n "$ns" route add 10.99.0.0/16 dev eth0 ;;
         *) ip -n "$ns" route add 10.20.0.0/16 dev eth0 ;;
     esac
-    # Without these the capture would show frames as no wire carries them: larger than the MTU, without checksums.
+    # With offloads, the capture would contain frames as no wire carries them: larger than the MTU, without checksums.
     ip netns exec "$ns" ethtool -K eth0 tso off gso off gro off tx off rx off >/dev/null 2>&1
 }
 
-# Makes a hub of the switch, and plugs in a host without an address: what it hears is what a SPAN port mirrors.
+# Turns the switch into a hub, and connects a host without an address, which receives what a SPAN port mirrors.
 plug_in_mirror() {
     ip netns add "$MIRROR"
     quiet "$MIRROR"
@@ -71,7 +71,7 @@ plug_in_mirror() {
     ip -n "$MIRROR" link set eth0 up
 }
 
-# Neither the switch nor who listens may speak.
+# Neither the switch nor a listening host may send.
 quiet() {
     ip netns exec "$1" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
                               echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'

@@ -107,7 +107,7 @@ s7_other_port() {
 in_pieces() {
     serve sluice "$PURE" s7_server.py 127.0.0.1
     wait_for sluice 1
-    # A C++ stack that gets fragments of a few bytes waits for ever.
+    # The C++ stack waits forever after fragments of a few bytes.
     serve sluice "$PY" proxy.py "$2" "${4:-$3}" 10.20.10.14 127.0.0.1
     wait_for sluice 2
     serve scada "$PY" proxy.py "$2" "$3" 127.0.0.1 10.20.10.14

@@ -252,7 +252,7 @@ def connections(role):
 
 
 def violations(role):
-    """Hosts that may speak to the controllers do more than they may: SCADA-1, HIST-1, EWS-1."""
+    """Declared clients of the controllers do more than their flows permit: SCADA-1, HIST-1, EWS-1."""
     {"scada": scada_goes_too_far, "hist": historian_writes, "ews": engineer_goes_too_far}[role]()
 
 
@@ -320,7 +320,7 @@ def attack():
 
 
 def new_host():
-    """A host that nobody declared identifies a controller, reads, and writes a command."""
+    """An undeclared host identifies a controller, reads, and writes a command."""
     link = Link(GATE, PG)
     link.get_cpu_info()
     link.db_read(STATE, 0, 64)

@@ -1,4 +1,4 @@
-"""One way to speak to either S7 stack: the C++ snap7 of python-snap7 1.x, or the Python one of 3.x.
+"""One interface to both S7 stacks: the C++ snap7 of python-snap7 1.x, and the Python one of 3.x.
 
 Both call themselves `snap7`; the virtual environment in which a script runs decides which it is (`CPP`). What their
 interfaces have in common is used as it is (`client`); what they call differently has one name here.

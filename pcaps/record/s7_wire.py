@@ -28,7 +28,7 @@ def write(reference, db, start, data):
 
 
 class Client:
-    """A raw connection, of type OP to slot 2, which sends whatever it is told to."""
+    """A raw connection of type OP to slot 2 that sends any bytes."""
 
     def __init__(self, host, port=102):
         self.sock = socket.create_connection((host, port), timeout=1)

@@ -30,7 +30,7 @@ def connect(host, port=502, framer=FramerType.SOCKET):
 
 
 def poll(rounds="5", pause="0.5"):
-    """SCADA-1 polls all controllers, and turns set points within their limits. Goes on when one falls silent."""
+    """SCADA-1 polls all controllers, and turns set points within their limits. Continues if one falls silent."""
     bridge, pump, gateway = connect(BRIDGE), connect(PUMP), connect(GATEWAY)
     for number in range(int(rounds)):
         try:
@@ -179,10 +179,10 @@ def malformed():
     bridge = Client(BRIDGE, timeout=0.3)
     for pdu in cases:
         bridge.ask(pdu)
-        bridge.ask(request(3, 0, 2))                            # decoding goes on behind each
+        bridge.ask(request(3, 0, 2))                            # decoding continues behind each
     bridge.close()
-    # A header whose length is beyond 254, then good requests on the same connection. (libmodbus does not look at the
-    # length, so it answers all of them.)
+    # A header whose length is beyond 254, then good requests on the same connection. (libmodbus ignores the length, so it answers
+    # all of them.)
     pump = Client(PUMP, timeout=0.3)
     pump.ask(request(3, 0, 2))
     pump.send(struct.pack(">HHHB", 9, 0, 4000, 1) + request(3, 0, 2))
@@ -204,13 +204,13 @@ def gateway_units():
         gateway.ask(request(3, 0, 4), unit=40)                  # 0A, and no point names unit 40
     gateway.ask(request(6, 0, 500), unit=1)                     # valve set point: declared
     gateway.ask(request(6, 0, 500), unit=2)                     # same register, other unit: not declared
-    gateway.ask(request(5, 3, 0xFF00), unit=9)                  # a write that nobody answers: not declared
+    gateway.ask(request(5, 3, 0xFF00), unit=9)                  # a write without an answer: not declared
     time.sleep(3)
     gateway.close()
 
 
 def rtu_over_tcp():
-    """SCADA-1 speaks RTU frames over TCP with the serial server's raw port."""
+    """SCADA-1 sends RTU frames over TCP to the serial server's raw port."""
     valves = connect(GATEWAY, 4001, FramerType.RTU)
     for _ in range(4):
         valves.read_input_registers(0, count=8, device_id=1)
@@ -265,7 +265,7 @@ def ipv6(role):
 
 
 def engineering():
-    """EWS-1 identifies, diagnoses and configures PLC-BRIDGE, and looks at PLC-PUMP."""
+    """EWS-1 identifies, diagnoses and configures PLC-BRIDGE, and reads from PLC-PUMP."""
     bridge = Client(BRIDGE)
     for read_code in (1, 2, 3):
         bridge.ask(bytes([43, 14, read_code, 0]))               # read device identification
@@ -294,7 +294,7 @@ def engineering():
 
 
 def umas(role="ews"):
-    """EWS-1 opens Unity Pro style work on PLC-BRIDGE; JUMP-1 stops it. Hand-made: no open stack speaks UMAS."""
+    """EWS-1 opens Unity Pro style work on PLC-BRIDGE; JUMP-1 stops it. Hand-made: no open stack supports UMAS."""
     bridge = Client(BRIDGE)
 
     def ask(function, data=b"", key=0):
@@ -374,7 +374,7 @@ def listen_only():
 
 
 def new_host():
-    """A host that nobody declared reads, then writes."""
+    """An undeclared host reads, then writes."""
     bridge = connect(BRIDGE)
     bridge.read_device_information()
     for _ in range(3):

@@ -1,6 +1,6 @@
-"""A controller that speaks a little UMAS (Modbus FC 90): `umas.py ADDRESS`.
+"""A controller with a part of UMAS (Modbus FC 90): `umas.py ADDRESS`.
 
-No open stack speaks UMAS, so both sides are ours, after public descriptions of the protocol: a request is
+No open stack supports UMAS, so both sides are ours, after public descriptions of the protocol: a request is
 FC 0x5A, session key, function; an answer is FC 0x5A, the same key, 0xFE (done) or 0xFD (refused) and data.
 """
 

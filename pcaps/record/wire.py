@@ -26,7 +26,7 @@ def crc16(data):
 
 
 class Client:
-    """A raw Modbus/TCP connection which sends whatever it is told to."""
+    """A raw Modbus/TCP connection that sends any bytes."""
 
     def __init__(self, host, port=502, timeout=1.0):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

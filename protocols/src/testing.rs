@@ -1,5 +1,5 @@
-//! Shared by the tests of the decoders: a sink that logs events and checks the guarantees of a decoder. Also a part of
-//! the tests in `tests/`, of the fuzzer, and of the tests of the generator.
+//! A sink for tests that logs the events of a decoder and asserts the decoder's guarantees. Shared with `tests/`, the fuzzer
+//! and the tests of the generator.
 
 use std::boxed::Box;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,11 +71,11 @@ impl fmt::Debug for Answers {
 struct Account {
     seen: BTreeSet<RequestRef>,
     awaited: BTreeMap<RequestRef, String>,
-    /// Operations with untracked outcomes, which are reported or only counted.
+    /// Operations with an untracked outcome, which may be reported singly or counted with others.
     idle: BTreeMap<RequestRef, String>,
     /// Outcomes that were only counted.
     counted: u32,
-    /// Number of PDU groups of the current protocol, if it is known.
+    /// Number of PDU groups of the identified protocol.
     groups: Option<usize>,
 }
 
@@ -164,13 +164,14 @@ impl Log {
     }
 
     fn end(&mut self, outcome: Outcome, count: u32) {
-        let place = match outcome {
-            Outcome::Accepted => 0,
-            Outcome::Refused { .. } => 1,
-            Outcome::NoResponse => 2,
-            Outcome::Pending => 3,
+        let [accepted, refused, unanswered, open] = &mut self.endings;
+        let ended = match outcome {
+            Outcome::Accepted => accepted,
+            Outcome::Refused { .. } => refused,
+            Outcome::NoResponse => unanswered,
+            Outcome::Pending => open,
         };
-        self.endings[place] += count;
+        *ended += count;
     }
 }
 

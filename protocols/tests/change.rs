@@ -1,4 +1,4 @@
-//! A flow changes its protocol where the current one does not explain the bytes and another does.
+//! A flow changes its protocol if the bytes do not match the current protocol and match another one.
 
 use lockkeeper_protocols::{Hints, Limits, Protocol, REGISTRY, Search, Session, Side, Stamp, Transport, modbus};
 use proptest::collection::vec;
@@ -25,17 +25,17 @@ fn rtu(pdu: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Write Single Register 5 := 99: request and answer are equal.
+/// Write Single Register 5 := 99; request and response are equal.
 const WRITE: [u8; 5] = [6, 0, 5, 0, 99];
 /// Read Holding Registers, 2 from 100, and its answer.
 const READ: [u8; 5] = [3, 0, 100, 0, 2];
 const VALUES: [u8; 6] = [3, 4, 0, 1, 0, 2];
 
-fn decode(protocol: &'static Protocol, said: &[(Side, Vec<u8>)]) -> Log {
-    decode_on(protocol, Transport::Tcp, 0, said)
+fn log_of(protocol: &'static Protocol, said: &[(Side, Vec<u8>)]) -> Log {
+    log_on(protocol, Transport::Tcp, 0, said)
 }
 
-fn decode_on(protocol: &'static Protocol, transport: Transport, port: u16, said: &[(Side, Vec<u8>)]) -> Log {
+fn log_on(protocol: &'static Protocol, transport: Transport, port: u16, said: &[(Side, Vec<u8>)]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(protocol, transport, &Limits::default(), false);
     session.expect(Hints::of_ports([port, 0]));
@@ -64,7 +64,7 @@ const ASKS_READ: &str = "read read_holding_registers 3 unit=1 table=holding_regi
 
 #[test]
 fn frames_with_a_right_crc_change_the_framing_and_frames_with_a_header_change_it_back() {
-    let log = decode(
+    let log = log_of(
         &modbus::TCP,
         &[
             (Client, mbap(&READ)),
@@ -92,32 +92,32 @@ fn frames_with_a_right_crc_change_the_framing_and_frames_with_a_header_change_it
 }
 
 #[test]
-fn pending_requests_end_before_the_change() {
-    let log = decode(&modbus::TCP, &[(Client, mbap(&READ)), (Client, rtu(&WRITE))]);
+fn pending_operations_end_before_the_change() {
+    let log = log_of(&modbus::TCP, &[(Client, mbap(&READ)), (Client, rtu(&WRITE))]);
     assert_eq!(events(&log)[1..3], ["pending 0.0", "speaks Modbus RTU over TCP or UDP"]);
 }
 
 #[test]
-fn a_lost_side_finds_two_frames_of_the_other_framing_but_not_one_among_junk() {
+fn a_desynchronised_side_needs_two_frames_of_the_other_framing() {
     let junk = b"\xFF\xFF\xFE\xFF".to_vec();
-    let log = decode(&modbus::TCP, &[(Client, [junk.clone(), rtu(&WRITE), rtu(&WRITE)].concat())]);
+    let log = log_of(&modbus::TCP, &[(Client, [junk.clone(), rtu(&WRITE), rtu(&WRITE)].concat())]);
     assert_eq!(log.lines_of("0 asks").len(), 2, "{:?}", log.lines);
     assert_eq!(log.lost, 4);
-    let log = decode(&modbus::TCP, &[(Client, [junk.clone(), rtu(&WRITE), junk].concat())]);
+    let log = log_of(&modbus::TCP, &[(Client, [junk.clone(), rtu(&WRITE), junk].concat())]);
     assert!(log.lines_of("0 speaks").is_empty(), "{:?}", log.lines);
     assert_eq!(log.lost, 16);
 }
 
 #[test]
-fn the_end_of_the_stream_is_as_good_as_a_second_frame() {
-    let log = decode(&modbus::TCP, &[(Client, [b"\xFF\xFF\xFE\xFF", rtu(&WRITE).as_slice()].concat())]);
+fn the_end_of_the_stream_confirms_a_single_frame() {
+    let log = log_of(&modbus::TCP, &[(Client, [b"\xFF\xFF\xFE\xFF", rtu(&WRITE).as_slice()].concat())]);
     assert_eq!((log.lines_of("0 asks").len(), log.lost), (1, 4), "{:?}", log.lines);
 }
 
 #[test]
-fn a_change_by_one_side_explains_earlier_bytes_of_the_other() {
+fn a_change_on_one_side_applies_to_earlier_bytes_of_the_other() {
     let answers = [b"\xFF\xFF\xFE\xFF", rtu(&WRITE).as_slice()].concat();
-    let log = decode(&modbus::TCP, &[(Client, answers), (Server, rtu(&WRITE))]);
+    let log = log_of(&modbus::TCP, &[(Client, answers), (Server, rtu(&WRITE))]);
     assert_eq!(
         events(&log),
         [
@@ -130,22 +130,22 @@ fn a_change_by_one_side_explains_earlier_bytes_of_the_other() {
 }
 
 #[test]
-fn only_protocols_of_the_same_name_or_port_or_that_are_expected_are_changed_to() {
+fn a_flow_changes_only_to_protocols_of_the_same_name_or_port_or_expected_ones() {
     let hello = b"HELF\x20\0\0\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\0\xff\xff\xff\xff".to_vec();
     let said = [(Client, mbap(&READ)), (Client, hello)];
-    let elsewhere = decode_on(&modbus::TCP, Transport::Tcp, 502, &said);
+    let elsewhere = log_on(&modbus::TCP, Transport::Tcp, 502, &said);
     assert_eq!((elsewhere.lines_of("1000000 speaks").len(), elsewhere.lost), (0, 32));
-    let on_its_port = decode_on(&modbus::TCP, Transport::Tcp, 4840, &said);
+    let on_its_port = log_on(&modbus::TCP, Transport::Tcp, 4840, &said);
     assert_eq!(on_its_port.lines_of("1000000 speaks"), ["1000000 speaks OPC UA"]);
     assert_eq!(on_its_port.lost, 0);
 }
 
 #[test]
 fn a_datagram_of_another_framing_changes_it_too() {
-    let log = decode_on(&modbus::TCP, Transport::Udp, 0, &[(Client, rtu(&WRITE)), (Server, rtu(&WRITE))]);
+    let log = log_on(&modbus::TCP, Transport::Udp, 0, &[(Client, rtu(&WRITE)), (Server, rtu(&WRITE))]);
     assert_eq!(log.lines_of("0 asks").len(), 1);
     assert!(log.lines.iter().any(|line| line.contains("accepted 0.0")), "{:?}", log.lines);
-    let broken = decode_on(&modbus::TCP, Transport::Udp, 0, &[(Client, rtu(&WRITE)[1..].to_vec())]);
+    let broken = log_on(&modbus::TCP, Transport::Udp, 0, &[(Client, rtu(&WRITE)[1..].to_vec())]);
     assert_eq!((broken.lines_of("0 speaks").len(), broken.lost), (0, 7));
 }
 
@@ -186,7 +186,7 @@ proptest! {
     }
 }
 
-/// Feeds a search in pieces; returns what it found, and how many bytes it dropped before.
+/// Feeds a search in pieces; returns the protocol that it found, and the number of bytes that it dropped before.
 fn search(port: u16, pieces: &[(Side, &[u8])], size: usize) -> (Option<&'static str>, usize) {
     let rows = Hints::of_ports([port, 0]).in_any_framing();
     let mut search = Search::new(Transport::Tcp, rows).expect("something is expected there");

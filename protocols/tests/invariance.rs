@@ -1,4 +1,4 @@
-//! Invariants of every row of the registry, for any bytes.
+//! Invariants of every row of the registry for any bytes.
 
 use lockkeeper_protocols::opcua::OPCUA;
 use lockkeeper_protocols::{
@@ -17,7 +17,7 @@ mod wire;
 
 const SIDES: [Side; 2] = [Side::Client, Side::Server];
 
-/// Random bytes, and bytes in which headers are likely.
+/// Random bytes, and bytes with likely headers.
 fn traffic() -> impl Strategy<Value = Vec<u8>> {
     let chunk = prop_oneof![
         vec(any::<u8>(), 0..300),
@@ -40,7 +40,7 @@ fn traffic() -> impl Strategy<Value = Vec<u8>> {
         opcua(),
         (0u8..9, vec(any::<u8>(), 0..60)).prop_map(|(kind, body)| tpkt(kind, &body)),
         (1u8..8, vec(any::<u8>(), 0..40), vec(any::<u8>(), 0..20)).prop_map(|(rosctr, mut parameters, data)| {
-            // The functions that mean something, more often than chance has it.
+            // Assigned functions, more often than at random.
             if let Some(first) = parameters.first_mut() {
                 *first = [0x04, 0x05, 0x1D, 0x28, 0x29, 0xF0, 0x00, *first][usize::from(*first) % 8];
             }
@@ -107,7 +107,7 @@ fn tpkt(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[3, 0, 0, (header.len() + body.len() + 4) as u8], header, body].concat()
 }
 
-fn decode(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: Side) -> (Log, usize) {
+fn log_of(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: Side) -> (Log, usize) {
     let mut log = Log::default();
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), midstream);
     for chunk in chunks {
@@ -120,10 +120,10 @@ fn decode(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: 
     (log, fed)
 }
 
-/// Whether the outcome of an operation is tracked.
+/// Whether the sink tracks the outcome of the operation with this number.
 type Awaits = fn(RequestRef) -> bool;
 
-/// The log of a sink that tracks some outcomes only, and counts operations at once or not.
+/// The log of a sink that tracks some outcomes only, and lets operations pass or not.
 fn count(awaits: Awaits, passes: bool, protocol: &'static Protocol, said: &[(Side, Vec<u8>)]) -> Log {
     let passes: fn(Class, Namespaces) -> bool = if passes { |_, _| true } else { |_, _| false };
     let mut log =
@@ -137,7 +137,7 @@ fn count(awaits: Awaits, passes: bool, protocol: &'static Protocol, said: &[(Sid
     log
 }
 
-/// Reads and writes in OPC UA with answers that fit more or less, some of them in several pieces.
+/// Reads and writes of OPC UA with more or less matching responses, some of them in several pieces.
 fn exchanges() -> impl Strategy<Value = Vec<(Side, Vec<u8>)>> {
     let statuses = vec(prop_oneof![Just(0_u32), Just(0x801F_0000), Just(0x8034_0000)], 0..5);
     let one = (0u8..5, 1usize..5, statuses, vec(any::<i32>(), 0..5), prop::option::of(0usize..90));
@@ -170,15 +170,15 @@ proptest! {
     fn any_segmentation_gives_the_same_events(bytes in traffic(), size in 1usize..40, midstream in any::<bool>()) {
         for protocol in REGISTRY {
             for side in SIDES {
-                let whole = decode(protocol, midstream, &[&bytes], side);
-                let split = decode(protocol, midstream, &bytes.chunks(size).collect::<Vec<_>>(), side);
+                let whole = log_of(protocol, midstream, &[&bytes], side);
+                let split = log_of(protocol, midstream, &bytes.chunks(size).collect::<Vec<_>>(), side);
                 prop_assert_eq!(&whole, &split, "{} {:?}", protocol.title, side);
             }
         }
     }
 
     #[test]
-    fn tracking_does_not_change_how_many_operations_end_in_which_way(
+    fn the_same_operations_end_the_same_way_whichever_outcomes_are_tracked(
         exchanges in exchanges(),
         noise in vec((any::<bool>(), traffic()), 1..5),
     ) {
@@ -198,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn datagrams_of_any_bytes_are_survived(datagrams in vec(traffic(), 1..4)) {
+    fn datagrams_of_any_bytes_cause_no_panic(datagrams in vec(traffic(), 1..4)) {
         for protocol in REGISTRY.iter().filter(|row| row.transports.contains(&Transport::Udp)) {
             let mut log = Log::default();
             let mut session = Session::new(protocol, Transport::Udp, &Limits::default(), false);
@@ -211,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn a_frame_has_a_length_and_more_bytes_do_not_change_it(bytes in traffic(), cut in any::<prop::sample::Index>()) {
+    fn more_bytes_do_not_change_the_length_of_a_frame(bytes in traffic(), cut in any::<prop::sample::Index>()) {
         for protocol in REGISTRY {
             let dissector = (protocol.open)(Transport::Tcp, &Limits::default());
             let _ = (protocol.probe)(Transport::Udp, &bytes);
@@ -233,7 +233,7 @@ proptest! {
 }
 
 #[test]
-fn rows_have_a_framing_of_their_own_and_functions_to_name() {
+fn rows_have_distinct_framings_and_named_functions() {
     for (index, row) in REGISTRY.iter().enumerate() {
         assert!(!row.functions.is_empty() && !row.pdu_groups.is_empty());
         assert!(row.min_frame <= row.max_frame);

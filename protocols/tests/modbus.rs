@@ -1,4 +1,5 @@
-//! Modbus/TCP with wrong headers: every executed operation is reported, whether the server frames by header or by function.
+//! Modbus/TCP with wrong headers: every write that a server executes is announced, whether the server frames by header or by
+//! function.
 
 use lockkeeper_protocols::{Limits, Session, Side, Transport, modbus};
 use proptest::collection::vec;
@@ -35,7 +36,7 @@ fn write_many(number: u16, values: &[u8]) -> Vec<u8> {
     [&[16], &number.to_be_bytes()[..], &[0, count, count * 2], &values[..usize::from(count) * 2]].concat()
 }
 
-/// Length of unit and PDU for a server that frames by the function: Modbus Application Protocol V1.1b3, 6.
+/// Bytes of unit and PDU for a server that frames by the function (Modbus Application Protocol V1.1b3, 6).
 fn length_by_function(body: &[u8]) -> Option<usize> {
     Some(match *body.get(1)? {
         1..=6 => 6,
@@ -46,7 +47,7 @@ fn length_by_function(body: &[u8]) -> Option<usize> {
     })
 }
 
-/// The addresses of the writes that a server executes.
+/// The address of a write that a server executes.
 fn carries_out(body: &[u8]) -> Option<u16> {
     let address = u16::from_be_bytes([*body.get(2)?, *body.get(3)?]);
     match body[1] {
@@ -60,8 +61,8 @@ fn carries_out(body: &[u8]) -> Option<u16> {
     }
 }
 
-/// The writes of a server that frames by the function and ignores the header, as libmodbus does, up to the first frame that
-/// it refuses.
+/// Writes that a server executes that frames by the function and ignores the header, like libmodbus, up to the first frame
+/// that it refuses.
 fn executed_by_function(mut bytes: &[u8]) -> Vec<u16> {
     let mut writes = Vec::new();
     while let Some(length) = bytes.get(6..).and_then(length_by_function)
@@ -76,8 +77,8 @@ fn executed_by_function(mut bytes: &[u8]) -> Vec<u16> {
     writes
 }
 
-/// The writes of a server that frames by the header and takes no frame longer than `longest`, up to the first header that
-/// cannot be. For pymodbus none is too long.
+/// Writes that a server executes that frames by the header and accepts frames of up to `longest` bytes, up to the first
+/// impossible header. pymodbus accepts any length.
 fn executed_by_header(mut bytes: &[u8], longest: usize) -> Vec<u16> {
     let mut writes = Vec::new();
     while let Some(&[_, _, 0, 0, high, low]) = bytes.first_chunk()
@@ -91,7 +92,7 @@ fn executed_by_header(mut bytes: &[u8], longest: usize) -> Vec<u16> {
     writes
 }
 
-fn decode(side: Side, bytes: &[u8], size: usize) -> Log {
+fn log_of(side: Side, bytes: &[u8], size: usize) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
     bytes.chunks(size).for_each(|piece| session.feed_stream(side, piece, &at(0), &mut log));
@@ -101,13 +102,13 @@ fn decode(side: Side, bytes: &[u8], size: usize) -> Log {
     log
 }
 
-/// The addresses of the reported writes.
-fn reported(log: &Log) -> Vec<u16> {
+/// Addresses of the announced writes.
+fn announced(log: &Log) -> Vec<u16> {
     let writes = log.lines.iter().filter(|line| line.contains(" asks ") && line.contains(" write_"));
     writes.filter_map(|line| line.split("address=").nth(1)?.split(' ').next()?.parse().ok()).collect()
 }
 
-/// Lengths that headers claim.
+/// Lengths in headers.
 const LIES: [u16; 24] =
     [0, 1, 2, 3, 5, 6, 7, 8, 9, 12, 13, 15, 18, 19, 24, 30, 36, 100, 254, 255, 256, 1024, 4096, 65535];
 
@@ -119,7 +120,7 @@ fn protocol() -> impl Strategy<Value = u16> {
     prop_oneof![5 => Just(0_u16), 1 => Just(1_u16), 1 => Just(0x0100_u16), 1 => Just(0xFFFF_u16)]
 }
 
-/// Frames with numbers of their own, some of them inside of others.
+/// Frames with distinct numbers, some of them inside others.
 fn frames() -> impl Strategy<Value = Vec<Frame>> {
     let inner = (0u8..4, protocol(), length());
     let one = (0u8..4, protocol(), length(), vec(inner, 0..4), vec(any::<u8>(), 0..4));
@@ -157,9 +158,9 @@ proptest! {
     #![proptest_config(ProptestConfig { max_global_rejects: 1 << 20, ..ProptestConfig::with_cases(1500) })]
 
     #[test]
-    fn what_either_sort_of_server_carries_out_is_told(frames in frames()) {
+    fn writes_that_either_kind_of_server_executes_are_announced(frames in frames()) {
         let bytes = frames.iter().map(Frame::bytes).collect::<Vec<_>>().concat();
-        let reported = reported(&decode(Side::Client, &bytes, usize::MAX));
+        let announced = announced(&log_of(Side::Client, &bytes, usize::MAX));
         let servers = [
             ("function", executed_by_function(&bytes)),
             ("header", executed_by_header(&bytes, 254)),
@@ -167,21 +168,21 @@ proptest! {
         ];
         for (server, executed) in servers {
             for address in executed {
-                prop_assert!(reported.contains(&address), "{address} by {server}, reported {reported:?}");
+                prop_assert!(announced.contains(&address), "{address} by {server}, announced {announced:?}");
             }
         }
     }
 
     #[test]
-    fn segmentation_changes_nothing_where_headers_lie(frames in frames(), size in 1usize..30) {
+    fn segmentation_changes_nothing_for_wrong_headers(frames in frames(), size in 1usize..30) {
         let bytes = frames.iter().map(Frame::bytes).collect::<Vec<_>>().concat();
         for side in [Side::Client, Side::Server] {
-            prop_assert_eq!(decode(side, &bytes, usize::MAX), decode(side, &bytes, size));
+            prop_assert_eq!(log_of(side, &bytes, usize::MAX), log_of(side, &bytes, size));
         }
     }
 
     #[test]
-    fn junk_between_sound_frames_costs_none_of_them(
+    fn junk_between_valid_frames_hides_none_of_them(
         before in 0u16..3,
         junk in prop_oneof![vec(any::<u8>(), 1..30), vec(prop::sample::select(&[0_u8, 1, 3, 6, 16][..]), 1..30)],
         after in 2u16..20,
@@ -192,19 +193,19 @@ proptest! {
             frame[..2].copy_from_slice(&transaction.to_be_bytes());
             frame
         };
-        // A sound header of its own that claims what follows is no junk.
+        // A valid header that covers the next frame is not junk.
         let claims = |at: usize| junk[at..].iter().chain(&sound(100)).copied().take(6).collect::<Vec<u8>>();
         prop_assume!((0..junk.len()).all(|at| !matches!(claims(at)[..], [_, _, 0, 0, _, _])));
         let all = [(0..before).map(sound).collect::<Vec<_>>().concat(), junk.clone(), (100..100 + after).map(sound).collect::<Vec<_>>().concat()];
-        let log = decode(Side::Client, &all.concat(), usize::MAX);
-        let addresses = reported(&log);
+        let log = log_of(Side::Client, &all.concat(), usize::MAX);
+        let addresses = announced(&log);
         for number in (0..before).chain(100..100 + after) {
             prop_assert!(addresses.contains(&number), "{} {:?}", number, log.lines);
         }
     }
 
     #[test]
-    fn one_wrong_header_costs_no_sound_frame(
+    fn one_wrong_header_hides_no_valid_frame(
         before in 0u16..5,
         after in 0u16..40,
         protocol in protocol(),
@@ -215,8 +216,8 @@ proptest! {
         let pdu = [vec![3, 0, 0, 0, 1], write(500), write_many(500, &[0; 20])][usize::from(kind)].clone();
         let lying = Frame { protocol, length, pdu }.bytes();
         let all = [(0..before).map(sound).collect::<Vec<_>>().concat(), lying, (100..100 + after).map(sound).collect::<Vec<_>>().concat()];
-        let log = decode(Side::Client, &all.concat(), usize::MAX);
-        let addresses = reported(&log);
+        let log = log_of(Side::Client, &all.concat(), usize::MAX);
+        let addresses = announced(&log);
         for number in (0..before).chain(100..100 + after).chain((kind > 0).then_some(500)) {
             prop_assert_eq!(addresses.iter().filter(|one| **one == number).count(), 1, "{} {:?}", number, log.lines);
         }
@@ -226,6 +227,6 @@ proptest! {
         let mut session = Session::new(&modbus::TCP, Transport::Udp, &Limits::default(), false);
         session.feed_datagram(Side::Client, &all.concat(), &at(0), &mut log);
         session.finish(&mut log);
-        prop_assert_eq!(addresses, reported(&log));
+        prop_assert_eq!(addresses, announced(&log));
     }
 }

@@ -1,4 +1,4 @@
-//! Conversations in OPC UA, regular, cut, lossy, encrypted and hostile.
+//! OPC UA conversations from the opening of the connection on: split, lossy, encrypted and hostile.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ fn a_connection_is_opened_secured_used_and_closed() {
     assert_eq!(log.lost, 0);
 }
 
-/// The exchange that the tests below protect in one way or another.
+/// The exchange that the tests below protect in different ways.
 fn exchange(channel: &mut Channel) -> Vec<Said> {
     vec![
         say(channel, Client, 2, &read(&["Level"])),
@@ -84,7 +84,7 @@ fn exchange(channel: &mut Channel) -> Vec<Said> {
     ]
 }
 
-/// The lines of the exchange.
+/// The lines about the exchange.
 fn exchange_lines(log: &Log) -> Vec<&str> {
     log.lines
         .iter()
@@ -94,7 +94,7 @@ fn exchange_lines(log: &Log) -> Vec<&str> {
 }
 
 #[test]
-fn a_signed_channel_gives_the_operations_of_its_clear_twin_although_its_opening_is_encrypted() {
+fn a_signed_channel_gives_the_operations_of_its_plaintext_twin() {
     let clear = &mut Channel::new(0);
     let mut said = opened(clear, NONE, 1);
     said.extend(exchange(clear));
@@ -112,7 +112,7 @@ fn a_signed_channel_gives_the_operations_of_its_clear_twin_although_its_opening_
 }
 
 #[test]
-fn a_signed_opening_reveals_its_mode() {
+fn a_signed_opening_shows_its_mode() {
     // ECC policies sign the opening: 64 bytes behind its body.
     let signed = &mut Channel::new(32);
     let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
@@ -129,7 +129,7 @@ fn a_signed_opening_reveals_its_mode() {
 }
 
 #[test]
-fn a_sealed_channel_gives_opaque_operations_and_no_false_decode() {
+fn an_encrypted_channel_gives_only_opaque_operations() {
     let channel = &mut Channel::new(0);
     let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
     said.extend(channel.open_sealed(BASIC));
@@ -164,7 +164,7 @@ impl Keys for AddOne {
 }
 
 #[test]
-fn with_keys_a_sealed_channel_gives_the_operations_of_its_clear_twin() {
+fn with_keys_an_encrypted_channel_gives_the_operations_of_its_plaintext_twin() {
     let clear = &mut Channel::new(0);
     let mut said = opened(clear, NONE, 1);
     said.extend(exchange(clear));
@@ -189,7 +189,7 @@ fn with_keys_a_sealed_channel_gives_the_operations_of_its_clear_twin() {
 }
 
 #[test]
-fn joined_in_mid_stream_a_clear_message_proves_itself_and_others_are_opaque_once_they_convince() {
+fn midstream_a_plaintext_message_is_recognised_at_once_and_encrypted_ones_after_several() {
     let join = |said: &[Said]| {
         let mut log = Log::default();
         let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), true);
@@ -215,7 +215,7 @@ fn joined_in_mid_stream_a_clear_message_proves_itself_and_others_are_opaque_once
 }
 
 #[test]
-fn a_server_that_dials_out_is_the_server_all_the_same() {
+fn a_server_that_opens_the_connection_is_still_the_server() {
     use lockkeeper_protocols::identify::Roles;
     use lockkeeper_protocols::{Decision, Hints, Identifier, REGISTRY};
     let reverse = reverse_hello("urn:plc", "opc.tcp://plc:4840");
@@ -228,7 +228,7 @@ fn a_server_that_dials_out_is_the_server_all_the_same() {
             roles: Roles::Certain,
             midstream: false,
         };
-        // The end that opened the TCP connection sends RHE.
+        // The end that opens the TCP connection sends RHE.
         let early = identifier.decide(REGISTRY, [&reverse, b""], false);
         assert!(matches!(early, Decision::Undecided), "{early:?}");
         let both = [reverse.clone(), acknowledge()].concat();
@@ -263,7 +263,7 @@ fn chunks_of_several_messages_may_alternate() {
 }
 
 #[test]
-fn an_answer_that_is_given_up_refuses_its_request() {
+fn an_aborted_response_refuses_its_request() {
     let channel = &mut Channel::new(0);
     let mut said = opened(channel, NONE, 1);
     said.push(say(channel, Client, 2, &read(&["Level"])));
@@ -275,7 +275,7 @@ fn an_answer_that_is_given_up_refuses_its_request() {
 }
 
 #[test]
-fn a_renewal_overlaps_the_token_before_and_sequence_numbers_go_on_and_wrap() {
+fn tokens_overlap_at_a_renewal_and_sequence_numbers_continue_and_wrap() {
     let channel = &mut Channel::new(0);
     channel.next = [u32::MAX - 1026; 2];
     let mut said = opened(channel, NONE, 1);
@@ -322,7 +322,7 @@ fn a_fault_refuses_every_operation_of_its_request() {
 fn notifications_name_the_monitored_nodes() {
     let channel = &mut Channel::new(0);
     let mut said = opened(channel, NONE, 1);
-    // Requests to publish wait until there is something to report.
+    // Publish requests are pending until the server has a notification.
     said.push(say(channel, Client, 2, &wire::request(826, 1, &wire::NULL)));
     said.push(say(channel, Client, 3, &wire::request(826, 1, &wire::NULL)));
     said.push(say(channel, Client, 4, &wire::monitor(7, &["Level", "Gate"])));
@@ -347,7 +347,7 @@ fn notifications_name_the_monitored_nodes() {
 }
 
 #[test]
-fn every_operation_of_a_message_is_reported_however_many_there_are() {
+fn every_operation_of_a_message_of_any_size_is_announced() {
     let channel = &mut Channel::new(0);
     let sizes = [200_000; 8];
     let names = vec!["A"; MANY];
@@ -359,14 +359,14 @@ fn every_operation_of_a_message_is_reported_however_many_there_are() {
     );
     said.extend(channel.message(Client, 3, &read(&names), &sizes).into_iter().map(|part| (Client, part)));
     said.extend(channel.message(Server, 3, &values(&vec![1; MANY]), &sizes).into_iter().map(|part| (Server, part)));
-    // Shorter names, so that the request can wait for its answer.
+    // Shorter names, so that the pending request fits into memory.
     let many = wire::request(566, 1, &wire::array(&vec![vec![0, 7]; MANY]));
     said.extend(channel.message(Client, 4, &many, &sizes).into_iter().map(|part| (Client, part)));
     said.push(say(channel, Server, 4, &response(569, 0, &[])));
     let log = log_of(&said);
-    let reported = |kind: &str| log.lines.iter().filter(|line| line.contains("asks") && line.contains(kind)).count();
-    // The request to publish is one of the operations behind it.
-    assert_eq!((reported(" report "), reported(" read ")), (MANY + 1, MANY));
+    let told = |kind: &str| log.lines.iter().filter(|line| line.contains("asks") && line.contains(kind)).count();
+    // The Publish request is one of the operations behind it.
+    assert_eq!((told(" report "), told(" read ")), (MANY + 1, MANY));
     let last = |ending: &str| log.lines_of(&format!("0 {ending}.{} after 0: ", MANY - 1)).len();
     assert_eq!((last("pending 3"), last("accepted 4")), (1, 1), "{:?}", log.lines.last());
     assert_eq!(log.lines_of("Limit"), ["Limit pending_bytes from Client"]);
@@ -391,7 +391,7 @@ fn an_error_that_ends_the_connection_refuses_pending_requests() {
 }
 
 #[test]
-fn a_request_to_publish_waits_for_as_long_as_it_takes_and_other_requests_do_not() {
+fn a_publish_request_has_no_timeout_and_other_requests_have() {
     let channel = &mut Channel::new(0);
     let mut log = Log::default();
     let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
@@ -407,7 +407,7 @@ fn a_request_to_publish_waits_for_as_long_as_it_takes_and_other_requests_do_not(
 }
 
 #[test]
-fn joined_where_an_answer_comes_first_from_the_end_without_the_port_the_other_end_is_waited_for() {
+fn midstream_a_first_response_from_the_unexpected_end_leaves_the_roles_open() {
     use lockkeeper_protocols::identify::Roles;
     use lockkeeper_protocols::{Decision, Identifier, REGISTRY};
     let channel = &mut Channel::new(0);
@@ -430,7 +430,7 @@ fn joined_where_an_answer_comes_first_from_the_end_without_the_port_the_other_en
 }
 
 #[test]
-fn half_a_message_that_is_dropped_is_reported_and_the_next_one_is_decoded() {
+fn an_incomplete_message_is_announced_and_the_next_one_is_decoded() {
     let channel = &mut Channel::new(0);
     let mut said = opened(channel, NONE, 1);
     let one = read(&["Level"]);
@@ -445,7 +445,7 @@ fn half_a_message_that_is_dropped_is_reported_and_the_next_one_is_decoded() {
     session.give_up(&stamp, &mut log);
     assert_eq!((session.buffered(), log.lost), (0, 20));
     assert_eq!(log.lines_of("Limit"), ["Limit given_up_for_memory from Client"]);
-    // Its end is of no use, and no message of its own.
+    // Its last chunk alone is not a message.
     session.feed_stream(Client, &channel.piece(Client, b'F', 2, &one[20..]), &stamp, &mut log);
     session.feed_stream(Client, &channel.piece(Client, b'F', 3, &read(&["Gate"])), &stamp, &mut log);
     assert_eq!(log.lost, one.len());

@@ -1,5 +1,5 @@
-//! OPC UA: no cut changes the events, a gap costs only the missing messages, and hostile input
-//! costs bounded memory.
+//! An OPC UA conversation gives the same operations in any chunks and segments; a lost chunk loses only its message; hostile
+//! chunks use bounded memory.
 
 use lockkeeper_protocols::opcua::OPCUA;
 use lockkeeper_protocols::{Limits, Session, Side, Transport};
@@ -17,10 +17,10 @@ use Side::{Client, Server};
 use testing::{Log, at};
 use wire::{Channel, ECC, NONE, acknowledge, hello, read, results, values, write};
 
-/// A message, and who sends it in which exchange.
+/// A message with its sender and its exchange.
 type Said = (Side, u32, Vec<u8>);
 
-/// Reads and writes, each with nodes of its own, and their answers.
+/// Reads and writes, each with different nodes, and their responses.
 fn exchanges() -> impl Strategy<Value = Vec<Said>> {
     let one = prop_oneof![
         vec(any::<i32>(), 1..20).prop_map(|numbers| (numbers, Vec::new())),
@@ -42,12 +42,12 @@ fn exchanges() -> impl Strategy<Value = Vec<Said>> {
     })
 }
 
-/// Sizes of chunks. Real ones have 8 KiB and more; a legal one may end anywhere.
+/// Sizes of chunks. Real chunks have 8 KiB and more, but any size is legal.
 fn sizes() -> impl Strategy<Value = Vec<usize>> {
     vec(0usize..120, 0..8)
 }
 
-/// The chunks of a whole conversation, and which exchange each belongs to.
+/// The chunks of a whole conversation with their exchanges.
 fn chunks(said: &[Said], sizes: &[usize], is_signed: bool) -> Vec<Said> {
     let channel = &mut Channel::new(if is_signed { 32 } else { 0 });
     let mut chunks = vec![(Client, 0, hello("opc.tcp://plc:4840")), (Server, 0, acknowledge())];
@@ -60,8 +60,8 @@ fn chunks(said: &[Said], sizes: &[usize], is_signed: bool) -> Vec<Said> {
     chunks
 }
 
-/// Decodes chunks, cut into segments; the sides keep their order.
-fn decode(chunks: &[Said], segment: usize) -> Log {
+/// The log of chunks cut into segments, with each side in order.
+fn log_of(chunks: &[Said], segment: usize) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
     for (side, _, bytes) in chunks {
@@ -73,7 +73,7 @@ fn decode(chunks: &[Said], segment: usize) -> Log {
     log
 }
 
-/// The events, without the numbers of requests.
+/// The log without request numbers.
 fn unnumbered(log: &Log) -> Vec<String> {
     let line = |line: &String| {
         let words: Vec<_> = line.split(' ').collect();
@@ -89,15 +89,15 @@ proptest! {
     fn any_chunks_and_any_segments_give_the_same_operations(
         said in exchanges(), sizes in sizes(), segment in 1usize..2000, is_signed in any::<bool>(),
     ) {
-        let whole = decode(&chunks(&said, &[], is_signed), usize::MAX);
-        let cut = decode(&chunks(&said, &sizes, is_signed), segment);
+        let whole = log_of(&chunks(&said, &[], is_signed), usize::MAX);
+        let cut = log_of(&chunks(&said, &sizes, is_signed), segment);
         prop_assert_eq!(&whole.lines, &cut.lines);
         prop_assert_eq!((whole.lost, cut.lost), (0, 0));
     }
 
-    // The header of a message is in its first chunk: the standard has none that are so small.
+    // The header of a message is in its first chunk, because the standard forbids smaller chunks.
     #[test]
-    fn a_lost_chunk_costs_its_message_only(
+    fn a_lost_chunk_loses_only_its_message(
         said in exchanges(), first in 40usize..100, sizes in sizes(), lost in any::<prop::sample::Index>(), kept in 0usize..40,
     ) {
         let sizes = [&[first][..], &sizes].concat();
@@ -118,13 +118,13 @@ proptest! {
         let name = format!("=Node{}.", all[lost].1).replace('=', "ns=2;s=");
         let of_others = |log: &Log| unnumbered(log).into_iter().filter(|line| !line.contains(&name)).collect::<Vec<_>>();
         let mut found = of_others(&log);
-        // The answer to a request that was lost, and what it proves.
+        // The response to a lost request, and the operation that it proves.
         found.retain(|line| !line.starts_with("Unmatched answer_without_request ") && !line.starts_with("0 unseen write"));
-        prop_assert_eq!(found, of_others(&decode(&all, usize::MAX)));
+        prop_assert_eq!(found, of_others(&log_of(&all, usize::MAX)));
     }
 
     #[test]
-    fn a_sealed_channel_never_decodes(sizes in vec((1usize..300, any::<u32>()), 1..60)) {
+    fn an_encrypted_channel_is_never_decoded(sizes in vec((1usize..300, any::<u32>()), 1..60)) {
         let channel = &mut Channel::new(0);
         let mut log = Log::default();
         let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
@@ -141,7 +141,7 @@ proptest! {
     }
 }
 
-/// The channel of a conversation in which one side is hostile, and what is decoded of it.
+/// A conversation with one hostile side, and its log.
 struct Attack {
     channel: Channel,
     session: Session,
@@ -172,7 +172,7 @@ impl Attack {
 }
 
 #[test]
-fn chunks_that_never_end_keep_two_mebibytes_at_most_and_the_beginning_is_decoded() {
+fn endless_chunks_hold_at_most_two_mebibytes_and_their_beginning_is_decoded() {
     let mut attack = Attack::new();
     let request = write("Gate", &[7; 100]);
     attack.piece(b'C', 2, &request);
@@ -187,7 +187,7 @@ fn chunks_that_never_end_keep_two_mebibytes_at_most_and_the_beginning_is_decoded
 }
 
 #[test]
-fn many_messages_that_never_end_push_each_other_out() {
+fn many_endless_messages_displace_each_other() {
     let mut attack = Attack::new();
     for request in 0..10_000 {
         attack.piece(b'C', request, &[0; 1000]);
@@ -198,7 +198,7 @@ fn many_messages_that_never_end_push_each_other_out() {
 }
 
 #[test]
-fn empty_chunks_without_end_keep_nothing() {
+fn endless_empty_chunks_hold_nothing() {
     let mut attack = Attack::new();
     for _ in 0..100_000 {
         attack.piece(b'C', 2, &[]);
@@ -207,9 +207,9 @@ fn empty_chunks_without_end_keep_nothing() {
 }
 
 #[test]
-fn the_end_of_a_message_is_waited_for_as_long_as_the_connection_lives() {
+fn an_incomplete_message_is_kept_as_long_as_the_connection_lives() {
     let mut attack = Attack::new();
-    // A Write whose second chunk begins, inside of a byte string, with the bytes of a Read.
+    // A Write whose second chunk begins, inside a byte string, with the bytes of a Read.
     let inner = read(&["Level"]);
     let body = write("Gate", &inner);
     let (first, second) = body.split_at(body.len() - inner.len());
@@ -223,7 +223,7 @@ fn the_end_of_a_message_is_waited_for_as_long_as_the_connection_lives() {
 }
 
 #[test]
-fn a_message_dropped_for_memory_is_an_operation_without_target() {
+fn a_message_dropped_for_lack_of_memory_is_an_operation_without_target() {
     let mut attack = Attack::new();
     let body = write("Gate", &[7; 100]);
     attack.piece(b'C', 1, &body[..60]);
@@ -236,7 +236,7 @@ fn a_message_dropped_for_memory_is_an_operation_without_target() {
 }
 
 #[test]
-fn chunks_of_two_requests_that_alternate_are_an_operation_that_cannot_be_read_beside_those_that_can() {
+fn alternating_chunks_of_two_requests_add_an_unreadable_operation() {
     let mut attack = Attack::new();
     let (one, other) = (write("Gate", &[7; 100]), read(&["Level"]));
     attack.piece(b'C', 2, &one[..60]);
@@ -256,7 +256,7 @@ fn chunks_of_two_requests_that_alternate_are_an_operation_that_cannot_be_read_be
 }
 
 #[test]
-fn of_a_message_beyond_the_limit_the_rest_is_an_operation_without_target() {
+fn the_rest_of_a_message_beyond_the_limit_is_an_operation_without_target() {
     let mut attack = Attack::new();
     let request = write("Gate", &[7; 100]);
     let head = &request[..request.len() - write_item().len() - 4];
@@ -278,13 +278,13 @@ fn write_item() -> Vec<u8> {
 }
 
 #[test]
-fn a_chunk_that_is_too_long_to_be_kept_is_decoded_at_its_beginning_and_skipped() {
+fn the_beginning_of_a_chunk_that_is_too_long_is_decoded_and_the_rest_skipped() {
     let long = {
         let request = write("Gate", &vec![7; 1_000_000]);
         let read = read(&["Level"]);
         (request, read)
     };
-    let decode = |segment: usize| {
+    let log_of = |segment: usize| {
         let mut attack = Attack::new();
         let chunks = [attack.channel.piece(Client, b'F', 2, &long.0), attack.channel.piece(Client, b'F', 3, &long.1)];
         for piece in chunks.concat().chunks(segment) {
@@ -293,23 +293,23 @@ fn a_chunk_that_is_too_long_to_be_kept_is_decoded_at_its_beginning_and_skipped()
         }
         attack.log
     };
-    let log = decode(usize::MAX);
+    let log = log_of(usize::MAX);
     let asked: Vec<_> = log.lines.iter().filter(|line| line.contains("asks ")).skip(1).collect();
     assert!(asked[0].ends_with("write write 673 unread=item"), "{asked:?}");
     assert!(asked[1].contains("read read 631 node=ns=2;s=Level"), "{asked:?}");
     assert_eq!(log.lines_of("Limit").len(), 1, "{:?}", log.lines);
     assert!(log.lines_of("Malformed").is_empty() && log.lines_of("Desynchronised").is_empty());
     for segment in [1, 7, 1400, 65_536, 262_143, 262_144, 262_145] {
-        assert_eq!(decode(segment), log, "segments of {segment}");
+        assert_eq!(log_of(segment), log, "segments of {segment}");
     }
 }
 
 #[test]
-fn thirty_bytes_that_ask_for_gigabytes_and_values_within_values_are_one_malformed_write() {
+fn huge_counts_and_deeply_nested_values_are_one_malformed_write() {
     for body in [
         // Write of 2^31 - 1 nodes
         wire::request(673, 1, b"\xff\xff\xff\x7f"),
-        // one node, whose value is 200 arrays of variants, one within the other
+        // one node, whose value is 200 nested arrays of variants
         wire::request(
             673,
             1,
@@ -340,7 +340,7 @@ fn thirty_bytes_that_ask_for_gigabytes_and_values_within_values_are_one_malforme
 }
 
 #[test]
-fn requests_without_answers_are_bounded_in_number_and_in_bytes() {
+fn pending_requests_are_bounded_in_number_and_in_bytes() {
     let mut attack = Attack::new();
     for request in 0..1000 {
         attack.piece(b'F', request, &write("Gate", &[7; 10_000]));

@@ -1,4 +1,4 @@
-//! ISO transport: no cut changes the events.
+//! A conversation over ISO transport gives the same operations in any fragments and segments.
 
 use lockkeeper_protocols::{Limits, Protocol, Session, Side, Transport, iso, s7comm, s7commplus};
 use proptest::collection::vec;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 mod testing;
 use testing::{Log, at};
 
-/// A TSDU, and who sends it.
+/// A TSDU with its sender.
 type Said = (Side, Vec<u8>);
 
 fn pdu(rosctr: u8, reference: u16, parameters: &[u8], data: &[u8]) -> Vec<u8> {
@@ -23,7 +23,7 @@ fn item(db: u8, byte: u8, bytes: u8) -> [u8; 12] {
     [0x12, 10, 0x10, 2, 0, bytes, 0, db, 0x84, 0, byte >> 5, byte << 3]
 }
 
-/// One request and its answer.
+/// One request and its response.
 fn exchange() -> impl Strategy<Value = Vec<Said>> {
     let reference = any::<u16>();
     prop_oneof![
@@ -80,8 +80,8 @@ fn frames(tsdu: &[u8], size: usize) -> Vec<u8> {
     stream
 }
 
-/// The events of a conversation whose TSDUs are cut into TPDUs of `tpdu` bytes and segments of `segment` bytes.
-fn decode(said: &[Said], tpdu: usize, segment: usize) -> Log {
+/// The log of a conversation whose TSDUs are cut into TPDUs of `tpdu` bytes and segments of `segment` bytes.
+fn log_of(said: &[Said], tpdu: usize, segment: usize) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&s7comm::S7COMM, Transport::Tcp, &Limits::default(), false);
     for (from, tsdu) in said {
@@ -102,10 +102,10 @@ proptest! {
         tpdu in 1usize..30,
         segment in 1usize..40,
     ) {
-        let whole = decode(&said, usize::MAX, usize::MAX);
-        prop_assert_eq!(&whole, &decode(&said, tpdu, usize::MAX));
-        prop_assert_eq!(&whole, &decode(&said, usize::MAX, segment));
-        prop_assert_eq!(&whole, &decode(&said, 1, 1));
+        let whole = log_of(&said, usize::MAX, usize::MAX);
+        prop_assert_eq!(&whole, &log_of(&said, tpdu, usize::MAX));
+        prop_assert_eq!(&whole, &log_of(&said, usize::MAX, segment));
+        prop_assert_eq!(&whole, &log_of(&said, 1, 1));
         prop_assert_eq!(whole.lost, 0);
     }
 
@@ -114,11 +114,11 @@ proptest! {
         exchanges in vec(exchange(), 1..6),
     ) {
         let asked = |log: &Log| log.lines.iter().filter(|line| line.contains(" asks ")).count();
-        let one_by_one = decode(&exchanges.concat(), usize::MAX, usize::MAX);
+        let one_by_one = log_of(&exchanges.concat(), usize::MAX, usize::MAX);
         let of = |side: Side| exchanges.iter().flatten().filter(move |(from, _)| *from == side);
         let mut log = Log::default();
         let mut session = Session::new(&s7comm::S7COMM, Transport::Tcp, &Limits::default(), false);
-        // First what asks, all in one segment, then what answers.
+        // All requests in one segment, then all responses.
         for asks in [true, false] {
             for side in [Side::Client, Side::Server] {
                 let is_asked = |tsdu: &[u8]| matches!(tsdu, [0x32, 1, ..] | [0x32, 7, _, _, _, _, _, 8, ..]);
@@ -136,7 +136,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_header_bytes_give_the_same_events_however_they_are_cut(
+    fn segmentation_changes_nothing_for_damaged_headers(
         said in vec(exchange(), 1..6).prop_map(|exchanges| exchanges.concat()),
         changes in vec((any::<prop::sample::Index>(), 0usize..20, any::<u8>()), 1..5),
         segment in 1usize..40,
@@ -154,7 +154,7 @@ proptest! {
     }
 
     #[test]
-    fn alternating_contents_of_the_iso_transport_give_the_same_events_however_they_are_cut(
+    fn segmentation_changes_nothing_for_alternating_protocols(
         said in vec(content(), 1..12),
         segment in 1usize..40,
     ) {
@@ -169,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn encrypted_bytes_are_never_taken_for_anything_in_clear(
+    fn encrypted_bytes_are_never_decoded_as_plaintext(
         records in vec(vec(any::<u8>(), 1..300), 1..8),
         tpdu in 20usize..300,
     ) {
@@ -178,7 +178,7 @@ proptest! {
             [&[0x17, 3, 3, high, low], body.as_slice()].concat()
         };
         let stream: Vec<u8> = records.iter().flat_map(record).collect();
-        // Each piece is a TSDU of its own: records go on from one to the next.
+        // Each piece is a separate TSDU; records continue from one to the next.
         let all: Vec<_> = stream.chunks(tpdu).map(|piece| (Side::Client, frames(piece, usize::MAX))).collect();
         let log = replay(&s7commplus::S7COMM_PLUS, &all, usize::MAX, false);
         prop_assert_eq!(log.lines.len(), 2, "opaque, once, and nothing else: {:?}", log.lines);
@@ -200,7 +200,7 @@ fn plus_stop() -> Vec<u8> {
     [&[0x72, 1, 0, body.len() as u8], body.as_slice(), &[0x72, 1, 0, 0]].concat()
 }
 
-/// Contents of one TSDU: both protocols, the beginning of a session of MMS, of a TLS record, anything.
+/// The content of a TSDU: both protocols, the beginning of an MMS session or of a TLS record, any bytes.
 fn content() -> impl Strategy<Value = Vec<u8>> {
     let mms = vec![13, 12, 5, 6, 0x13, 1, 0, 0x16, 1, 2, 0x28, 0xCA, 0x22, 2, 1];
     prop_oneof![
@@ -212,7 +212,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// The events of frames that are cut into segments.
+/// The log of frames cut into segments.
 fn replay(row: &'static Protocol, said: &[(Side, Vec<u8>)], segment: usize, midstream: bool) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(row, Transport::Tcp, &Limits::default(), midstream);

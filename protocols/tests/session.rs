@@ -1,4 +1,4 @@
-//! The adapter between a stream and a protocol: chunks, gaps, starts in mid-stream, lost bytes.
+//! The session between a stream and a decoder: partial input, gaps, starts midstream, lost bytes.
 
 use lockkeeper_protocols::{Limits, Protocol, Session, Side, Transport, modbus, opcua, s7commplus};
 use proptest::collection::vec;
@@ -10,7 +10,7 @@ mod testing;
 use testing::{Log, Memory, at};
 
 #[test]
-fn frames_in_pieces_on_many_flows_share_one_piece_of_memory() {
+fn partial_frames_of_many_flows_share_one_buffer() {
     let long = frame(7, &[&[16, 0, 0, 0, 100, 200], [0; 200].as_slice()].concat());
     let mut memory = Memory::default();
     for _ in 0..5 {
@@ -20,7 +20,7 @@ fn frames_in_pieces_on_many_flows_share_one_piece_of_memory() {
         log.memory = memory;
         long.chunks(90).for_each(|piece| session.feed_stream(Side::Client, piece, &at(0), &mut log));
         other.feed_stream(Side::Client, &long, &at(0), &mut whole);
-        assert_eq!((session.buffered(), asked(&log), whole.memory.made), (0, 1, 0));
+        assert_eq!((session.buffered(), requests(&log), whole.memory.made), (0, 1, 0));
         assert_eq!(log, whole);
         memory = log.memory;
     }
@@ -29,7 +29,7 @@ fn frames_in_pieces_on_many_flows_share_one_piece_of_memory() {
 }
 
 #[test]
-fn no_large_buffer_is_lent_to_a_sender_of_few_bytes() {
+fn a_large_shared_buffer_is_not_lent_for_few_bytes() {
     let mut log = Log::default();
     log.memory.buffers.push(Vec::with_capacity(100_000));
     let mut session = Session::new(&opcua::OPCUA, Transport::Tcp, &Limits::default(), false);
@@ -39,7 +39,7 @@ fn no_large_buffer_is_lent_to_a_sender_of_few_bytes() {
 }
 
 #[test]
-fn half_a_frame_waits_for_its_end_as_long_as_the_connection_lives() {
+fn an_incomplete_frame_is_kept_as_long_as_the_connection_lives() {
     let long = frame(7, &[&[16, 0, 0, 0, 100, 200], [0; 200].as_slice()].concat());
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
@@ -48,12 +48,12 @@ fn half_a_frame_waits_for_its_end_as_long_as_the_connection_lives() {
     session.expire(i64::MAX, &mut log);
     let day = 86_400_000;
     session.feed_stream(Side::Client, &long[100..], &at(day), &mut log);
-    assert_eq!((asked(&log), log.lost, session.buffered()), (1, 0, 0));
+    assert_eq!((requests(&log), log.lost, session.buffered()), (1, 0, 0));
     assert!(log.lines[0].starts_with("86400000000000 asks 0.0"));
 }
 
 #[test]
-fn incomplete_frames_are_dropped_for_memory_and_the_flow_continues() {
+fn incomplete_frames_are_dropped_for_lack_of_memory_and_the_flow_continues() {
     let long = frame(7, &[&[16, 0, 0, 0, 100, 200], [0; 200].as_slice()].concat());
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
@@ -67,15 +67,15 @@ fn incomplete_frames_are_dropped_for_memory_and_the_flow_continues() {
     assert_eq!(log.lines_of("Limit"), limits);
     session.give_up(&at(3), &mut log);
     assert_eq!(log.lines_of("Limit").len(), 2, "there is nothing to give up");
-    // What follows is taken up where a frame begins, and what was asked still waits.
+    // Decoding continues at the next frame boundary, and pending requests stay pending.
     session.feed_stream(Side::Client, &[&long[100..], &read(2)].concat(), &at(4), &mut log);
     session.feed_stream(Side::Server, &[&[0, 1], frame(1, &[3, 2, 0, 1]).as_slice()].concat(), &at(5), &mut log);
-    assert_eq!((asked(&log), log.lost), (2, 109 + long.len() - 100 + 2));
+    assert_eq!((requests(&log), log.lost), (2, 109 + long.len() - 100 + 2));
     assert!(log.lines.iter().any(|line| line.contains("accepted 0.0")), "{:?}", log.lines);
 }
 
 #[test]
-fn an_answer_is_overdue_at_its_time_whatever_half_frames_wait() {
+fn an_incomplete_frame_does_not_delay_the_timeout_of_a_request() {
     let second = 1_000_000_000;
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
@@ -136,7 +136,7 @@ fn read(transaction: u16) -> Vec<u8> {
     frame(transaction, &[3, 0, (transaction >> 8) as u8, 0, 1])
 }
 
-/// Any request, most of them as the standard wants them.
+/// Any request, most of them valid.
 fn request() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => any::<u16>().prop_map(read),
@@ -146,13 +146,13 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
             frame(transaction, &[&[16, 0, 0, 0, count / 2, count], values.as_slice()].concat())
         }),
         1 => (any::<u16>(), 65..=89_u8, vec(any::<u8>(), 0..=252)).prop_map(|(transaction, function, data)| {
-            // For a function without a length of its own, only the header determines the end.
+            // Only the header gives the end of a function without a known length.
             frame(transaction, &[&[function], data.as_slice()].concat())
         }),
     ]
 }
 
-/// A read of one variable, or a fragment of something, in a DT that ends its TSDU or not.
+/// A read of one variable, or a fragment, in a DT that may end its TSDU.
 fn s7comm_plus() -> impl Strategy<Value = Vec<u8>> {
     (1u8..=3, any::<bool>(), any::<bool>(), any::<u8>()).prop_map(|(version, is_last, end, sequence)| {
         let digest: &[u8] = if version == 3 { &[32; 33] } else { &[] };
@@ -165,12 +165,12 @@ fn s7comm_plus() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn asked(log: &Log) -> usize {
+fn requests(log: &Log) -> usize {
     log.pdus.iter().filter(|((group, _), _)| *group == 0).map(|(_, count)| *count as usize).sum()
 }
 
 #[test]
-fn a_gap_costs_the_frames_in_it_and_nothing_after() {
+fn a_gap_loses_only_the_frames_in_it() {
     let (first, torn, after) = (read(1), read(2), read(3));
     let log = run(
         Side::Client,
@@ -181,7 +181,7 @@ fn a_gap_costs_the_frames_in_it_and_nothing_after() {
             Piece::Bytes([&torn[9..], &after, &read(4)].concat()),
         ],
     );
-    assert_eq!(asked(&log), 3);
+    assert_eq!(requests(&log), 3);
     assert_eq!(log.lost, 7 + 3, "the part before the gap and the part after it");
     assert!(log.lines_of("Desynchronised").is_empty(), "the gap explains it");
 }
@@ -190,38 +190,38 @@ fn a_gap_costs_the_frames_in_it_and_nothing_after() {
 fn a_stream_joined_inside_a_frame_is_decoded_from_the_first_boundary() {
     let torn = frame(1, &[16, 0, 0, 0, 4, 8, 0, 1, 0, 0, 0, 3, 0, 4]);
     let log = run(Side::Client, true, [Piece::Bytes([&torn[5..], &read(2), &read(3)].concat())]);
-    assert_eq!(asked(&log), 2);
+    assert_eq!(requests(&log), 2);
     assert_eq!(log.lost, torn.len() - 5);
 }
 
 #[test]
-fn a_single_exact_frame_needs_no_second_one_as_proof() {
+fn a_single_common_frame_is_accepted_without_a_second_one() {
     let log = run(Side::Client, true, [Piece::Bytes(read(1))]);
-    assert_eq!((asked(&log), log.lost), (1, 0));
+    assert_eq!((requests(&log), log.lost), (1, 0));
     assert!(log.lines[0].contains(" asks "));
 }
 
 #[test]
-fn an_unusual_frame_is_accepted_if_another_follows_or_the_stream_ends_with_it() {
+fn an_uncommon_frame_is_accepted_before_another_one_or_at_the_end_of_the_stream() {
     let scan = frame(0, &[0x28, 0, 0, 0, 0]);
     let log = run(Side::Client, true, [Piece::Bytes(scan.clone()), Piece::Bytes(scan.clone())]);
-    assert_eq!((asked(&log), log.lost), (2, 0));
+    assert_eq!((requests(&log), log.lost), (2, 0));
     let log = run(Side::Client, true, [Piece::Bytes(scan.clone())]);
-    assert_eq!((asked(&log), log.lost), (1, 0));
+    assert_eq!((requests(&log), log.lost), (1, 0));
     let log = run(Side::Client, true, [Piece::Bytes(scan.clone()), Piece::Gap, Piece::Bytes(scan)]);
-    assert_eq!((asked(&log), log.lost), (2, 0));
+    assert_eq!((requests(&log), log.lost), (2, 0));
 }
 
 #[test]
 fn junk_between_frames_is_one_desynchronisation_and_is_counted() {
     let log = run(Side::Client, false, [Piece::Bytes([&read(1), b"junk".as_slice(), &read(2)].concat())]);
-    assert_eq!(asked(&log), 2);
+    assert_eq!(requests(&log), 2);
     assert_eq!(log.lost, 4);
     assert_eq!(log.lines_of("Desynchronised").len(), 1);
 }
 
 #[test]
-fn zeros_and_small_counters_are_not_taken_for_headers() {
+fn zeros_and_small_counters_are_not_accepted_as_headers() {
     // Registers that read as 32-bit counters 6, 6, 6, ... look like headers: protocol 0, length 6, unit 0, function 0.
     let counters = [0, 0, 0, 6].repeat(20);
     let log = run(Side::Server, true, [Piece::Bytes([&counters, frame(9, &[3, 2, 0, 1]).as_slice()].concat())]);
@@ -235,21 +235,21 @@ fn an_rtu_stream_is_found_again_by_its_crc() {
     let mut session = Session::new(&modbus::RTU, Transport::Tcp, &Limits::default(), true);
     session.feed_stream(Side::Client, &[&request[3..], &request, &request].concat(), &at(0), &mut log);
     session.finish(&mut log);
-    assert_eq!((asked(&log), log.lost), (2, 5));
+    assert_eq!((requests(&log), log.lost), (2, 5));
 }
 
 #[test]
-fn a_frame_that_claims_too_much_is_not_waited_for() {
+fn a_frame_with_too_large_a_length_is_not_awaited() {
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
     session.feed_stream(Side::Client, &[0, 1, 0, 0, 0x88, 4, 5, 0x41], &at(0), &mut log);
     assert_eq!(log.lines_of("Desynchronised"), ["Desynchronised length from Client"]);
     session.feed_stream(Side::Client, &read(1), &at(1), &mut log);
-    assert_eq!((asked(&log), session.buffered(), log.lost), (1, 0, 8));
+    assert_eq!((requests(&log), session.buffered(), log.lost), (1, 0, 8));
 }
 
 #[test]
-fn answers_are_overdue_when_time_passes_not_only_when_bytes_arrive() {
+fn requests_time_out_without_further_bytes() {
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
     session.feed_stream(Side::Client, &read(1), &at(0), &mut log);
@@ -261,18 +261,18 @@ fn answers_are_overdue_when_time_passes_not_only_when_bytes_arrive() {
 }
 
 #[test]
-fn an_answer_is_waited_for_five_minutes_or_until_the_connection_is_closed() {
+fn a_late_response_counts_for_five_minutes_or_until_the_connection_is_closed() {
     let (second, limits) = (1_000_000_000, Limits::default());
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &limits, false);
     session.feed_stream(Side::Client, &read(1), &at(0), &mut log);
-    // As timers do, which ask for the next deadline.
+    // As the timer does, which advances to the next deadline.
     while let Some(deadline) = session.deadline() {
         assert!(log.lines_of("no_response").is_empty() && deadline <= 300 * second);
         session.expire(deadline + 1, &mut log);
     }
     assert!(log.lines.last().is_some_and(|line| line.starts_with("300000000001 no_response 0.0")), "{:?}", log.lines);
-    // What is asked meanwhile is overdue in time, and of a closed connection nothing is late.
+    // Later requests time out as usual, and a closed connection has no late responses.
     let mut log = Log::default();
     session.feed_stream(Side::Client, &read(2), &at(400_000), &mut log);
     session.expire(406 * second, &mut log);
@@ -292,7 +292,7 @@ proptest! {
     #[test]
     fn frames_in_a_row_are_all_decoded_and_nothing_is_lost(frames in vec(request(), 1..20)) {
         let log = run(Side::Client, false, [Piece::Bytes(frames.concat())]);
-        prop_assert_eq!(asked(&log), frames.len());
+        prop_assert_eq!(requests(&log), frames.len());
         prop_assert_eq!(log.lost, 0);
     }
 
@@ -314,7 +314,7 @@ proptest! {
     }
 
     #[test]
-    fn a_gap_inside_one_frame_costs_at_most_that_frame(
+    fn a_gap_inside_one_frame_loses_at_most_that_frame(
         before in vec(any::<u16>().prop_map(read), 0..4),
         after in vec(any::<u16>().prop_map(read), 1..4),
         cut in 1usize..11,
@@ -327,7 +327,7 @@ proptest! {
             Piece::Gap,
             Piece::Bytes([torn[resume..].to_vec(), after.concat()].concat()),
         ]);
-        prop_assert_eq!(asked(&log), before.len() + after.len());
+        prop_assert_eq!(requests(&log), before.len() + after.len());
         prop_assert_eq!(log.lost, cut + torn.len() - resume);
     }
 

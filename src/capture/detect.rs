@@ -1,19 +1,19 @@
-//! What a file is that is no capture: named, with what to do about it.
+//! Identifies files that are no captures, with advice on what to do about them.
 
 use std::path::Path;
 
-/// What to do about a file with these first bytes.
+/// What to do about a file.
 #[derive(Clone, Copy)]
 enum Advice {
-    /// Nothing can be done with it here.
+    /// It holds no packets.
     GiveCapture,
-    /// It holds packets in another format, which Wireshark's tools convert.
+    /// It holds packets in a format that Wireshark's tools convert.
     Convert,
-    /// A capture may be inside.
+    /// It may contain a capture; unpack it with this command.
     Unpack(&'static str),
 }
 
-/// A kind of file told by bytes at a fixed place.
+/// A file format recognised by bytes at a fixed offset.
 struct Signature {
     offset: usize,
     magic: &'static [u8],
@@ -21,7 +21,7 @@ struct Signature {
     advice: Advice,
 }
 
-/// Says what a file looks like from its first bytes (and, where bytes do not tell, its name), and what to do.
+/// Describes a file by its first bytes or, if these do not identify it, by its extension, and gives advice.
 pub(super) fn describe(head: &[u8], path: &Path) -> String {
     if head.is_empty() {
         return "it is empty".to_owned();
@@ -48,6 +48,7 @@ impl Signature {
 }
 
 impl Advice {
+    /// The advice as the end of a message.
     fn text(self) -> String {
         match self {
             Self::GiveCapture => GIVE_CAPTURE.to_owned(),
@@ -57,7 +58,7 @@ impl Advice {
     }
 }
 
-/// The text that a head holds, when it is text. A character may be cut in two at its end.
+/// The head as text, if it is text; a character that is cut at its end is left out.
 fn as_text(head: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
@@ -68,6 +69,7 @@ fn as_text(head: &[u8]) -> Option<&str> {
     (!text.is_empty() && text.chars().all(printable)).then_some(text)
 }
 
+/// Describes a text file by its first characters.
 fn describe_text(text: &str) -> String {
     let start = text.trim_start_matches('\u{feff}').trim_start();
     let lower = start.get(..64.min(start.len())).unwrap_or(start).to_ascii_lowercase();
@@ -89,7 +91,7 @@ fn describe_text(text: &str) -> String {
     "it is text; what tcpdump or tshark print cannot be read back, record packets with: tcpdump -w OUT.pcap".to_owned()
 }
 
-/// Whether the first line that is no comment is a `[table]` or a `key = value`.
+/// Whether the first line, comments excluded, is a `[table]` or a `key = value`.
 fn is_toml(text: &str) -> bool {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
     let word = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.\" ".contains(c));
@@ -99,6 +101,7 @@ fn is_toml(text: &str) -> bool {
         || key.is_some_and(word)
 }
 
+/// The first eight bytes in hexadecimal.
 fn hex(head: &[u8]) -> String {
     let bytes: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     bytes.join(" ")
@@ -118,7 +121,7 @@ const fn packed(offset: usize, magic: &'static [u8], name: &'static str, command
     Signature { offset, magic, name, advice: Advice::Unpack(command) }
 }
 
-/// What people mistake for a capture, or have in the same folder.
+/// Formats that are mistaken for captures, or found in the same folder.
 const SIGNATURES: &[Signature] = &[
     capture(b"snoop\0\0\0", "a Solaris snoop capture"),
     capture(b"btsnoop\0", "a Bluetooth btsnoop capture"),

@@ -1,4 +1,4 @@
-//! Bytes of one capture: a file or standard input, decompressed where its content says so.
+//! The bytes of one capture: a file or standard input, decompressed if its content is compressed.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read};
@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
-/// The name that stands for standard input.
+/// The path of standard input.
 pub(super) const STANDARD_INPUT: &str = "-";
 
-/// Compression of a capture file, told by its first bytes.
+/// Compression of a capture file, detected by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     /// RFC 1952, any number of members.
@@ -21,9 +21,10 @@ pub(super) enum Compression {
 }
 
 impl Compression {
+    /// Detects the compression of a file that starts with `head`.
     fn of(head: &[u8]) -> Option<Self> {
         match head {
-            // RFC 1952 section 2.3.1: ID1, ID2 and CM = 8, the only method there is.
+            // RFC 1952 section 2.3.1: ID1, ID2 and CM = 8, the only method.
             [0x1f, 0x8b, 0x08, ..] => Some(Self::Gzip),
             // RFC 8878 sections 3.1.1 and 3.1.2: a frame, or a skippable frame before the first.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
@@ -31,7 +32,7 @@ impl Compression {
         }
     }
 
-    /// Its name, for people.
+    /// Display name.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -44,16 +45,17 @@ impl Compression {
 pub(super) struct Input {
     reader: Box<dyn Read + Send>,
     compression: Option<Compression>,
-    /// The first bytes, uncompressed: looked at before they are read.
+    /// The first bytes, uncompressed, to detect the format before reading.
     head: Vec<u8>,
+    /// Bytes of `head` that were read.
     head_used: usize,
-    /// Why reading ended, if it ended with an error.
+    /// The error that ended reading, if any.
     failure: Option<String>,
     ended: bool,
 }
 
 impl Input {
-    /// Opens `path` (`-`: standard input) and reads enough of it to tell what it is. Bytes read are added to `counter`.
+    /// Opens `path` (`-` for standard input) and reads its head. Adds the number of bytes read to `counter`.
     pub(super) fn open(path: &Path, counter: &Arc<AtomicU64>) -> io::Result<Self> {
         if path.as_os_str() == STANDARD_INPUT {
             Self::new(io::stdin(), counter)
@@ -62,7 +64,7 @@ impl Input {
         }
     }
 
-    /// As [`Self::open`], of anything that can be read.
+    /// Like [`Self::open`], for any reader.
     pub(super) fn new(raw: impl Read + Send + 'static, counter: &Arc<AtomicU64>) -> io::Result<Self> {
         let mut raw = CountingReader { inner: raw, counter: Arc::clone(counter) };
         let mut head = vec![0; HEAD];
@@ -78,7 +80,7 @@ impl Input {
         Ok(input)
     }
 
-    /// Fills `head`, without which nobody knows what the bytes are.
+    /// Fills `head`.
     fn read_head(&mut self) {
         let mut head = vec![0; HEAD];
         let used = self.read(&mut head);
@@ -91,12 +93,12 @@ impl Input {
         &self.head
     }
 
-    /// How it is compressed, if it is.
+    /// Its compression, if any.
     pub(super) fn compression(&self) -> Option<Compression> {
         self.compression
     }
 
-    /// Fills `buffer` as far as there are bytes: fewer than it holds only at the end.
+    /// Fills `buffer` and returns the number of bytes read, which is less than its length only at the end.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> usize {
         let held = self.head.get(self.head_used..).unwrap_or_default();
         let copied = held.len().min(buffer.len());
@@ -113,11 +115,12 @@ impl Input {
         copied + used
     }
 
-    /// Why reading ended too early: `None` when the end is the end.
+    /// Why reading ended early; `None` at the regular end.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
+    /// Describes a read error.
     fn explain(&self, error: &io::Error) -> String {
         match self.compression {
             Some(compression) if error.kind() == ErrorKind::UnexpectedEof => {
@@ -129,6 +132,7 @@ impl Input {
     }
 }
 
+/// Wraps a reader of compressed bytes in a decoder.
 fn decompress(compression: Option<Compression>, raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let buffered = |raw| BufReader::with_capacity(COMPRESSED_BUFFER, raw);
     Ok(match compression {
@@ -142,7 +146,7 @@ fn decompress(compression: Option<Compression>, raw: impl Read + Send + 'static)
     })
 }
 
-/// Reads until `buffer` is full, the end, or a failure: what was read before the failure counts.
+/// Reads until `buffer` is full, the input ends or reading fails; returns the number of bytes read before that.
 fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> (usize, Option<io::Error>) {
     let mut used = 0;
     while let Some(rest) = buffer.get_mut(used..).filter(|rest| !rest.is_empty()) {
@@ -156,7 +160,7 @@ fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> (usize, Option<io::Er
     (used, None)
 }
 
-/// Counts what is read from disk.
+/// Counts the bytes read from disk.
 struct CountingReader<R> {
     inner: R,
     counter: Arc<AtomicU64>,
@@ -170,11 +174,11 @@ impl<R: Read> Read for CountingReader<R> {
     }
 }
 
-/// How much of a file is looked at to tell what it is, bytes.
+/// Bytes of a file that are used to detect its format.
 const HEAD: usize = 4096;
 
-/// Compressed bytes that are held per open capture.
+/// Buffer for compressed bytes of each open capture, bytes.
 const COMPRESSED_BUFFER: usize = 64 * 1024;
 
-/// Largest zstd window that is accepted, as a power of 2: 128 MiB, what the zstd program writes at most unless told otherwise.
+/// Largest accepted zstd window, as a power of 2: 128 MiB, the most that the zstd program uses by default.
 const ZSTD_WINDOW_LOG: u32 = 27;

@@ -1,8 +1,8 @@
-//! Several captures in order of time.
+//! Merges several captures in order of time.
 //!
-//! Each capture keeps its own order; among captures the next packet with the earliest time comes first, at equal times
-//! that of the capture given first. A capture is opened when its first packet is due and closed after its last, so
-//! that captures which follow each other in time cost no more than one.
+//! Each capture keeps its own order. Of the next packets of all captures, the earliest comes first; at equal times, that of
+//! the capture that was given first. A capture is opened when its first packet is due and closed after its last one, so that
+//! captures which follow each other in time cost no more than one.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,57 +15,58 @@ use lockkeeper_protocols::Stamp;
 use super::reader::Reader;
 use super::{Block, Capture, Cut, Packet, Secrets};
 
-/// What decides which packet is next: its time, then the place of its capture on the command line.
-type NextPacket = (i64, u16);
+/// The merge order of a packet: its time, then the index of its capture.
+type MergeKey = (i64, u16);
 
-/// The captures that are merged.
+/// Merges captures.
 pub(super) struct Merge {
     cursors: Vec<CaptureCursor>,
     /// The next packet of every capture that has one.
-    heads: BinaryHeap<Reverse<NextPacket>>,
-    /// Bytes that are read at once from each.
+    heads: BinaryHeap<Reverse<MergeKey>>,
+    /// Bytes read at once from each capture.
     size: usize,
     read: Arc<AtomicU64>,
     next_stamp: NextStamp,
 }
 
-/// What is counted over all captures.
+/// Sequence number and packet clock of the next packet, over all captures.
 #[derive(Clone, Copy)]
 struct NextStamp {
     sequence: u64,
     clock: i64,
 }
 
-/// One of the captures that are merged.
+/// A capture in a merge, and how far it was delivered.
 struct CaptureCursor {
     index: u16,
-    /// Where to open it when its first packet is due.
+    /// The path to open when its first packet is due; none once it is open.
     closed_path: Option<PathBuf>,
     reader: Option<Box<Reader>>,
-    /// Packets read ahead, and how many of them are delivered.
+    /// Packets read ahead.
     block: Block,
+    /// Index in `block` of the next packet.
     next: usize,
 }
 
-/// What to do after a cursor was served.
+/// The result of delivering packets of one capture.
 enum Delivered {
-    /// Another cursor is next; this one is again at its turn.
-    NextPacket(NextPacket),
-    /// The cursor has no more packets.
+    /// A packet of another capture comes first; this is the next one of this capture.
+    Later(MergeKey),
+    /// The capture has no more packets.
     Ended,
-    /// The block has no room for the packet of this turn.
-    Full(NextPacket),
+    /// The block has no room for this packet.
+    Full(MergeKey),
 }
 
 impl Merge {
-    /// Merges captures that are [added](Self::add), reading `size` bytes of each at once and counting them in `read`.
+    /// A merge without captures. Reads `size` bytes of each at once, and adds the number of bytes read to `read`.
     pub(super) fn new(size: usize, read: &Arc<AtomicU64>) -> Self {
         let next_stamp = NextStamp { sequence: 0, clock: i64::MIN };
         Self { cursors: Vec::new(), heads: BinaryHeap::new(), size, read: Arc::clone(read), next_stamp }
     }
 
-    /// Adds the capture with the next index. It is closed until its first packet is due when `path` says how to open it
-    /// again. `false`: it has no packets.
+    /// Adds the capture with the next index. With a `path` to reopen, it is closed until its first packet is due. Returns
+    /// `false` if it has no packets.
     pub(super) fn add(
         &mut self,
         index: u16,
@@ -85,23 +86,23 @@ impl Merge {
         first.is_some()
     }
 
-    /// Fills `block` with copies of the next packets, up to `size` bytes. `false`: nothing is left.
+    /// Fills `block` with copies of the next packets, up to `size` bytes. Returns `false` if none are left.
     pub(super) fn fill(&mut self, block: &mut Block, size: usize, captures: &mut [Capture]) -> bool {
         block.clear();
         block.reserve(size);
         let mut writer = BlockWriter { block, used: 0, next_stamp: self.next_stamp };
         while let Some(Reverse((time, index))) = self.heads.pop() {
-            let rival = self.heads.peek().map(|Reverse(turn)| *turn);
-            let place = usize::from(index);
-            let (Some(cursor), Some(capture)) = (self.cursors.get_mut(place), captures.get_mut(place)) else {
+            let other_head = self.heads.peek().map(|Reverse(head)| *head);
+            let position = usize::from(index);
+            let (Some(cursor), Some(capture)) = (self.cursors.get_mut(position), captures.get_mut(position)) else {
                 continue;
             };
             cursor.reopen(&self.read, capture);
-            match cursor.deliver((time, index), rival, self.size, &mut writer, capture) {
-                Delivered::NextPacket(turn) => self.heads.push(Reverse(turn)),
+            match cursor.deliver((time, index), other_head, self.size, &mut writer, capture) {
+                Delivered::Later(head) => self.heads.push(Reverse(head)),
                 Delivered::Ended => cursor.close(),
-                Delivered::Full(turn) => {
-                    self.heads.push(Reverse(turn));
+                Delivered::Full(head) => {
+                    self.heads.push(Reverse(head));
                     break;
                 }
             }
@@ -112,7 +113,7 @@ impl Merge {
 }
 
 impl CaptureCursor {
-    /// Opens the capture if it waits for its first packet.
+    /// Opens the capture if it is closed until its first packet.
     fn reopen(&mut self, read: &Arc<AtomicU64>, capture: &mut Capture) {
         let Some(path) = self.closed_path.take() else { return };
         match Reader::open(&path, self.index, read) {
@@ -124,11 +125,11 @@ impl CaptureCursor {
         }
     }
 
-    /// Delivers packets until the `rival` is earlier, nothing is left, or the block is full.
+    /// Delivers packets until `other_head`, the next packet of another capture, is earlier, none are left, or the block is full.
     fn deliver(
         &mut self,
-        mut turn: NextPacket,
-        rival: Option<NextPacket>,
+        mut head: MergeKey,
+        other_head: Option<MergeKey>,
         size: usize,
         writer: &mut BlockWriter<'_>,
         capture: &mut Capture,
@@ -140,19 +141,19 @@ impl CaptureCursor {
                 }
                 continue;
             };
-            turn.0 = packet.stamp.time;
-            if rival.is_some_and(|rival| rival < turn) {
-                return Delivered::NextPacket(turn);
+            head.0 = packet.stamp.time;
+            if other_head.is_some_and(|other_head| other_head < head) {
+                return Delivered::Later(head);
             }
             if !writer.append(packet, self.block.bytes_of(packet)) {
-                return Delivered::Full(turn);
+                return Delivered::Full(head);
             }
             writer.append_secrets(&mut self.block.secrets, self.next);
             self.next += 1;
         }
     }
 
-    /// Reads the next packets. `false`: there are none. Secrets behind the last packet wait for the next.
+    /// Reads the next packets; returns `false` if there are none. Secrets behind the last packet go to the next one.
     fn refill(&mut self, size: usize, capture: &mut Capture) -> bool {
         self.next = 0;
         let waiting = std::mem::take(&mut self.block.secrets);
@@ -164,13 +165,14 @@ impl CaptureCursor {
         true
     }
 
+    /// Closes the capture after its last packet.
     fn close(&mut self) {
         self.reader = None;
         self.block = Block::default();
     }
 }
 
-/// The block that is being filled.
+/// Appends to the block that is being filled.
 struct BlockWriter<'a> {
     block: &'a mut Block,
     used: usize,
@@ -178,20 +180,20 @@ struct BlockWriter<'a> {
 }
 
 impl BlockWriter<'_> {
-    /// Takes the secrets that stand before the packet which was taken last; in its own capture that was at `index`.
+    /// Appends the secrets before the packet that was appended last, whose index in its own block is `index`.
     fn append_secrets(&mut self, waiting: &mut Vec<Secrets>, index: usize) {
         let before = (self.block.packets.len() - 1) as u32;
         let due = waiting.partition_point(|secrets| secrets.before as usize <= index);
         self.block.secrets.extend(waiting.drain(..due).map(|secrets| Secrets { before, ..secrets }));
     }
 
-    /// Copies a packet. `false`: there is no room for it.
+    /// Appends a copy of a packet; returns `false` if there is no room for it.
     fn append(&mut self, packet: &Packet, bytes: &[u8]) -> bool {
         let end = self.used + bytes.len();
         if self.block.packets.is_empty() {
             self.block.reserve(end);
         }
-        // Packets without bytes need a bound of their own.
+        // Bounds the number of packets without bytes.
         if self.block.packets.len() == self.block.bytes.len() / MIN_RECORD + 1 {
             return false;
         }
@@ -207,5 +209,5 @@ impl BlockWriter<'_> {
     }
 }
 
-/// Bytes of the shortest record of a capture: no block holds more packets than one read from a single file can.
+/// Bytes of the shortest record of a capture. Bounds the packets of a block as in a block of one file.
 const MIN_RECORD: usize = 16;

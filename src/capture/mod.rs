@@ -1,16 +1,16 @@
-//! Where packets come from: blocks of bytes with the packets that lie in them.
+//! Sources of packets: capture files and network interfaces, read in blocks.
 //!
-//! [`open`] turns paths into a [`Replay`]. What happens on the way, in path order:
+//! [`open`] opens paths as a [`Replay`]. In the order of the data path:
 //!
-//! * `input`: a file or standard input, decompressed where its content says gzip or zstd;
-//! * `detect`: whether that is a capture, and what it is instead;
-//! * `pcap`, `pcapng`: records into [`Packet`]s, in place; `records`: what both share;
-//! * `reader`: one capture, read straight into the caller's [`Block`];
-//! * `merge`: several captures, in order of time;
-//! * `replay`: paths and folders into one [`Source`];
-//! * [`live`]: network interfaces into another.
+//! * `input`: the bytes of a file or standard input, decompressed if they are gzip or zstd;
+//! * `detect`: identifies files that are no captures;
+//! * `pcap`, `pcapng`: parse records into [`Packet`]s, in place; `records` is what both share;
+//! * `reader`: reads one capture directly into the caller's [`Block`];
+//! * `merge`: merges several captures in order of time;
+//! * `replay`: a [`Source`] of paths and folders;
+//! * [`live`]: a [`Source`] of network interfaces.
 //!
-//! And back: [`pcapng::write`] makes the blocks of a capture file out of packets.
+//! [`pcapng::write`] writes packets as the blocks of a capture file.
 
 mod detect;
 mod input;
@@ -30,24 +30,24 @@ pub use live::{InterfaceSettings, Live};
 use lockkeeper_protocols::Stamp;
 pub use replay::{Replay, ReplaySettings, open};
 
-/// A batch of packets and the bytes they lie in. Filled by a [`Source`], read by the workers, then recycled.
+/// A batch of packets and their bytes. Filled by a [`Source`], read by the workers, then reused.
 #[derive(Debug, Default)]
 pub struct Block {
-    /// Captured bytes, record headers of the file included. May be longer than what is in use: only the ranges that
-    /// `packets` name mean anything.
+    /// Captured bytes, including the record headers of the file. Only the ranges of `packets` are valid; the buffer may be
+    /// longer.
     pub bytes: Vec<u8>,
     /// The packets, in the order of the capture.
     pub packets: Vec<Packet>,
-    /// Decryption secrets that the captures brought, in their order.
+    /// Decryption secrets of the captures, in their order.
     pub secrets: Vec<Secrets>,
-    /// Nothing that comes later is from before this time: what the packet clock is at the end of the block, where a source
-    /// knows better than its packets. A live source goes on telling the time when nothing arrives.
+    /// The packet clock at the end of the block, nanoseconds, if the source has one that is later than its packets: no later
+    /// packet is older. A live source sets it when no packets arrive.
     pub tick: Option<i64>,
-    /// Packets that were put together from others. They lie behind `bytes`: their offset counts on from its end.
+    /// Bytes of reassembled packets. Their offsets start at the end of `bytes`.
     synthesized: Vec<u8>,
-    /// What was in the place of each of those, by index.
+    /// The captured packet that each reassembled one replaced, by index.
     replaced: Vec<(u32, Packet)>,
-    /// Other readings of packets that were put together.
+    /// Other readings of reassembled packets.
     readings: Vec<Packet>,
 }
 
@@ -61,14 +61,14 @@ impl Block {
         }
     }
 
-    #[cold]
+    /// The bytes of a reassembled packet.
     fn synthesized_bytes(&self, packet: &Packet) -> &[u8] {
         let start = (packet.offset as usize).checked_sub(self.bytes.len());
         let rest = start.and_then(|start| self.synthesized.get(start..));
         rest.and_then(|rest| rest.get(..packet.captured as usize)).unwrap_or_default()
     }
 
-    /// Puts other bytes in the place of a packet: the datagram of which it was the last fragment.
+    /// Replaces a packet, the last fragment of a datagram, by the reassembled packet.
     pub fn replace(&mut self, index: usize, bytes: &[u8]) {
         let Some(packet) = self.packets.get_mut(index) else { return };
         let (offset, length) = (self.bytes.len() + self.synthesized.len(), bytes.len() as u32);
@@ -77,7 +77,7 @@ impl Block {
         *packet = Packet { offset: offset as u32, captured: length, original: length, ..*packet };
     }
 
-    /// Adds another reading of the packet with this index; says the index by which [`Block::packet`] knows it.
+    /// Adds another reading of the packet with this index; returns its index for [`Block::packet`].
     pub fn add_reading(&mut self, index: usize, bytes: &[u8]) -> Option<usize> {
         let packet = *self.packets.get(index)?;
         let (offset, length) = (self.bytes.len() + self.synthesized.len(), bytes.len() as u32);
@@ -86,14 +86,12 @@ impl Block {
         Some(self.packets.len() + self.readings.len() - 1)
     }
 
-    /// The packet with this index, or another reading of one.
-    #[inline]
+    /// The packet, or the other reading of a packet, with this index.
     pub fn packet(&self, index: usize) -> Option<&Packet> {
         self.packets.get(index).or_else(|| self.readings.get(index - self.packets.len()))
     }
 
-    /// Forgets its packets. The bytes stay as they are, to be written over: emptying them would cost a zeroing of the
-    /// whole buffer each time that it is filled again.
+    /// Removes its packets. Keeps the length of `bytes`, because growing the buffer again would zero it.
     pub fn clear(&mut self) {
         self.packets.clear();
         self.secrets.clear();
@@ -103,7 +101,7 @@ impl Block {
         self.readings.clear();
     }
 
-    /// The packets as they were captured, whatever was put in the place of some. All of them lie in `bytes`.
+    /// The packets as captured, without reassembled ones. All of them lie in `bytes`.
     pub fn as_captured(&self) -> impl Iterator<Item = Packet> {
         let mut replaced = self.replaced.iter().peekable();
         (0..).zip(&self.packets).map(move |(index, packet)| {
@@ -112,13 +110,13 @@ impl Block {
         })
     }
 
-    /// The packet clock at the end of the block, when it was `before` at its beginning.
+    /// The packet clock at the end of the block, if it was `before` at its start.
     pub fn clock_after(&self, before: i64) -> i64 {
         let last = self.packets.last().map(|packet| packet.stamp.clock);
         last.into_iter().chain(self.tick).fold(before, i64::max)
     }
 
-    /// Makes sure that at least `size` bytes can be written to `bytes`.
+    /// Grows `bytes` to at least `size` bytes.
     pub(crate) fn reserve(&mut self, size: usize) {
         if self.bytes.len() < size {
             self.bytes.resize(size, 0);
@@ -126,59 +124,55 @@ impl Block {
     }
 }
 
-/// A block of decryption secrets (pcapng): keys for what is encrypted in the packets behind it.
+/// A decryption secrets block of pcapng: keys for encrypted packets behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secrets {
     /// Index into [`Block::packets`] of the first packet behind it.
     pub before: u32,
-    /// What they are for, by the number that pcapng gives it.
+    /// The secrets type of pcapng.
     pub kind: u32,
-    /// They themselves, as a program wrote them down.
+    /// The secrets, in the format of this type.
     pub bytes: Arc<[u8]>,
 }
 
-/// One captured packet: where its bytes lie in its [`Block`], and what the capture says about it.
+/// One captured packet: the position of its bytes in its [`Block`], and the metadata of the capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// When it was seen, and where: its origin is an [`Origin`]. Made once, for everybody who needs one.
+    /// Its time and origin: the latter is an [`Origin`].
     pub stamp: Stamp,
-    /// What the first byte is.
+    /// Link-layer header type.
     pub link: LinkType,
-    /// First byte in [`Block::bytes`].
+    /// Offset of its first byte in [`Block::bytes`].
     pub offset: u32,
-    /// Bytes that were captured.
+    /// Captured length, bytes.
     pub captured: u32,
-    /// Bytes that were on the wire: more than `captured` when a snap length cut the packet.
+    /// Length on the wire, bytes; more than `captured` if a snap length cut the packet.
     pub original: u32,
 }
 
 impl Packet {
-    /// Where it is found again.
-    #[inline]
+    /// Its capture and number.
     pub const fn origin(&self) -> Origin {
         Origin::of(&self.stamp)
     }
 }
 
-/// Where a packet is found again. Its word is the origin of a [`Stamp`].
+/// The capture of a packet and its number there, encoded as the origin of a [`Stamp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Which capture: index into [`Source::captures`].
+    /// Index into [`Source::captures`].
     pub capture: u16,
-    /// Number in its capture, from 1, as Wireshark shows it: less than 2^48, so that the word of the packet behind it is
-    /// one more.
+    /// Number in its capture, from 1, as in Wireshark. Below 2^48, so that the word of the next packet is one more.
     pub number: u64,
 }
 
 impl Origin {
-    /// Of what a stamp speaks of.
-    #[inline]
+    /// The origin of a stamp.
     pub const fn of(stamp: &Stamp) -> Self {
         Self { capture: (stamp.origin >> NUMBER_BITS) as u16, number: stamp.origin & NUMBER_MASK }
     }
 
-    /// Both in one word.
-    #[inline]
+    /// Both fields in one word.
     pub const fn word(self) -> u64 {
         (self.capture as u64) << NUMBER_BITS | self.number & NUMBER_MASK
     }
@@ -188,7 +182,7 @@ impl Origin {
 const NUMBER_BITS: u32 = 48;
 const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
 
-/// Link-layer header types that are understood (LINKTYPE_* of tcpdump.org).
+/// Supported link-layer header types (LINKTYPE_* of tcpdump.org).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LinkType {
     /// LINKTYPE_ETHERNET (1).
@@ -197,7 +191,7 @@ pub enum LinkType {
     LinuxSll,
     /// LINKTYPE_LINUX_SLL2 (276).
     LinuxSll2,
-    /// LINKTYPE_RAW (101, also 12 and 14), LINKTYPE_IPV4 (228), LINKTYPE_IPV6 (229): an IP header at once.
+    /// LINKTYPE_RAW (101, also 12 and 14), LINKTYPE_IPV4 (228), LINKTYPE_IPV6 (229): no link-layer header.
     RawIp,
     /// LINKTYPE_NULL (0): a 4-byte address family in the byte order of the capturing host.
     Null,
@@ -208,12 +202,12 @@ pub enum LinkType {
 }
 
 impl LinkType {
-    /// The link of a LINKTYPE_* number, as capture files carry it.
+    /// The type of a LINKTYPE_* number in a capture file.
     pub fn from_linktype(number: u16) -> Self {
         match number {
             0 => Self::Null,
             1 => Self::Ethernet,
-            // 12 and 14 are DLT_RAW of most systems and of OpenBSD, which some programs write instead of 101.
+            // 12 and 14 are DLT_RAW on most systems and on OpenBSD; some programs write them instead of 101.
             12 | 14 | 101 | 228 | 229 => Self::RawIp,
             108 => Self::Loop,
             113 => Self::LinuxSll,
@@ -222,7 +216,7 @@ impl LinkType {
         }
     }
 
-    /// The LINKTYPE_* number under which capture files carry it.
+    /// Its LINKTYPE_* number in capture files.
     pub fn linktype(self) -> u16 {
         match self {
             Self::Null => 0,
@@ -236,65 +230,65 @@ impl LinkType {
     }
 }
 
-/// Something that yields packets in blocks.
+/// A source of packets.
 pub trait Source: Send {
-    /// Clears `block`, then fills it with the next packets, or with a [tick](Block::tick) alone. `false`: nothing is left,
-    /// and `block` is empty.
+    /// Clears `block`, then fills it with the next packets, or with only a [tick](Block::tick). Returns `false`, with an empty
+    /// block, if none are left.
     fn fill(&mut self, block: &mut Block) -> Result<bool, Error>;
 
-    /// Whether [`Source::fill`] would return without waiting for packets that have yet to come.
+    /// Whether [`Source::fill`] would return without waiting for packets to arrive.
     fn is_ready(&self) -> bool {
         true
     }
 
-    /// What is being read, in the order of [`Origin::capture`]; complete once [`Source::fill`] has returned `false`.
+    /// The captures, by [`Origin::capture`]; complete once [`Source::fill`] has returned `false`.
     fn captures(&self) -> &[Capture];
 
-    /// Bytes read so far and, where it is known, in total.
+    /// Bytes read so far and, if known, in total.
     fn progress(&self) -> (u64, Option<u64>);
 
-    /// Packets that arrived and were lost before they could be delivered. A file has none but those that it tells of.
+    /// Packets that arrived and were dropped before they could be delivered. None for files.
     fn drops(&self) -> Drops {
         Drops::default()
     }
 }
 
-/// Packets that were lost on their way in.
+/// Packets dropped before they could be delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drops {
     /// By the kernel, because its ring was full.
     pub kernel: u64,
     /// By the interface itself.
     pub interface: u64,
-    /// By the reader, because the pipeline was behind.
+    /// By the reader, because the pipeline did not keep up.
     pub channel: u64,
 }
 
-/// One capture file, and what was found wrong with it.
+/// One capture file or interface, and how reading it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     /// The path as given, or `-`.
     pub name: String,
-    /// What it turned out to be, such as `pcapng (zstd)`.
+    /// Its format, such as `pcapng (zstd)`.
     pub format: String,
     /// Packets read from it.
     pub packets: u64,
-    /// Packets that the capturing program itself reports as dropped (pcapng interface statistics).
+    /// Packets that the capturing program reports as dropped (pcapng interface statistics).
     pub dropped_at_capture: u64,
-    /// The capture ends too early: its last record is incomplete, or what follows cannot be read.
+    /// Where the capture ends early, if it does: its last record is incomplete, or the rest cannot be read.
     pub cut: Option<Cut>,
 }
 
-/// Where and how a capture ends too early.
+/// Where and why a capture ends early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// Offset of the first record that was not used, bytes from the start of the uncompressed capture.
+    /// Offset of the first unused record in the uncompressed capture, bytes.
     pub offset: u64,
-    /// What is wrong, for people.
+    /// What is wrong, as text.
     pub reason: String,
 }
 
-/// A capture that cannot be read at all.
+/// A capture that cannot be opened or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be opened or read.
@@ -302,28 +296,28 @@ pub enum Error {
     Io {
         /// The path as given.
         path: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The file is no capture.
+    /// The file is not a capture.
     #[error("{path}: not a capture file: {found}")]
     NotACapture {
         /// The path as given.
         path: String,
-        /// What it looks like instead, and what to do.
+        /// What the file is, with advice.
         found: String,
     },
-    /// An interface cannot be listened to.
+    /// An interface cannot be opened.
     #[error("{name}: {reason}; {help}")]
     Interface {
         /// The interface.
         name: String,
-        /// What the system said.
+        /// The error of the operating system.
         reason: String,
-        /// What to do.
+        /// Advice.
         help: String,
     },
-    /// An interface was deleted and made again, and the right to open it was given up.
+    /// An interface was deleted and created again, and the sensor has dropped the right to open it.
     #[error(
         "{name} was deleted and made again: to listen to it takes a right that was given up at the start; start \
          lockkeeper again, as the service manager does by itself, or let it keep its rights with --no-confine"
@@ -332,30 +326,30 @@ pub enum Error {
         /// The interface.
         name: String,
     },
-    /// A filter for packets is not one.
+    /// A packet filter is invalid.
     #[error("{name}: the filter `{filter}` cannot be used: {reason}; see pcap-filter(7) for the language")]
     Filter {
         /// The interface.
         name: String,
         /// The filter as given.
         filter: String,
-        /// What libpcap said.
+        /// The error of libpcap.
         reason: String,
     },
-    /// More interfaces than one sensor listens to.
+    /// There are more interfaces than one sensor supports.
     #[error("{found} interfaces are too many for one sensor, which listens to at most {limit}")]
     TooManyInterfaces {
-        /// How many were given.
+        /// Number of interfaces given.
         found: usize,
-        /// How many there may be.
+        /// Most interfaces.
         limit: usize,
     },
-    /// More captures than [`Origin::capture`] can tell apart.
+    /// There are more captures than [`Origin::capture`] can hold.
     #[error("{found} captures are too many for one run, which reads at most {limit}: join some with mergecap first")]
     TooMany {
-        /// How many were given, files of folders included.
+        /// Number of captures given, including files of folders.
         found: usize,
-        /// How many can be read.
+        /// Most captures.
         limit: usize,
     },
 }

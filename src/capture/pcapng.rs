@@ -1,69 +1,69 @@
-//! The pcapng format (draft-ietf-opsawg-pcapng): sections of blocks, each interface with its own link and clock. Here it
-//! is read; [`mod@write`] has the other way.
+//! The pcapng format (draft-ietf-opsawg-pcapng): sections of blocks, each interface with its own link type and time
+//! resolution. This module parses it; [`mod@write`] writes it.
 
 pub mod write;
 
 use super::LinkType;
-use super::records::{ByteOrder, MAX_CAPTURED, MAX_RECORD, Sink, WalkEnd};
+use super::records::{ByteOrder, MAX_CAPTURED, MAX_RECORD, ParseEnd, Sink};
 
-/// Walks the blocks of one pcapng file.
+/// Parses the blocks of one pcapng file.
 pub(super) struct Parser {
-    /// Byte order of the current section: `None` before the first.
+    /// Byte order of the current section; `None` before the first.
     order: Option<ByteOrder>,
     /// Interfaces of the current section, in the order of their descriptions.
     interfaces: Vec<Interface>,
-    /// Drops that the interfaces of earlier sections reported.
+    /// Drops of the interfaces of earlier sections.
     dropped_before: u64,
 }
 
-/// What one interface description block (section 4.2) says about the packets of its interface.
+/// An interface by its description block (section 4.2).
 struct Interface {
     link: LinkType,
     snaplen: u32,
     resolution: Resolution,
-    /// Nanoseconds to be added to every time (`if_tsoffset`).
+    /// Nanoseconds to add to every time (`if_tsoffset`).
     offset: i64,
-    /// The last word of its statistics on packets dropped.
+    /// Packets dropped, by its latest statistics.
     dropped: u64,
 }
 
-/// How a time in units of the interface becomes nanoseconds (`if_tsresol`).
+/// The time resolution of an interface (`if_tsresol`).
 #[derive(Clone, Copy)]
 enum Resolution {
     /// A unit is this many nanoseconds.
     Multiply(u64),
     /// A nanosecond is this many units.
     Divide(u64),
-    /// A second is two to this power of units.
+    /// A second is 2 to this power units.
     Binary(u32),
 }
 
-/// One block with its lengths checked.
+/// A block whose lengths are valid.
 struct CheckedBlock<'a> {
     order: ByteOrder,
     kind: u32,
-    /// Between the two lengths.
+    /// The bytes between the two lengths.
     body: &'a [u8],
 }
 
-/// A block cannot be right: why.
+/// Why a block is invalid.
 type Invalid = String;
 
 impl Parser {
-    /// The parser for a file that begins with `head`, if that is pcapng.
+    /// The parser for a file that starts with `head`, if that is pcapng.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
         let parser = Self { order: None, interfaces: Vec::new(), dropped_before: 0 };
         head.starts_with(&SECTION_HEADER.to_be_bytes()).then_some(parser)
     }
 
-    /// Packets that the capturing program says it dropped: the last statistics of each interface.
+    /// Packets dropped by the capturing program, by the latest statistics of each interface.
     pub(super) fn dropped(&self) -> u64 {
         self.interfaces.iter().fold(self.dropped_before, |sum, interface| sum.saturating_add(interface.dropped))
     }
 
-    /// Hands the packets of every complete block at the start of `bytes` to `sink`. Returns the bytes used, and why it
-    /// stopped.
-    pub(super) fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, WalkEnd) {
+    /// Passes the packets of every complete block at the start of `bytes` to `sink`. Returns the number of bytes used, and why
+    /// it stopped.
+    pub(super) fn parse(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, ParseEnd) {
         let mut rest = bytes;
         let stop = loop {
             let (order, kind, size) = match self.block_header(rest) {
@@ -71,13 +71,13 @@ impl Parser {
                 Err(stop) => break stop,
             };
             let Some((block, next)) = rest.split_at_checked(size) else {
-                break if size > MAX_RECORD { WalkEnd::Skip(size as u64) } else { WalkEnd::NeedsBytes(size) };
+                break if size > MAX_RECORD { ParseEnd::Skip(size as u64) } else { ParseEnd::NeedsBytes(size) };
             };
-            // A larger one is of no interest, and passed over alike whether it fits into this buffer or not.
+            // Larger blocks are skipped, whether they fit in this buffer or not.
             if size <= MAX_RECORD {
                 let taken = checked(order, kind, block).and_then(|block| self.parse_block(&block, sink));
                 if let Err(reason) = taken {
-                    break WalkEnd::Broken(reason);
+                    break ParseEnd::Broken(reason);
                 }
             }
             sink.position.finish_record(size);
@@ -86,30 +86,29 @@ impl Parser {
         (bytes.len() - rest.len(), stop)
     }
 
-    /// Section 3.1: type and total length. A section header brings its own byte order (section 4.1).
-    #[inline]
-    fn block_header(&self, bytes: &[u8]) -> Result<(ByteOrder, u32, usize), WalkEnd> {
+    /// Section 3.1: type and total length. A section header declares its own byte order (section 4.1).
+    fn block_header(&self, bytes: &[u8]) -> Result<(ByteOrder, u32, usize), ParseEnd> {
         let Some(([k0, k1, k2, k3, l0, l1, l2, l3, m0, m1, m2, m3], _)) = bytes.split_first_chunk() else {
-            return Err(WalkEnd::NeedsBytes(MIN_BLOCK));
+            return Err(ParseEnd::NeedsBytes(MIN_BLOCK));
         };
         let kind = [*k0, *k1, *k2, *k3];
         let order = if kind == SECTION_HEADER.to_be_bytes() {
-            section_order([*m0, *m1, *m2, *m3]).map_err(WalkEnd::Broken)?
+            section_order([*m0, *m1, *m2, *m3]).map_err(ParseEnd::Broken)?
         } else {
-            self.order.ok_or_else(|| WalkEnd::Broken("the first block is no section header".to_owned()))?
+            self.order.ok_or_else(|| ParseEnd::Broken("the first block is no section header".to_owned()))?
         };
         let size = order.u32([*l0, *l1, *l2, *l3]) as usize;
         if size < MIN_BLOCK {
-            return Err(WalkEnd::Broken(format!("a block claims a length of {size}; {MIN_BLOCK} is the least")));
+            return Err(ParseEnd::Broken(format!("a block claims a length of {size}; {MIN_BLOCK} is the least")));
         }
         let kind = order.u32(kind);
         if size > MAX_RECORD && is_parsed(kind) {
-            return Err(WalkEnd::Broken(format!("a block claims a length of {size}; {MAX_RECORD} is the most")));
+            return Err(ParseEnd::Broken(format!("a block claims a length of {size}; {MAX_RECORD} is the most")));
         }
         Ok((order, kind, size))
     }
 
-    #[inline]
+    /// Parses a block by its type; ignores unknown ones.
     fn parse_block(&mut self, block: &CheckedBlock<'_>, sink: &mut Sink<'_>) -> Result<(), Invalid> {
         match block.kind {
             ENHANCED_PACKET => {
@@ -132,15 +131,15 @@ impl Parser {
         }
     }
 
-    /// A new section forgets the interfaces of the one before.
+    /// Starts a section, which has interfaces of its own.
     fn start_section(&mut self, order: ByteOrder) {
         self.dropped_before = self.dropped();
         self.interfaces.clear();
         self.order = Some(order);
     }
 
-    /// Enhanced packet block (section 4.3) and obsolete packet block (appendix A): they differ in where the interface is.
-    #[inline]
+    /// Enhanced packet block (section 4.3) or obsolete packet block (appendix A): they differ in the position of the interface
+    /// `id`.
     fn parse_packet(&mut self, block: &CheckedBlock<'_>, id: usize, sink: &mut Sink<'_>) -> Result<(), Invalid> {
         let Some(([_, _, _, _, h0, h1, h2, h3, l0, l1, l2, l3, c0, c1, c2, c3, o0, o1, o2, o3], data)) =
             block.body.split_first_chunk()
@@ -160,7 +159,7 @@ impl Parser {
         Ok(())
     }
 
-    /// Section 4.4: only the original length; the interface is the first, the time is unknown.
+    /// Section 4.4: only the original length. The interface is the first one; without a time, the packet has the latest one.
     fn parse_simple_packet(&mut self, block: &CheckedBlock<'_>, sink: &mut Sink<'_>) -> Result<(), Invalid> {
         let original = block.u32_at(0).ok_or(SHORT)?;
         let interface = self.interfaces.first().ok_or_else(|| no_interface(0))?;
@@ -184,7 +183,7 @@ impl Parser {
         let mut interface = Interface { link, snaplen, resolution: Resolution::MICROSECONDS, offset: 0, dropped: 0 };
         for (code, value) in block.options(8) {
             match (code, value) {
-                (IF_TSRESOL, [resolution, ..]) => interface.resolution = Resolution::of(*resolution),
+                (IF_TSRESOL, [resolution, ..]) => interface.resolution = Resolution::from_tsresol(*resolution),
                 (IF_TSOFFSET, value) => {
                     let seconds = value.first_chunk().map(|&value| block.order.u64(value).cast_signed());
                     interface.offset = seconds.unwrap_or_default().saturating_mul(NANOSECONDS);
@@ -196,7 +195,7 @@ impl Parser {
         Ok(())
     }
 
-    /// Section 4.6: what the interface, and what the system on top of it, dropped since the capture began.
+    /// Section 4.6: packets dropped by the interface and by the operating system since the start of the capture.
     fn parse_statistics(&mut self, block: &CheckedBlock<'_>) -> Result<(), Invalid> {
         let id = block.u32_at(0).ok_or(SHORT)? as usize;
         let interface = self.interfaces.get_mut(id).ok_or_else(|| no_interface(id))?;
@@ -218,13 +217,12 @@ fn parse_secrets(block: &CheckedBlock<'_>, sink: &mut Sink<'_>) -> Result<(), In
     Ok(())
 }
 
-/// Whether blocks of this type must be looked into. One of decryption secrets is where it is no longer than a packet.
+/// Whether blocks of this type must be parsed, so that a too large one is an error. Too large decryption secrets are skipped.
 fn is_parsed(kind: u32) -> bool {
     matches!(kind, ENHANCED_PACKET | PACKET | SIMPLE_PACKET | INTERFACE | STATISTICS | SECTION_HEADER)
 }
 
-/// Section 3.1: the total length stands at both ends of a block, and must be the same.
-#[inline]
+/// Section 3.1: both ends of a block must have the same total length.
 fn checked(order: ByteOrder, kind: u32, block: &[u8]) -> Result<CheckedBlock<'_>, Invalid> {
     let (front, trailer) = block.split_last_chunk::<4>().ok_or(SHORT)?;
     let trailer = order.u32(*trailer) as usize;
@@ -254,7 +252,7 @@ impl CheckedBlock<'_> {
         self.body.get(offset..)?.first_chunk().map(|&bytes| self.order.u32(bytes))
     }
 
-    /// Section 3.5: code, length, value padded to four bytes. Options that run out of the block are left out.
+    /// The options from `offset` on (section 3.5): code, length, value padded to four bytes. Ends at an incomplete option.
     fn options(&self, offset: usize) -> impl Iterator<Item = (u16, &[u8])> {
         let mut rest = self.body.get(offset..).unwrap_or_default();
         std::iter::from_fn(move || {
@@ -268,8 +266,7 @@ impl CheckedBlock<'_> {
 }
 
 impl Interface {
-    /// Units of this interface as nanoseconds since 1970; beyond what 64 bits hold, the nearest that they do.
-    #[inline]
+    /// Converts units of this interface to nanoseconds since 1970, saturating.
     fn nanoseconds(&self, units: u64) -> i64 {
         let nanoseconds = match self.resolution {
             Resolution::Multiply(factor) => units.saturating_mul(factor),
@@ -284,11 +281,11 @@ impl Interface {
 }
 
 impl Resolution {
-    /// What holds when `if_tsresol` is not there.
+    /// The default without `if_tsresol`.
     const MICROSECONDS: Self = Self::Multiply(1_000);
 
-    /// Section 4.2: the most significant bit says whether the rest is a negative power of 2 or of 10.
-    fn of(byte: u8) -> Self {
+    /// Section 4.2: the most significant bit selects a negative power of 2 or of 10.
+    fn from_tsresol(byte: u8) -> Self {
         let power = u32::from(byte & 0x7f);
         if byte & 0x80 != 0 {
             return Self::Binary(power);
@@ -321,7 +318,7 @@ const IF_TSOFFSET: u16 = 14;
 const ISB_IFDROP: u16 = 5;
 const ISB_OSDROP: u16 = 7;
 
-/// Type and both lengths.
+/// Length of an empty block: type and both lengths.
 const MIN_BLOCK: usize = 12;
 
 const SHORT: &str = "a block is too short for its type";

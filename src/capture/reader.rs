@@ -1,4 +1,4 @@
-//! One capture: its bytes read straight into the caller's block, its records walked in place.
+//! Reads one capture directly into the caller's block, and parses its records in place.
 
 use std::io;
 use std::ops::Range;
@@ -9,42 +9,42 @@ use std::sync::atomic::AtomicU64;
 use lockkeeper_protocols::Stamp;
 
 use super::input::Input;
-use super::records::{RecordPosition, Sink, WalkEnd};
+use super::records::{ParseEnd, RecordPosition, Sink};
 use super::{Block, Capture, Cut, Error, Origin, detect, pcap, pcapng};
 
 /// Reads one capture from its start to its end.
 pub(super) struct Reader {
     input: Input,
     parser: Parser,
-    /// That of the next packet, but for its time.
+    /// The stamp of the next packet, without its time.
     next: Stamp,
-    /// The incomplete record at the end of the last block: the next block begins with it.
+    /// The incomplete record at the end of the last block, with which the next block starts.
     carry: Vec<u8>,
-    /// Bytes that the incomplete record needs at least.
+    /// Least number of bytes that the incomplete record needs.
     needed: usize,
-    /// A block of no interest, too long to be held.
+    /// A record that is not needed and too long to be stored.
     skip: Option<Skip>,
     /// Offset of the next record in the uncompressed capture.
     position: u64,
     ended: bool,
 }
 
-/// A record that is passed over without being held.
+/// A record that is skipped without being stored.
 struct Skip {
-    /// Its whole length.
+    /// Its length, bytes.
     size: u64,
-    /// Bytes of it that are still to come.
+    /// Bytes that were not read yet.
     left: u64,
 }
 
 impl Reader {
-    /// Opens a path as the capture with this index. Bytes read are added to `counter`.
+    /// Opens a path as the capture with this index. Adds the number of bytes read to `counter`.
     pub(super) fn open(path: &Path, index: u16, counter: &Arc<AtomicU64>) -> Result<Self, Error> {
         let input = Input::open(path, counter).map_err(|source| io_error(path, source))?;
         Self::new(input, index).map_err(|input| not_a_capture(path, describe(&input, path)))
     }
 
-    /// Reads `input` as the capture with this index. Gives the input back when it is no capture.
+    /// Reads `input` as the capture with this index. Returns the input if it is no capture.
     pub(super) fn new(input: Input, capture: u16) -> Result<Self, Input> {
         let Some(parser) = Parser::of(input.head()) else {
             return Err(input);
@@ -53,20 +53,20 @@ impl Reader {
         Ok(Self { input, parser, next, carry: Vec::new(), needed: 0, skip: None, position: 0, ended: false })
     }
 
-    /// What is read, such as `pcapng (zstd)`.
+    /// Its format, such as `pcapng (zstd)`.
     pub(super) fn format(&self) -> String {
         let name = self.parser.name();
         self.input.compression().map_or_else(|| name.to_owned(), |how| format!("{name} ({})", how.name()))
     }
 
-    /// Fills `block` with the next packets, `size` bytes of the capture or more. `false`: nothing is left.
-    /// What was learned on the way is written to `capture`.
+    /// Fills `block` with the next packets, from `size` bytes of the capture or more, and updates `capture`. Returns `false`
+    /// if none are left.
     pub(super) fn fill(&mut self, block: &mut Block, size: usize, capture: &mut Capture) -> bool {
         block.clear();
         while block.packets.is_empty() && !self.ended {
             if self.skip_record(block, size, capture) {
                 let held = self.load(block, size);
-                self.walk(block, held, capture);
+                self.parse(block, held, capture);
             }
         }
         capture.packets = self.next.packet;
@@ -74,7 +74,7 @@ impl Reader {
         !block.packets.is_empty()
     }
 
-    /// Passes over what is to be skipped. `false`: the capture ended in it.
+    /// Skips a record, if there is one to skip. Returns `false` if the capture ends inside it.
     fn skip_record(&mut self, block: &mut Block, size: usize, capture: &mut Capture) -> bool {
         let Some(skip) = self.skip.take() else { return true };
         block.reserve(size);
@@ -92,11 +92,11 @@ impl Reader {
         true
     }
 
-    /// Reads `size` bytes into `block`, or as many more as the incomplete record needs, and puts the carried ones in front of
-    /// them. Says where all of them lie, and whether more may come.
+    /// Reads `size` bytes into `block`, or more if the incomplete record needs them, behind the carried bytes. Returns the
+    /// range of both, and whether more bytes may follow.
     ///
-    /// What is read begins with a page of memory, as it does in the file: the system copies it three times as slowly to
-    /// where it lies a few bytes further into its page than there.
+    /// The read bytes start on a memory page, as in the file: with another alignment, the kernel copies them three times as
+    /// slowly.
     fn load(&mut self, block: &mut Block, size: usize) -> (Range<usize>, bool) {
         let carried = self.carry.len();
         let size = size.max(self.needed.saturating_sub(carried));
@@ -111,26 +111,27 @@ impl Reader {
         (start..middle + read, read == size)
     }
 
-    fn walk(&mut self, block: &mut Block, (held, is_full): (Range<usize>, bool), capture: &mut Capture) {
+    /// Parses the records of `block` in the range `held`; keeps an incomplete one for the next block.
+    fn parse(&mut self, block: &mut Block, (held, is_full): (Range<usize>, bool), capture: &mut Capture) {
         let bytes = block.bytes.get(held.clone()).unwrap_or_default();
         let Block { packets, secrets, .. } = block;
         let mut sink = Sink { packets, secrets, position: RecordPosition { next: self.next, at: held.start } };
-        let (used, stop) = self.parser.walk(bytes, &mut sink);
+        let (used, stop) = self.parser.parse(bytes, &mut sink);
         self.next = sink.position.next;
         self.position += used as u64;
         let left = bytes.get(used..).unwrap_or_default();
         match stop {
-            WalkEnd::NeedsBytes(needed) if is_full => {
+            ParseEnd::NeedsBytes(needed) if is_full => {
                 self.carry.extend_from_slice(left);
                 self.needed = needed;
             }
-            WalkEnd::NeedsBytes(needed) => self.end_input(left.len() as u64, needed as u64, capture),
-            WalkEnd::Skip(size) => self.skip = Some(Skip { size, left: size - left.len() as u64 }),
-            WalkEnd::Broken(reason) => self.cut(reason, capture),
+            ParseEnd::NeedsBytes(needed) => self.end_input(left.len() as u64, needed as u64, capture),
+            ParseEnd::Skip(size) => self.skip = Some(Skip { size, left: size - left.len() as u64 }),
+            ParseEnd::Broken(reason) => self.record_cut(reason, capture),
         }
     }
 
-    /// The input is at its end, with `left` bytes of a record that needs `needed` at least.
+    /// Handles the end of the input, with `left` bytes of a record that needs at least `needed`.
     fn end_input(&mut self, left: u64, needed: u64, capture: &mut Capture) {
         self.ended = true;
         let partial = (left > 0).then(|| format!("{left} bytes of a record of at least {needed}"));
@@ -140,16 +141,17 @@ impl Reader {
             (Some(failure), None) => failure.to_owned(),
             (Some(failure), Some(partial)) => format!("{failure}, inside a record: {partial} are there"),
         };
-        self.cut(reason, capture);
+        self.record_cut(reason, capture);
     }
 
-    fn cut(&mut self, reason: String, capture: &mut Capture) {
+    /// Ends the capture early, for `reason`.
+    fn record_cut(&mut self, reason: String, capture: &mut Capture) {
         self.ended = true;
         capture.cut = Some(Cut { offset: self.position, reason });
     }
 }
 
-/// What is wrong with an input that is no capture.
+/// Describes an input that is no capture.
 fn describe(input: &Input, path: &Path) -> String {
     let inside = detect::describe(input.head(), path);
     match (input.compression(), input.failure()) {
@@ -168,7 +170,7 @@ pub(super) fn not_a_capture(path: &Path, found: String) -> Error {
     Error::NotACapture { path: path.display().to_string(), found }
 }
 
-/// The format of a capture: chosen once, asked once a block.
+/// The parser of a capture, by its format.
 enum Parser {
     Pcap(pcap::Parser),
     Pcapng(pcapng::Parser),
@@ -194,13 +196,13 @@ impl Parser {
         }
     }
 
-    fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, WalkEnd) {
+    fn parse(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, ParseEnd) {
         match self {
-            Self::Pcap(parser) => parser.walk(bytes, sink),
-            Self::Pcapng(parser) => parser.walk(bytes, sink),
+            Self::Pcap(parser) => parser.parse(bytes, sink),
+            Self::Pcapng(parser) => parser.parse(bytes, sink),
         }
     }
 }
 
-/// A page of memory, bytes; and one of the file's in memory.
+/// Size of a memory page, bytes.
 const PAGE: usize = 4096;

@@ -1,39 +1,38 @@
-//! What the parsers of both capture formats share: where the packets of a block go, and why a walk over records ends.
+//! What the parsers of both capture formats share: the sink for packets, and the reason why parsing stopped.
 
 use lockkeeper_protocols::Stamp;
 
 use super::{LinkType, Packet, Secrets};
 
-/// Why a walk over records stopped.
+/// Why parsing stopped.
 #[derive(Debug)]
-pub(super) enum WalkEnd {
-    /// The next record needs this many bytes at least, at most [`MAX_RECORD`].
+pub(super) enum ParseEnd {
+    /// The next record needs at least this many bytes, and at most [`MAX_RECORD`].
     NeedsBytes(usize),
-    /// The next record is of no interest and this long, longer than what is there.
+    /// The next record is not needed, and has this length, which is more than the bytes at hand.
     Skip(u64),
-    /// The next record cannot be right, and what follows it cannot be found.
+    /// The next record is invalid for this reason, so that the one after it cannot be found.
     Broken(String),
 }
 
-/// Takes the packets of one block.
+/// Receives the packets and secrets of one block.
 pub(super) struct Sink<'a> {
     pub(super) packets: &'a mut Vec<Packet>,
     pub(super) secrets: &'a mut Vec<Secrets>,
     pub(super) position: RecordPosition,
 }
 
-/// Where the walk over the records of a block is.
+/// The position of a parser in a block.
 #[derive(Clone, Copy)]
 pub(super) struct RecordPosition {
-    /// The stamp of the next packet, but for its time.
+    /// The stamp of the next packet, without its time.
     pub(super) next: Stamp,
-    /// Where the current record begins in the block.
+    /// Offset of the current record in the block.
     pub(super) at: usize,
 }
 
 impl RecordPosition {
-    /// A packet whose bytes begin `header` bytes into the current record.
-    #[inline(always)]
+    /// The packet whose bytes start `header` bytes into the current record.
     pub(super) fn next_packet(
         &mut self,
         time: i64,
@@ -48,32 +47,31 @@ impl RecordPosition {
         Packet { stamp, link, offset: (self.at + header) as u32, captured, original: original.max(captured) }
     }
 
-    /// The current record is done: the next begins `size` bytes later.
-    #[inline(always)]
+    /// Moves to the next record, `size` bytes after the current one.
     pub(super) fn finish_record(&mut self, size: usize) {
         self.at += size;
     }
 
-    /// Latest time so far, for packets that carry none.
+    /// Latest time so far, for packets without one.
     pub(super) fn latest_time(&self) -> i64 {
         if self.next.packet == 0 { 0 } else { self.next.clock }
     }
 }
 
 impl Sink<'_> {
-    /// A packet: see [`RecordPosition::next_packet`].
+    /// Adds a packet: see [`RecordPosition::next_packet`].
     pub(super) fn push_packet(&mut self, time: i64, link: LinkType, header: usize, captured: u32, original: u32) {
         let packet = self.position.next_packet(time, link, header, captured, original);
         self.packets.push(packet);
     }
 
-    /// Decryption secrets for the packets that follow.
+    /// Adds decryption secrets for the packets behind them.
     pub(super) fn push_secrets(&mut self, kind: u32, bytes: &[u8]) {
         self.secrets.push(Secrets { before: self.packets.len() as u32, kind, bytes: bytes.into() });
     }
 }
 
-/// Byte order of the machine that wrote a capture.
+/// Byte order of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ByteOrder {
     /// Least significant byte first.
@@ -84,7 +82,6 @@ pub(super) enum ByteOrder {
 
 impl ByteOrder {
     /// Two bytes as a number.
-    #[inline]
     pub(super) fn u16(self, bytes: [u8; 2]) -> u16 {
         match self {
             Self::Little => u16::from_le_bytes(bytes),
@@ -93,7 +90,6 @@ impl ByteOrder {
     }
 
     /// Four bytes as a number.
-    #[inline]
     pub(super) fn u32(self, bytes: [u8; 4]) -> u32 {
         match self {
             Self::Little => u32::from_le_bytes(bytes),
@@ -102,7 +98,6 @@ impl ByteOrder {
     }
 
     /// Eight bytes as a number.
-    #[inline]
     pub(super) fn u64(self, bytes: [u8; 8]) -> u64 {
         match self {
             Self::Little => u64::from_le_bytes(bytes),
@@ -111,8 +106,8 @@ impl ByteOrder {
     }
 }
 
-/// Most captured bytes of one packet: MAXIMUM_SNAPLEN of libpcap. A record that claims more is broken.
+/// Most captured bytes of one packet: MAXIMUM_SNAPLEN of libpcap. A record with more is invalid.
 pub(super) const MAX_CAPTURED: u32 = 262_144;
 
-/// Most bytes of one record that are held, headers and options included.
+/// Most bytes of one record that are stored, including headers and options.
 pub(super) const MAX_RECORD: usize = 2 * MAX_CAPTURED as usize;

@@ -1,4 +1,4 @@
-//! Paths and folders into one [`Source`].
+//! A [`Source`] of capture files, by paths and folders.
 
 use std::fs;
 use std::io;
@@ -11,15 +11,15 @@ use super::merge::Merge;
 use super::reader::{Reader, io_error, not_a_capture};
 use super::{Block, Capture, Error, Source};
 
-/// How captures are read.
+/// Settings of a [`Replay`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplaySettings {
-    /// Bytes that are read into one [`Block`]: few enough to stay in the second-level cache of a core, beside the flows; best a
-    /// multiple of 4 KiB. In front of them lies what is left of a record that the block before ended in, at most 512 KiB;
-    /// a block grows as far as one record needs.
+    /// Bytes read into one [`Block`], preferably a multiple of 4 KiB that fits in the second-level cache of a core beside the
+    /// flows. The rest of a record from the block before, at most 512 KiB, comes in addition; a block grows as far as one
+    /// record needs.
     pub block_size: usize,
-    /// Bytes that are read at once from each of several captures. A capture is open only while its packets are due, so
-    /// that hundreds which follow each other in time need one such buffer, and hundreds which overlap one each.
+    /// Bytes read at once from each of several captures. A capture is open only while its packets are due, so captures that
+    /// follow each other in time need one such buffer, and captures that overlap one each.
     pub merge_size: usize,
 }
 
@@ -29,13 +29,13 @@ impl Default for ReplaySettings {
     }
 }
 
-/// Reads captures from their start to their end.
+/// Reads captures from start to end.
 ///
-/// One capture is read without a copy: its bytes go straight into the block. Several are merged by time.
+/// One capture is read directly into the block, without a copy. Several are merged by time.
 ///
-/// What a hostile capture can make it hold: one block of [`ReplaySettings::block_size`] and 512 KiB, as much again of
-/// packets, 64 KiB of compressed bytes and, for zstd, a window of at most 128 MiB; when several captures overlap in
-/// time, each of them this much with [`ReplaySettings::merge_size`] as its block.
+/// Memory is bounded for hostile captures: one block of [`ReplaySettings::block_size`] and 512 KiB, the same again for
+/// packets, 64 KiB of compressed bytes and, for zstd, a window of at most 128 MiB. Captures that overlap in time need this
+/// much each, with [`ReplaySettings::merge_size`] as the block.
 pub struct Replay {
     stage: Stage,
     captures: Vec<Capture>,
@@ -52,29 +52,31 @@ enum Stage {
 
 /// Opens captures: files, folders, and `-` for standard input.
 ///
-/// A folder stands for the files in it that are captures by their content, in the order of their names; files that are
-/// none are left out, and [`Replay::skipped`] names them. Folders inside it are not looked into.
+/// A folder stands for its files that are captures by their content, in order of name. Other files are skipped and listed by
+/// [`Replay::skipped`]; subfolders are ignored.
 ///
-/// Every path is opened at once, so that what cannot be read is an error before the first packet.
+/// # Errors
+///
+/// Every path is opened once, so that an unreadable one is an error before the first packet.
 pub fn open(paths: &[PathBuf], settings: &ReplaySettings) -> Result<Replay, Error> {
     let settings = settings.bounded();
     let read = Arc::default();
     let mut scan = PathScan { found: Vec::new(), skipped: Vec::new(), read: &read };
     for path in paths {
-        scan.path(path)?;
+        scan.add_path(path)?;
     }
     let PathScan { found, skipped, .. } = scan;
     if found.len() > MAX_CAPTURES {
         return Err(Error::TooMany { found: found.len(), limit: MAX_CAPTURES });
     }
-    let mut captures: Vec<Capture> = found.iter().map(Found::description).collect();
+    let mut captures: Vec<Capture> = found.iter().map(Found::capture).collect();
     let total = found.iter().map(|found| found.size).sum();
     let stage = combine(found, &mut captures, settings.merge_size, &read)?;
     Ok(Replay { stage, captures, skipped, block_size: settings.block_size, read, total })
 }
 
 impl Replay {
-    /// Files of folders that were left out because they are no captures, each with what it is.
+    /// Files of folders that were skipped because they are no captures, each with its description.
     pub fn skipped(&self) -> &[String] {
         &self.skipped
     }
@@ -100,14 +102,14 @@ impl Source for Replay {
 }
 
 impl ReplaySettings {
-    /// Keeps offsets within a block well inside [`super::Packet::offset`].
+    /// Limits the sizes so that offsets within a block fit in [`super::Packet::offset`].
     fn bounded(&self) -> Self {
         let bounded = |size: usize| size.clamp(1, MAX_BLOCK_SIZE);
         Self { block_size: bounded(self.block_size), merge_size: bounded(self.merge_size) }
     }
 }
 
-/// What is known while paths are opened one after the other.
+/// Opens paths one after the other.
 struct PathScan<'a> {
     found: Vec<Found>,
     skipped: Vec<String>,
@@ -117,29 +119,31 @@ struct PathScan<'a> {
 /// A path that is a capture.
 struct Found {
     path: PathBuf,
-    /// Bytes of a regular file, which can be opened again. `None`: a pipe, which cannot.
+    /// Size of a regular file, bytes; `None` for a pipe, which cannot be reopened.
     size: Option<u64>,
-    /// The first capture and every pipe stay open.
+    /// Its reader, if it stays open: the first capture and every pipe.
     reader: Option<Box<Reader>>,
     format: String,
 }
 
 impl PathScan<'_> {
-    fn path(&mut self, path: &Path) -> Result<(), Error> {
+    /// Adds a file, a folder or standard input.
+    fn add_path(&mut self, path: &Path) -> Result<(), Error> {
         if path.as_os_str() == STANDARD_INPUT {
-            return self.capture(path, None);
+            return self.add_capture(path, None);
         }
         let metadata = fs::metadata(path).map_err(|source| io_error(path, source))?;
         if metadata.is_dir() {
-            return self.folder(path);
+            return self.add_folder(path);
         }
-        self.capture(path, metadata.is_file().then_some(metadata.len()))
+        self.add_capture(path, metadata.is_file().then_some(metadata.len()))
     }
 
-    fn folder(&mut self, folder: &Path) -> Result<(), Error> {
+    /// Adds the captures of a folder, of which there must be at least one.
+    fn add_folder(&mut self, folder: &Path) -> Result<(), Error> {
         let (found, skipped) = (self.found.len(), self.skipped.len());
         for (path, size) in files_of(folder).map_err(|source| io_error(folder, source))? {
-            match self.capture(&path, Some(size)) {
+            match self.add_capture(&path, Some(size)) {
                 Err(error @ Error::NotACapture { .. }) => self.skipped.push(error.to_string()),
                 other => other?,
             }
@@ -153,9 +157,9 @@ impl PathScan<'_> {
         Ok(())
     }
 
-    /// A file is opened here to see what it is, and again when its packets are due: hundreds must not all be open. The
-    /// first stays open, as it is most often the only one.
-    fn capture(&mut self, path: &Path, size: Option<u64>) -> Result<(), Error> {
+    /// Opens a file to detect its format, and closes it until its packets are due, so that hundreds are not open at once. The
+    /// first one stays open, because usually it is the only one.
+    fn add_capture(&mut self, path: &Path, size: Option<u64>) -> Result<(), Error> {
         let index = u16::try_from(self.found.len()).unwrap_or(u16::MAX);
         let reader = Reader::open(path, index, self.read)?;
         let format = reader.format();
@@ -166,13 +170,13 @@ impl PathScan<'_> {
 }
 
 impl Found {
-    fn description(&self) -> Capture {
+    fn capture(&self) -> Capture {
         let name = self.path.display().to_string();
         Capture { name, format: self.format.clone(), packets: 0, dropped_at_capture: 0, cut: None }
     }
 }
 
-/// One capture is read as it is, several are merged.
+/// Reads one capture directly, and merges several.
 fn combine(
     mut found: Vec<Found>,
     captures: &mut [Capture],
@@ -196,7 +200,7 @@ fn combine(
             done += found.size.unwrap_or_default();
         }
     }
-    // What was read to see where each capture begins is read again when its packets are due.
+    // The start of each capture is read again when its packets are due.
     read.store(done, Ordering::Relaxed);
     Ok(Stage::Merged(merge))
 }

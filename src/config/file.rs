@@ -1,4 +1,4 @@
-//! The configuration of a sensor, `lockkeeper.toml`: what may stand in it, and what is wrong with one.
+//! The configuration file of a sensor, `lockkeeper.toml`: its tables and keys, as written.
 
 mod read;
 
@@ -9,11 +9,11 @@ use crate::cli::Checksums;
 use crate::document::{self, Diagnostics};
 use crate::publish::sink::SinkOptions;
 
-/// The whole file. Every key but `interface` and its `name` can be left out.
+/// The file. All keys but `interface` and its `name` are optional.
 #[derive(Debug, Default)]
 pub(super) struct File {
     pub(super) sensor: Sensor,
-    /// What to listen to, at least one.
+    /// The interfaces, at least one.
     pub(super) interface: Vec<Interface>,
     pub(super) output: Output,
     pub(super) evidence: Option<Evidence>,
@@ -26,7 +26,7 @@ pub(super) struct File {
     pub(super) metrics: Option<Metrics>,
 }
 
-/// `[sensor]`: who listens, and what for.
+/// `[sensor]`: the sensor's identity and its policy.
 #[derive(Debug, Default)]
 pub(super) struct Sensor {
     pub(super) name: Option<String>,
@@ -37,7 +37,7 @@ pub(super) struct Sensor {
     pub(super) mirror_sessions: Vec<IpAddr>,
 }
 
-/// `[[interface]]`: one that is listened to.
+/// `[[interface]]`: an interface to capture from.
 #[derive(Debug, Default)]
 pub(super) struct Interface {
     pub(super) name: String,
@@ -48,7 +48,7 @@ pub(super) struct Interface {
     pub(super) promiscuous: Option<bool>,
 }
 
-/// `[output]`: files.
+/// `[output]`: files for records.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     pub(super) alerts: Option<PathBuf>,
@@ -56,7 +56,7 @@ pub(super) struct Output {
     pub(super) stats: Option<PathBuf>,
 }
 
-/// `[evidence]`: the packets around violations.
+/// `[evidence]`: packets kept around violations.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     pub(super) folder: PathBuf,
@@ -65,7 +65,7 @@ pub(super) struct Evidence {
     pub(super) size_mib: Option<u32>,
 }
 
-/// `[recording]`: all packets.
+/// `[recording]`: all packets of the last time.
 #[derive(Debug, Default)]
 pub(super) struct Recording {
     pub(super) folder: PathBuf,
@@ -90,20 +90,20 @@ pub(super) struct Limits {
     pub(super) checksums: Option<Checksums>,
 }
 
-/// `[health]`: what the sensor says of itself.
+/// `[health]`: the status of the sensor.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     pub(super) status_file: Option<PathBuf>,
 }
 
-/// `[metrics]`: what it counts, for Prometheus and on the MQTT topic `metrics`.
+/// `[metrics]`: counters for Prometheus and on the MQTT topic `metrics`.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     pub(super) listen: Option<SocketAddr>,
     pub(super) mqtt_interval: Option<u64>,
 }
 
-/// `[alarms]`: what is wrong enough with the sensor itself, as the options of the same names.
+/// `[alarms]`: thresholds for alerts about the sensor itself, as the options of the same names.
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
     pub(super) loss_limit: Option<f64>,
@@ -112,7 +112,7 @@ pub(super) struct Alarms {
     pub(super) unread_limit: Option<f64>,
 }
 
-/// Reads a configuration; paths in it count from its folder.
+/// Reads a configuration. Paths in it are relative to its folder.
 pub(super) fn read(path: &Path) -> Result<File, Diagnostics> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_place_and_what_to_write_instead() {
+    fn every_mistake_is_reported_with_its_place_and_what_to_write_instead() {
         let cases = [
             (
                 "[[interface]]\nname = \"eth1\"\nsnaplen = 64\n",
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_told_at_once_and_shown() {
+    fn all_mistakes_are_reported_at_once_and_shown() {
         let text = "[sensro]\nname = \"lock-1\"\n[[interface]]\nname = \"eth1\"\npromiscous = true\n[limits]\nmax_flows = \"many\"\n";
         let found = parse("lockkeeper.toml", text).expect_err("three mistakes");
         let expected = "\
@@ -250,7 +250,7 @@ error: `max_flows` of [limits] must be a whole number, not a string
         assert_eq!((file.output.alerts, file.output.stats), (Some("/a".into()), Some("-".into())));
     }
 
-    /// The keys that a table may have, as the error about one that it may not have lists them.
+    /// The keys of a table, as the error about an unknown key lists them.
     fn known_keys(text: &str) -> Vec<String> {
         let found = parse("l.toml", text).expect_err("no such key");
         let help = found.list.iter().find_map(|one| one.help.as_deref()?.strip_prefix("known keys are: "));

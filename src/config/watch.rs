@@ -1,4 +1,4 @@
-//! What `watch` was asked for, on the command line or in a file, turned into what it runs on.
+//! The settings of `watch`, from the command line or from a configuration file.
 
 mod needs;
 
@@ -23,14 +23,14 @@ use crate::sensor::health;
 use crate::store::evidence;
 use crate::store::recording;
 
-/// A sensor as it was asked for.
+/// The settings of a sensor.
 #[derive(Debug)]
 pub struct Watch {
-    /// What it listens to.
+    /// The interfaces.
     pub interfaces: Vec<InterfaceSettings>,
-    /// What it judges by.
+    /// The policy.
     pub policy: Option<PathBuf>,
-    /// Where its outputs go.
+    /// The destinations of its outputs.
     pub destinations: Destinations,
     evidence: cli::Evidence,
     recording: cli::Recording,
@@ -42,13 +42,13 @@ pub struct Watch {
     sensor: String,
     alarms: sensor::Limits,
     status_file: Option<PathBuf>,
-    /// Where Prometheus may ask.
+    /// The address of the endpoint for Prometheus.
     pub metrics: Option<SocketAddr>,
     confine: bool,
     metrics_interval: Option<u64>,
 }
 
-/// Reads what was asked for. What is wrong with the configuration file is for people to read.
+/// Reads the settings. The outer error holds the diagnostics of the configuration file, the inner one an invalid option.
 pub fn watch(typed: &cli::Watch) -> Result<Result<Watch, Error>, Diagnostics> {
     let asked = match source(typed, Path::new(USUAL_CONFIGURATION)) {
         Ok(Source::File(path)) => Watch::from_file(file::read(path)?),
@@ -58,10 +58,10 @@ pub fn watch(typed: &cli::Watch) -> Result<Result<Watch, Error>, Diagnostics> {
     Ok(asked.map(|asked| Watch { confine: asked.confine && !typed.no_confine, ..asked }))
 }
 
-/// The configuration that `watch` takes when neither it nor any option is named.
+/// The configuration that `watch` reads without any option.
 pub const USUAL_CONFIGURATION: &str = "/etc/lockkeeper/lockkeeper.toml";
 
-/// Where the settings of a sensor come from.
+/// The source of the settings of a sensor.
 #[derive(Debug, PartialEq, Eq)]
 enum Source<'a> {
     File(&'a Path),
@@ -78,7 +78,7 @@ fn source<'a>(typed: &'a cli::Watch, usual: &'a Path) -> Result<Source<'a>, Erro
     if typed.options.0 {
         return Err(Error::NoInterface);
     }
-    // A folder that cannot be searched may well hold it: reading it then fails with the reason.
+    // A folder without search permission may contain the file: reading it then fails with the reason.
     if usual.try_exists().unwrap_or(true) { Ok(Source::File(usual)) } else { Err(Error::NothingToListenTo) }
 }
 
@@ -91,7 +91,7 @@ impl Watch {
             policy: policy.clone(),
             destinations: Destinations::resolve([alerts, transactions, stats], sinks.is_empty())?,
             evidence: typed.evidence.clone(),
-            recording: sized(typed.recording.clone())?,
+            recording: with_file_size(typed.recording.clone())?,
             sinks: sinks.clone(),
             limits: typed.limits.clone(),
             vantage: typed.vantage.clone(),
@@ -109,14 +109,14 @@ impl Watch {
     fn from_file(file: File) -> Result<Self, Error> {
         let (output, usual) = (&file.output, Alarms::default());
         let places = [&output.alerts, &output.transactions, &output.stats];
-        // Where the service manager has made the folder, the status is expected there.
+        // A folder made by the service manager implies that the status is expected there.
         let usual_file = || Path::new(health::STATUS_FILE).parent()?.is_dir().then(|| health::STATUS_FILE.into());
         Ok(Self {
             interfaces: file.interface.into_iter().map(described).collect(),
             policy: file.sensor.policy,
             destinations: Destinations::resolve(places, file.sinks.is_empty())?,
             evidence: evidence(file.evidence),
-            recording: sized(recording(file.recording))?,
+            recording: with_file_size(recording(file.recording))?,
             sinks: file.sinks,
             limits: limits(&file.limits),
             vantage: Vantage {
@@ -138,7 +138,7 @@ impl Watch {
         })
     }
 
-    /// What the pipeline runs on.
+    /// The settings of the pipeline.
     pub fn pipeline(&self, policy: &Policy) -> Result<pipeline::Settings, Error> {
         let names = Names {
             site: self.site.clone().unwrap_or_else(|| site_of(policy)),
@@ -149,17 +149,17 @@ impl Watch {
         bounded(&self.limits, &self.vantage, self.workers, names, (transactions, KeyLog::default()))
     }
 
-    /// What the sensor runs on, beside its pipeline.
+    /// The settings of the sensor other than those of its pipeline.
     pub fn sensor(&self) -> sensor::Settings {
         sensor::Settings { policy: self.policy.clone(), limits: self.alarms }
     }
 
-    /// What is to be kept of the packets around violations.
+    /// The settings of evidence.
     pub fn evidence(&self, settings: &pipeline::Settings) -> Option<evidence::Settings> {
         kept(&self.evidence, &settings.alerts, true)
     }
 
-    /// What is to be kept of all packets that these interfaces hear.
+    /// The settings of the recording of these interfaces.
     pub fn recording(&self, live: &Live) -> Option<recording::Settings> {
         let described = |(settings, counters): (&InterfaceSettings, &Arc<InterfaceCounters>)| recording::Interface {
             name: settings.name.clone(),
@@ -174,7 +174,7 @@ impl Watch {
         })
     }
 
-    /// Every folder in which files are made while the sensor runs, beside that of the status file.
+    /// The folders in which the running sensor creates files, other than that of the status file.
     pub fn folders_written(&self) -> Vec<PathBuf> {
         let Destinations { alerts, transactions, stats } = &self.destinations;
         let files = [alerts, transactions, stats].into_iter().flatten().filter_map(Destination::folder);
@@ -182,12 +182,12 @@ impl Watch {
         folders.chain(files).collect()
     }
 
-    /// The sinks, checked but not open. They publish under the names that the alerts carry.
+    /// The sinks, validated but not open. They publish under the names in alerts.
     pub fn sinks(&self, settings: &pipeline::Settings) -> Result<Vec<Box<dyn SinkSetup>>, PublishError> {
         sinks(&self.sinks, &settings.alerts)
     }
 
-    /// Where the sensor reports its health: to the places that were asked for, and through these sinks.
+    /// The settings of health reports, which also go through these sinks.
     pub fn health(&self, sinks: Vec<Arc<dyn SinkMonitor>>) -> health::Settings {
         let usual = health::Settings::default();
         let silence = self.alarms.silence.and_then(|silence| u64::try_from(silence).ok()).map(Duration::from_nanos);
@@ -227,8 +227,8 @@ fn recording(file: Option<file::Recording>) -> cli::Recording {
     cli::Recording { folder: Some(file.folder), mebibytes, file_mebibytes: file.file_mib }
 }
 
-/// With a size for its files: when the oldest goes, as much stays.
-fn sized(recording: cli::Recording) -> Result<cli::Recording, Error> {
+/// Sets the size of the files of a recording: at most half of the recording, which remains when the oldest file is removed.
+fn with_file_size(recording: cli::Recording) -> Result<cli::Recording, Error> {
     let all = recording.mebibytes;
     let file = recording.file_mebibytes.unwrap_or((all / 4).clamp(1, USUAL_FILE_SIZE));
     if file > all / 2 {
@@ -237,7 +237,7 @@ fn sized(recording: cli::Recording) -> Result<cli::Recording, Error> {
     Ok(cli::Recording { file_mebibytes: Some(file), ..recording })
 }
 
-/// One of the interfaces on the command line, which are all listened to in the same way.
+/// The settings of an interface on the command line: all interfaces share the options.
 fn listened(name: &str, typed: &cli::Interfaces) -> InterfaceSettings {
     InterfaceSettings {
         name: name.to_owned(),
@@ -249,7 +249,7 @@ fn listened(name: &str, typed: &cli::Interfaces) -> InterfaceSettings {
     }
 }
 
-/// One of the interfaces of a file.
+/// The settings of an interface of a configuration file.
 fn described(interface: file::Interface) -> InterfaceSettings {
     let usual = InterfaceSettings::new(&interface.name);
     let timeout = interface.block_timeout_ms.map(|milliseconds| Duration::from_millis(milliseconds.into()));
@@ -281,14 +281,14 @@ fn limits(file: &file::Limits) -> Limits {
     }
 }
 
-/// Largest file of a recording unless told otherwise, MiB: not too much for Wireshark.
+/// Default size of the files of a recording, MiB: small enough for Wireshark.
 const USUAL_FILE_SIZE: u32 = 64;
 
 fn mebibytes(number: u32) -> u32 {
     number.saturating_mul(1024 * 1024)
 }
 
-/// The name of this machine, as good a name for its sensor as any.
+/// The host name, which is the default name of the sensor.
 fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();

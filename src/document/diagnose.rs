@@ -1,4 +1,4 @@
-//! What is wrong with a policy, or another file that people write, where, and what to write instead.
+//! Diagnostics of a file that people write: the mistake, its place, and what to write instead.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,63 +6,63 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 use serde::Serialize;
 
-/// How bad a diagnostic is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The policy cannot be used.
+    /// The file cannot be used.
     Error,
-    /// The policy can be used, but probably does not mean what its author thinks.
+    /// The file can be used, but probably does not mean what its author intends.
     Warning,
 }
 
-/// One thing that is wrong.
+/// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// Line, from 1; 0 when it is about the file as a whole.
+    /// Line, from 1; 0 for the file as a whole.
     pub line: usize,
-    /// Column in characters, from 1; 0 when it is about the file as a whole.
+    /// Column in characters, from 1; 0 for the file as a whole.
     pub column: usize,
     /// The offending text, as a range of bytes of the file.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// The mistake.
     pub message: String,
     /// What to write instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }
 
-/// Everything that is wrong with one file, in the order of the file.
+/// All mistakes of one file, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Diagnostics {
     /// The file, as the user named it.
     pub file: String,
     /// The diagnostics: at most [`MAX_DIAGNOSTICS`].
     pub list: Vec<Diagnostic>,
-    /// How many more there were.
+    /// The number of diagnostics beyond them.
     pub left_out: usize,
     #[serde(skip)]
     text: String,
 }
 
-/// More than this many diagnostics help nobody: the rest is counted.
+/// Most diagnostics kept of one file; the rest is counted.
 pub const MAX_DIAGNOSTICS: usize = 200;
 
 impl Diagnostics {
-    /// None yet, about a text.
+    /// No diagnostics, about a text.
     pub fn new(file: &str, text: &str) -> Self {
         Self { file: file.to_owned(), list: Vec::new(), left_out: 0, text: text.to_owned() }
     }
 
-    /// One error about a file as a whole: missing, or not text.
+    /// One error about a file as a whole, such as one that is missing or is not text.
     pub fn about_file(file: &str, message: String, help: Option<String>) -> Self {
         let whole = Diagnostic { severity: Severity::Error, line: 0, column: 0, span: 0..0, message, help };
         Self { list: vec![whole], ..Self::new(file, "") }
     }
 
-    /// Adds one, with its place worked out.
+    /// Adds a diagnostic, and derives its line and column from its span.
     pub fn push(&mut self, severity: Severity, span: Range<usize>, message: String, help: Option<String>) {
         if self.list.len() >= MAX_DIAGNOSTICS {
             self.left_out += 1;
@@ -73,7 +73,7 @@ impl Diagnostics {
         self.list.push(Diagnostic { severity, line, column, span, message, help });
     }
 
-    /// Removes the last one if another is about its line: a syntax error has consequences that are not worth reading.
+    /// Removes the last one if an earlier one is about its line: a syntax error often causes more of them.
     pub(crate) fn keep_first_of_line(&mut self) {
         if let Some((last, before)) = self.list.split_last()
             && before.iter().any(|one| one.line == last.line)
@@ -88,8 +88,7 @@ impl Diagnostics {
         self.list.dedup();
     }
 
-    /// Folds those with this message into the first of them, which then tells how many there were. Expects the order of the
-    /// file.
+    /// Replaces all diagnostics with this message by the first of them, which then shows their number. They must be sorted.
     pub(super) fn fold(&mut self, message: &str) {
         let times = self.list.iter().filter(|one| one.message == message).count();
         let Some(first) = self.list.iter().position(|one| one.message == message).filter(|_| times > 1) else { return };
@@ -101,17 +100,17 @@ impl Diagnostics {
         }
     }
 
-    /// Whether there is an error among them.
+    /// Whether any is an error.
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(|one| one.severity == Severity::Error)
     }
 
-    /// How many are of this severity.
+    /// The number of diagnostics of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.list.iter().filter(|one| one.severity == severity).count()
     }
 
-    /// For people: each with the line it is about, the offending text underlined, and what to write instead.
+    /// Text for people: each diagnostic with its line, the offending text underlined, and what to write instead.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut out = String::new();
@@ -140,7 +139,7 @@ impl Diagnostics {
         renderer.render(&[group])
     }
 
-    /// The span, cut to the text and to character boundaries, so that rendering cannot fail.
+    /// The span, clamped to the text and to character boundaries, so that rendering cannot fail.
     fn within_text(&self, span: Range<usize>) -> Range<usize> {
         let start = self.text.floor_char_boundary(span.start);
         let end = self.text.ceil_char_boundary(span.end.max(start));
@@ -156,7 +155,7 @@ impl Diagnostics {
     }
 }
 
-/// For tools: one `file:line:column: severity: message (help)` a line.
+/// Text for tools: one line `file:line:column: severity: message (help)` for each.
 impl fmt::Display for Diagnostics {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for one in &self.list {

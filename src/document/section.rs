@@ -1,4 +1,4 @@
-//! A cursor over one table of the file: every key is asked for by name and type, what nobody asked for is unknown.
+//! A cursor over one table of a file: the reader asks for each key by name and type, and every other key is an error.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -13,18 +13,18 @@ use super::suggest::{self, nearest, one_of};
 pub(crate) type Span = Range<usize>;
 type Value<'t> = Spanned<DeValue<'t>>;
 
-/// Collects what is wrong while the file is walked. Shared by every section, hence the cells.
+/// Collects diagnostics while a file is read. All sections share it, hence the cells.
 pub(crate) struct Problems {
     found: RefCell<Diagnostics>,
-    /// Lines with syntax errors. With any, parts of the file are missing, so that nothing is reported about missing parts;
-    /// on these lines, nothing else is reported.
+    /// Lines with syntax errors. Nothing else is reported on these lines; if there are any, parts of the file are missing, and
+    /// nothing is reported as missing.
     broken: Vec<usize>,
     errors: Cell<usize>,
-    /// Warnings that only a file without errors deserves.
+    /// Warnings that are reported only for a file without errors.
     advice: RefCell<Vec<(Span, String, String)>>,
-    /// Messages that are reported once, at the first of their places.
+    /// Messages that are reported once, at their first place.
     once: RefCell<BTreeSet<String>>,
-    /// What was declared with a mistake and is therefore not known: kind and name, or no name for everything of a kind.
+    /// Declarations that could not be read, by kind and name; without a name, all of a kind.
     failed: RefCell<BTreeSet<(&'static str, Option<String>)>>,
 }
 
@@ -45,43 +45,43 @@ impl Problems {
         self.found.borrow_mut().push(Severity::Error, span, message.into(), Some(help.into()));
     }
 
-    /// Something is probably not meant: reported only where the whole file could be read.
+    /// Warns of something that is probably not meant. Not reported for a file with syntax errors.
     pub(crate) fn warning(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         if self.broken.is_empty() {
             self.found.borrow_mut().push(Severity::Warning, span, message.into(), Some(help.into()));
         }
     }
 
-    /// Something is probably not meant, if the rest of the file is as it is meant: reported only where the file has no
-    /// error.
+    /// Warns of something that is probably not meant, provided that the rest of the file is. Not reported for a file with
+    /// errors.
     pub(crate) fn advise(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         self.advice.borrow_mut().push((span, message.into(), help.into()));
     }
 
-    /// Something is not there: reported only where the whole file could be read.
+    /// Reports a missing part. Not reported for a file with syntax errors.
     pub(crate) fn missing(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         if self.broken.is_empty() {
             self.error(span, message, help);
         }
     }
 
-    /// A name that is not declared: reported once, at the first place that uses it.
+    /// Reports an undeclared name, once, at its first use.
     pub(crate) fn unknown(&self, span: Span, message: String, help: String) {
         self.once.borrow_mut().insert(message.clone());
         self.missing(span, message, help);
     }
 
-    /// How many errors there are so far: as many as before means that what was read in between is sound.
+    /// The number of errors so far: unchanged if what was read in between has none.
     pub(crate) fn errors(&self) -> usize {
         self.errors.get()
     }
 
-    /// Something is declared, but not known because of a mistake that is reported: no use of its name is one.
+    /// Marks a declaration that could not be read, so that uses of its name are not reported.
     pub(crate) fn fail(&self, kind: &'static str, name: Option<&str>) {
         self.failed.borrow_mut().insert((kind, name.map(str::to_owned)));
     }
 
-    /// Whether something of this kind and name is declared with a mistake.
+    /// Whether a declaration of this kind and name could not be read.
     pub(crate) fn has_failed(&self, kind: &str, name: &str) -> bool {
         let failed = self.failed.borrow();
         failed.iter().any(|(of, which)| *of == kind && which.as_deref().is_none_or(|which| which == name))
@@ -102,27 +102,27 @@ impl Problems {
     }
 }
 
-/// A text value and where it stands.
+/// A text value with its span.
 #[derive(Clone, Debug)]
 pub(crate) struct Word<'t> {
     pub(crate) text: &'t str,
     pub(crate) span: Span,
 }
 
-/// Why a text is not what it should be: message and help.
+/// Why a text is not valid: message and help.
 pub(crate) type Complaint = (String, String);
 
 /// One table: of a header, inline, or of an array of tables.
 pub(crate) struct Section<'t> {
     table: &'t DeTable<'t>,
-    /// Where its name stands.
+    /// The span of its name.
     pub(crate) span: Span,
-    /// What it is, for messages: `zone Z-LOCK`.
+    /// Its description in messages: `zone Z-LOCK`.
     pub(crate) what: String,
     /// Its name in headers: `zone.Z-LOCK`; empty for the whole file.
     path: String,
     known: Vec<&'static str>,
-    /// Required keys that are missing, each with how it is written.
+    /// Required keys that are missing, each with an example.
     absent: Vec<(&'static str, String)>,
     pub(crate) problems: &'t Problems,
 }
@@ -141,7 +141,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// Reports the keys that are not known, and the required ones that are missing: unless a misspelt key is one of those.
+    /// Reports unknown keys and missing required keys, except those of which an unknown key is probably a misspelling.
     pub(crate) fn finish(self) {
         let mut meant = Vec::new();
         for key in self.table.keys().filter(|key| !self.known.contains(&key.get_ref().as_ref())) {
@@ -167,12 +167,12 @@ impl<'t> Section<'t> {
         keys.into_iter()
     }
 
-    /// The name in a header of what lies below a key.
+    /// The name in a header of a table below a key.
     fn path_of(&self, key: &str) -> String {
         join(&self.path, key)
     }
 
-    /// Knows a key without reading what it holds.
+    /// Accepts a key without reading its value.
     pub(crate) fn ignore(&mut self, key: &'static str) {
         self.known.push(key);
     }
@@ -189,12 +189,12 @@ impl<'t> Section<'t> {
         self.table.get(key)
     }
 
-    /// Where a key stands; the section's name if it does not.
+    /// The span of a key, or of the section's name if the key is missing.
     pub(crate) fn span_of(&self, key: &str) -> Span {
         self.table.get_key_value(key).map_or_else(|| self.span.clone(), |(key, _)| key.span())
     }
 
-    /// Where the name of a table below a key stands.
+    /// The span of the name of a table below a key.
     pub(crate) fn span_below(&self, key: &str, name: &str) -> Span {
         let tables = self.table.get(key).and_then(|value| value.get_ref().as_table());
         let found = tables.and_then(|tables| tables.get_key_value(name));
@@ -205,26 +205,26 @@ impl<'t> Section<'t> {
         self.table.contains_key(key)
     }
 
-    /// Whether a key holds this text, alone or in a list.
+    /// Whether the value of a key is this text, or a list with it.
     pub(crate) fn holds(&self, key: &str, text: &str) -> bool {
         let Some(value) = self.table.get(key).map(Spanned::get_ref) else { return false };
         let is_it = |value: &DeValue<'_>| value.as_str() == Some(text);
         is_it(value) || value.as_array().is_some_and(|items| items.iter().any(|item| is_it(item.get_ref())))
     }
 
-    /// Whether a key holds a list with nothing in it.
+    /// Whether the value of a key is an empty list.
     pub(crate) fn is_empty_list(&self, key: &str) -> bool {
         self.table.get(key).and_then(|value| value.get_ref().as_array()).is_some_and(|items| items.is_empty())
     }
 
-    /// A key is required; `help` is how it is written.
+    /// Requires a key; `help` is an example.
     pub(crate) fn missing(&mut self, key: &'static str, help: &str) {
         if !self.has(key) {
             self.absent.push((key, help.to_owned()));
         }
     }
 
-    /// The known keys that others, which are not known, were probably meant to be.
+    /// The known keys of which unknown keys are probably misspellings.
     pub(crate) fn misspelt<'k>(&self, known: &'k [&'static str]) -> Vec<&'k str> {
         let unknown = self.keys().filter(|key| !known.contains(&key.text));
         unknown.filter_map(|key| nearest(key.text, known.iter().copied())).collect()
@@ -246,7 +246,7 @@ impl<'t> Section<'t> {
         word
     }
 
-    /// One text or a list of texts.
+    /// Reads a text or a list of texts.
     pub(crate) fn texts(&mut self, key: &'static str) -> Vec<Word<'t>> {
         let Some(value) = self.take(key) else { return Vec::new() };
         match value.get_ref() {
@@ -272,7 +272,7 @@ impl<'t> Section<'t> {
         words
     }
 
-    /// One of some words; `what` says what they are, with an article.
+    /// Reads one of some words; `what` describes them, with an article.
     pub(crate) fn word_of(&mut self, key: &'static str, what: &str, known: &[&'static str]) -> Option<&'static str> {
         self.parsed(key, |text| one_of(text, what, known))
     }
@@ -286,18 +286,18 @@ impl<'t> Section<'t> {
         flag
     }
 
-    /// A whole number within bounds.
+    /// Reads an integer within bounds.
     pub(crate) fn integer(&mut self, key: &'static str, bounds: RangeInclusive<i64>) -> Option<i64> {
         let value = self.take(key)?;
-        self.whole(key, value, &bounds)
+        self.bounded_integer(key, value, &bounds)
     }
 
-    /// A whole number within bounds that fit its type.
+    /// Reads an integer within bounds that fit its type.
     pub(crate) fn small<T: TryFrom<i64>>(&mut self, key: &'static str, bounds: RangeInclusive<i64>) -> Option<T> {
         self.integer(key, bounds).and_then(|number| T::try_from(number).ok())
     }
 
-    fn whole(&self, key: &str, value: &Value<'_>, bounds: &RangeInclusive<i64>) -> Option<i64> {
+    fn bounded_integer(&self, key: &str, value: &Value<'_>, bounds: &RangeInclusive<i64>) -> Option<i64> {
         let Some(number) = as_integer(value) else {
             self.wrong_type(key, value, AN_INTEGER);
             return None;
@@ -314,14 +314,14 @@ impl<'t> Section<'t> {
         None
     }
 
-    /// A list of whole numbers within bounds, each with its place.
+    /// Reads a list of integers within bounds, each with its span.
     pub(crate) fn integers(&mut self, key: &'static str, bounds: &RangeInclusive<i64>) -> Vec<(i64, Span)> {
         let Some(value) = self.take(key) else { return Vec::new() };
         let Some(items) = value.get_ref().as_array() else {
             self.wrong_type(key, value, A_NUMBER_LIST);
             return Vec::new();
         };
-        items.iter().filter_map(|item| Some((self.whole(key, item, bounds)?, item.span()))).collect()
+        items.iter().filter_map(|item| Some((self.bounded_integer(key, item, bounds)?, item.span()))).collect()
     }
 
     pub(crate) fn number(&mut self, key: &'static str) -> Option<f64> {
@@ -345,7 +345,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// A number or a text as the text it is written as: addresses, ports, functions. Or a list of them.
+    /// Reads numbers or texts, one or a list, each as text with its span: addresses, ports, functions.
     pub(crate) fn tokens(&mut self, key: &'static str, expected: &'static str) -> Vec<(String, Span)> {
         let Some(value) = self.take(key) else { return Vec::new() };
         let token = |item: &Value<'_>| {
@@ -365,7 +365,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// A local date.
+    /// Reads a local date.
     pub(crate) fn date(&mut self, key: &'static str) -> Option<jiff::civil::Date> {
         let value = self.take(key)?;
         let date = value.get_ref().as_datetime().filter(|moment| moment.time.is_none());
@@ -376,7 +376,7 @@ impl<'t> Section<'t> {
         date
     }
 
-    /// A moment with its offset from UTC.
+    /// Reads a time with its offset from UTC.
     pub(crate) fn moment(&mut self, key: &'static str) -> Option<jiff::Timestamp> {
         let value = self.take(key)?;
         let moment = value.get_ref().as_datetime().and_then(|moment| moment.to_string().parse().ok());
@@ -386,7 +386,7 @@ impl<'t> Section<'t> {
         moment
     }
 
-    /// A text that `parse` understands, or its complaint.
+    /// Reads a text with `parse`, and reports its complaint.
     pub(crate) fn parsed<T>(
         &mut self,
         key: &'static str,
@@ -396,12 +396,12 @@ impl<'t> Section<'t> {
         self.parse(&word, parse)
     }
 
-    /// What `parse` makes of a word, or its complaint at the word's place.
+    /// Parses a word, and reports the complaint at the word's span.
     pub(crate) fn parse<T>(&self, word: &Word<'_>, parse: impl FnOnce(&str) -> Result<T, Complaint>) -> Option<T> {
         parse(word.text).map_err(|(message, help)| self.problems.error(word.span.clone(), message, help)).ok()
     }
 
-    /// A table under a key.
+    /// Reads a table under a key.
     pub(crate) fn table(&mut self, key: &'static str, what: impl Into<String>) -> Option<Self> {
         let span = self.span_of(key);
         let value = self.take(key)?;
@@ -412,7 +412,7 @@ impl<'t> Section<'t> {
         Some(self.below(table, span, what.into(), self.path_of(key)))
     }
 
-    /// Every table below a table of tables: name, place of the name, section.
+    /// Reads the tables of a table of tables, each with its name.
     pub(crate) fn named_tables(&mut self, key: &'static str) -> Vec<(Word<'t>, Self)> {
         let Some(value) = self.take(key) else { return Vec::new() };
         let Some(tables) = value.get_ref().as_table() else {
@@ -450,8 +450,7 @@ impl<'t> Section<'t> {
         Some((word, section))
     }
 
-    /// A list of tables under a key. A single table, which is what `[header]` makes of one, is an error and read
-    /// nevertheless.
+    /// Reads a list of tables under a key. A single table, as `[header]` declares it, is reported, and read nevertheless.
     pub(crate) fn tables(&mut self, key: &'static str, what: impl Into<String>) -> Vec<Self> {
         let what = what.into();
         let span = self.span_of(key);
@@ -462,7 +461,7 @@ impl<'t> Section<'t> {
             let help = format!("write [[{path}]], with two brackets on each side, or {key} = [{{ ... }}]");
             self.problems.error(span.clone(), message, help);
             if table.values().all(|value| value.get_ref().as_table().is_some()) {
-                // `[header.NAME]`: tables with names, whose contents are not those of one in the list.
+                // `[header.NAME]` declares tables with names, which are not read as one of the list.
                 self.problems.fail(key, None);
                 return Vec::new();
             }
@@ -487,7 +486,7 @@ impl<'t> Section<'t> {
     }
 }
 
-/// A name in a header and a key below it, in quotes where TOML wants them.
+/// A name in a header with a key below it, quoted where TOML requires it.
 fn join(path: &str, key: &str) -> String {
     let is_bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     let key = if is_bare { key.to_owned() } else { format!("{key:?}") };
@@ -505,7 +504,7 @@ fn as_integer(value: &Value<'_>) -> Option<i64> {
 
 fn as_number(value: &Value<'_>) -> Option<f64> {
     let float = value.get_ref().as_float().and_then(|float| float.as_str().parse::<f64>().ok());
-    // Numbers beyond 2^53 lose their last digits; no register that can be limited holds one by intent.
+    // Numbers beyond 2^53 lose their last digits, which no limit depends on.
     #[expect(clippy::cast_precision_loss, reason = "a limit is compared with a value read into f64 as well")]
     let number = float.or_else(|| as_integer(value).map(|whole| whole as f64))?;
     number.is_finite().then_some(number)
@@ -526,7 +525,7 @@ const A_MOMENT: &str = "a date and time with its offset";
 const A_TABLE: &str = "a table";
 const A_TABLE_LIST: &str = "a list of tables";
 
-/// How each type is written, for the help.
+/// An example of each type, for the help.
 const EXAMPLES: &[(&str, &str)] = &[
     (A_TEXT, "\"...\""),
     (A_LIST, "[\"...\", \"...\"]"),

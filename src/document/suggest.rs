@@ -1,8 +1,8 @@
-//! The known word that was probably meant by one that is not known.
+//! Suggestions for unknown words.
 
 use super::section::Complaint;
 
-/// The word that was probably meant, if one is near enough to be worth suggesting.
+/// The known word nearest to an unknown one, if it is near enough to be a suggestion.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let scored = known.into_iter().map(|one| (likeness(&lower, &one.to_lowercase()), one));
@@ -10,27 +10,28 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     (best.0 >= NEAR).then_some(best.1)
 }
 
-/// Jaro-Winkler similarity; a single slip of the finger is a strong one also in a short word, such as `PCL` for `PLC`.
+/// Jaro-Winkler similarity, 0 to 1; at least 0.9 for a single typing error, which weighs too much in short words such as
+/// `PCL` for `PLC`.
 fn likeness(word: &str, known: &str) -> f64 {
     let slip = word.len() > 2 && strsim::osa_distance(word, known) <= 1;
     strsim::jaro_winkler(word, known).max(if slip { 0.9 } else { 0.0 })
 }
 
-/// Similarity from which a word is suggested: `netwroks` for `networks` is 0.97, `colour` for `zone` 0.47.
+/// Least similarity of a suggestion: `netwroks` and `networks` have 0.97, `colour` and `zone` 0.47.
 const NEAR: f64 = 0.75;
 
-/// `a, b, c` of words, for messages.
+/// Joins words for messages: `a, b, c`.
 pub(crate) fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     words.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// One word of a list.
+/// The known word that equals a text, or a complaint that it is not `what`.
 pub(crate) fn one_of<'k>(text: &str, what: &str, known: &[&'k str]) -> Result<&'k str, Complaint> {
     let found = known.iter().find(|&&word| word == text).copied();
     found.ok_or_else(|| (format!("`{text}` is not {what}"), suggestion(text, known)))
 }
 
-/// The nearest known word, or all of them.
+/// The help for an unknown word: the nearest known one, or all of them.
 pub(crate) fn suggestion(text: &str, known: &[&str]) -> String {
     let known_list = list(known.iter().copied());
     match nearest(text, known.iter().copied()) {
@@ -41,7 +42,7 @@ pub(crate) fn suggestion(text: &str, known: &[&str]) -> String {
     }
 }
 
-/// Longest list that is shown beside a suggestion.
+/// Longest list that a suggestion shows as well.
 const SHORT_LIST: usize = 12;
 
 #[cfg(test)]

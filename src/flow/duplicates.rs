@@ -113,6 +113,7 @@ impl DuplicateFilter {
         self.detect_mirrored(digest, time)
     }
 
+    /// Returns whether a frame is a mirrored copy; remembers it if it is not.
     fn detect_mirrored(&mut self, digest: u64, time: i64) -> bool {
         let is_duplicate = self.mirrored.contains(time, self.settings.mirror_window, |seen| seen == digest);
         if !is_duplicate {
@@ -122,6 +123,7 @@ impl DuplicateFilter {
         is_duplicate
     }
 
+    /// Returns whether a frame came on the second path of a redundant network; remembers it if it did not.
     fn detect_redundant(&mut self, content: u64, tag: Redundancy, macs: Macs, time: i64) -> bool {
         if self.redundant.ring.is_empty() {
             self.redundant = Latest::new(self.settings.slots);
@@ -173,7 +175,6 @@ impl Latest {
     }
 
     /// Whether a digest that `is_it` accepts is at most `window` nanoseconds away. Usually even the latest frame is older.
-    #[inline]
     fn contains(&self, time: i64, window: i64, is_it: impl Fn(u64) -> bool) -> bool {
         let (newer, older) = self.ring.split_at(self.next);
         // Frames of a merged capture are not strictly in order of time.
@@ -182,7 +183,6 @@ impl Latest {
         latest.any(|seen| is_it(seen.digest) && seen.is_within(window, time))
     }
 
-    #[inline]
     fn push(&mut self, seen: Seen) {
         if let Some(place) = self.ring.get_mut(self.next) {
             *place = seen;
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_does_not_decide_what_is_a_copy() {
+    fn the_seed_does_not_change_which_frames_are_duplicates() {
         let payloads: Vec<[u8; 4]> = (0..128_u32).map(u32::to_be_bytes).collect();
         for seed in 0..64 {
             let mut filter = DuplicateFilter::new(&DuplicateSettings { seed, ..DuplicateSettings::default() });
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_too_far_back_is_no_longer_known() {
+    fn a_frame_too_far_back_is_forgotten() {
         let mut filter = filter();
         let first = datagram(9, b"abc");
         assert!(!filter.detect(&first, 0));
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn datagrams_without_identification_are_told_apart_by_their_payload() {
+    fn datagrams_without_identification_are_distinguished_by_their_payload() {
         let mut filter = filter();
         assert!(!filter.detect(&datagram(0, b"abc"), 0));
         assert!(!filter.detect(&datagram(0, b"abd"), 1));
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_tells_apart_is_kept() {
+    fn frames_without_distinguishing_fields_are_kept() {
         let mut filter = filter();
         let ping = frame(Body::Ip(pair(0), OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }));
         assert!(!filter.detect(&ping, 0) && !filter.detect(&ping, 0));

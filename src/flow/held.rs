@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_already_is_not_kept_twice() {
+    fn bytes_that_are_held_already_are_not_held_twice() {
         let mut queue = Queue::default();
         queue.insert(piece(u32::MAX - 1, b"abcd"));
         assert_eq!(queue.insert(piece(0, b"cd")), Inserted::default());

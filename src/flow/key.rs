@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::mix::{Mixer, word};
+use crate::frame::ip_protocol::{TCP, UDP};
 use crate::frame::{Body, Frame, PlainSegment, TunnelKind};
 
 /// One end of a conversation in the canonical order of its [`FlowKey`]. It is unrelated to the roles of client and server.
@@ -52,7 +53,6 @@ pub struct BriefKey {
 
 impl PartialEq for FlowKey {
     /// Compares without branches; the derived implementation calls `memcmp`.
-    #[inline]
     fn eq(&self, other: &Self) -> bool {
         let upper = self.upper.as_flattened().iter().zip(other.upper.as_flattened());
         let different = upper.fold(self.tunnel ^ other.tunnel, |different, (one, another)| different | (one ^ another));
@@ -64,7 +64,6 @@ impl Eq for FlowKey {}
 
 impl PartialEq for BriefKey {
     /// Compares in registers; the derived implementation reads both words back from memory as one.
-    #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
         let ([low, high], [other_low, other_high]) = (self.ends, other.ends);
         (low ^ other_low) | (high ^ other_high) == 0
@@ -88,14 +87,12 @@ impl BriefKey {
     pub(super) const NONE: Self = Self { ends: [0; 2] };
 
     /// Index into a small cache of recent flows: bits of ports and addresses, which differ between concurrent conversations.
-    #[inline(always)]
     pub(super) const fn recent_index(self) -> usize {
         let [low, high] = self.ends;
         let both = low ^ high;
         (both ^ both >> 16) as usize
     }
 
-    #[inline(always)]
     const fn around(around: u32, low: u64, high: u64) -> Self {
         Self { ends: [((around >> 16) as u64) << AROUND_AT | low, (around as u16 as u64) << AROUND_AT | high] }
     }
@@ -107,7 +104,6 @@ impl BriefKey {
     }
 
     /// Equals [`FlowKey::hash`] of the same conversation.
-    #[inline(always)]
     pub(super) fn hash(self, mixer: Mixer) -> u64 {
         let [low, high] = self.ends;
         mixer.pair(low & !LOW_WAY, high & !HIGH_WAY)
@@ -115,7 +111,6 @@ impl BriefKey {
 }
 
 /// Address and port in one word, ordered like the pair.
-#[inline(always)]
 const fn end(address: u32, port: u16) -> u64 {
     (address as u64) << 16 | port as u64
 }
@@ -143,13 +138,12 @@ impl FlowKey {
     }
 
     /// Whether `brief` is the complete key of this conversation.
-    #[inline(always)]
     pub(super) fn is(&self, brief: BriefKey) -> bool {
         // The encapsulation word differs for tunnels and IPv6.
         self.brief() == brief
     }
 
-    #[inline(always)]
+    /// Its brief key, which is the complete key for IPv4 outside tunnels.
     pub(super) const fn brief(&self) -> BriefKey {
         let [a, b, c, d] = self.brief;
         BriefKey { ends: [word(b, a), word(d, c)] }
@@ -174,6 +168,7 @@ impl FlowKey {
         Some((Self::ordered(sender, ends, (source_port, destination_port), [around | version, tunnel]), sender))
     }
 
+    /// A key with the ends in canonical order, where `sender` is the end of the first address and port.
     fn ordered(
         sender: End,
         [source, destination]: [[u32; 4]; 2],
@@ -229,14 +224,12 @@ impl FlowKey {
 }
 
 /// The encapsulation word [`FlowKey::around`], without IP version and tunnel kind.
-#[inline(always)]
 fn around(vlan: Option<u16>, protocol: u8) -> u32 {
     let vlan = vlan.map_or(UNTAGGED, |id| id & VLAN_ID);
     u32::from(vlan) << VLAN_AT | u32::from(protocol) << PROTOCOL_AT
 }
 
 /// The end that sent a frame.
-#[inline(always)]
 fn sender<T: PartialOrd>(source: &T, destination: &T) -> End {
     if source <= destination { End::Low } else { End::High }
 }
@@ -250,8 +243,6 @@ fn words(address: IpAddr) -> [u32; 4] {
     [96, 64, 32, 0].map(|shift| (bits >> shift) as u32)
 }
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
 /// Bit positions in [`FlowKey::around`]. The tunnel kind, a [`TunnelKind`] plus 1 or 0, is in the lowest bits.
 const VLAN_AT: u32 = 16;
 const PROTOCOL_AT: u32 = 8;

@@ -17,14 +17,12 @@ impl Mixer {
     }
 
     /// The hash of two words.
-    #[inline(always)]
     pub(super) fn pair(self, one: u64, other: u64) -> u64 {
         let [first, second] = self.seeds;
         fold(one ^ first, other ^ second)
     }
 }
 
-#[inline(always)]
 const fn fold(one: u64, other: u64) -> u64 {
     let wide = one as u128 * other as u128;
     (wide >> 64) as u64 ^ wide as u64

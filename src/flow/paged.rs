@@ -65,13 +65,11 @@ impl<T> Paged<T> {
     }
 
     /// The slot with this index. It may be a vacant one of the last page.
-    #[inline(always)]
     pub(super) fn get(&self, index: u32) -> Option<&Slot> {
         self.row(index).map(|row| &row.slot)
     }
 
     /// The slot with this index, and its flow.
-    #[inline(always)]
     pub(super) fn get_mut(&mut self, index: u32) -> Option<(&mut Slot, &mut Option<T>)> {
         self.row_mut(index).map(|row| (&mut row.slot, &mut row.value))
     }
@@ -104,7 +102,6 @@ impl<T> Paged<T> {
         &mut self.row_mut(index).expect(ADDED).value
     }
 
-    #[inline(always)]
     fn row(&self, index: u32) -> Option<&Row<T>> {
         let page = match (index / PAGE).checked_sub(1) {
             None => self.first.as_ref(),
@@ -127,14 +124,12 @@ impl<T> Index<u32> for Paged<T> {
     type Output = Slot;
 
     /// The slot of a row. Panics if no row was added with this index.
-    #[inline]
     fn index(&self, index: u32) -> &Slot {
         &self.row(index).expect(ADDED).slot
     }
 }
 
 impl<T> IndexMut<u32> for Paged<T> {
-    #[inline]
     fn index_mut(&mut self, index: u32) -> &mut Slot {
         &mut self.row_mut(index).expect(ADDED).slot
     }

@@ -37,7 +37,6 @@ impl RecentBytes {
     }
 
     /// Stores a delivery and returns its position. Of a delivery longer than half the ring, only the end is stored.
-    #[inline]
     pub(super) fn append(&mut self, previous: u64, sequence: u32, origin: u64, bytes: &[u8]) -> u64 {
         // Nearly all deliveries fit after the previous one.
         if bytes.len() <= self.longest()
@@ -74,7 +73,6 @@ impl RecentBytes {
     }
 
     /// Moves the end past a record with `length` bytes; returns the position of the record.
-    #[inline(always)]
     fn advance(&mut self, length: usize) -> u64 {
         let position = self.end;
         self.end += (HEADER + length) as u64;
@@ -83,12 +81,10 @@ impl RecentBytes {
     }
 
     /// Most bytes of one delivery that are stored.
-    #[inline(always)]
     fn longest(&self) -> usize {
         self.capacity / 2 - HEADER
     }
 
-    #[cold]
     fn allocate(&mut self) {
         self.ring = vec![0; self.capacity].into();
     }
@@ -181,7 +177,6 @@ const SMALLEST: usize = 1024;
 const LARGEST: usize = 1 << 30;
 
 /// Encodes a header.
-#[inline(always)]
 fn written(previous: u64, origin: u64, sequence: u32, length: u32) -> [u8; HEADER] {
     let [p0, p1, p2, p3, p4, p5, p6, p7] = previous.to_ne_bytes();
     let [o0, o1, o2, o3, o4, o5, o6, o7] = origin.to_ne_bytes();
@@ -216,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_ring_has_no_room_for_is_no_longer_known() {
+    fn overwritten_records_are_no_longer_known() {
         let mut recent = RecentBytes::new(SMALLEST);
         let mut last = 0;
         for number in 0..1_000_u32 {
@@ -241,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_is_put_together_of_what_is_known() {
+    fn a_stretch_has_all_known_bytes() {
         let mut recent = RecentBytes::new(SMALLEST);
         let first = recent.append(0, u32::MAX - 1, 0, b"ab");
         let last = recent.append(first, 4, 0, b"ef");

@@ -40,13 +40,11 @@ pub(super) struct ListLinks {
 
 impl Slot {
     /// Time since its last use, nanoseconds. Wraps only for times that are centuries apart.
-    #[inline(always)]
     pub(super) const fn idle_time(&self, clock: i64) -> i64 {
         clock.wrapping_sub(self.used)
     }
 
     /// Whether its position in its list is stale.
-    #[inline(always)]
     pub(super) const fn is_due(&self, timeout: i64) -> bool {
         self.used.wrapping_sub(self.listed) >= timeout >> LISTED_AGAIN
     }
@@ -58,12 +56,10 @@ impl Tag {
     }
 
     /// How long a flow of this lifetime may be idle, nanoseconds.
-    #[inline(always)]
     pub(super) const fn timeout(self, timeouts: &[i64; LIFETIMES.len()]) -> i64 {
         timeouts[(self.0 & LIFETIME_BITS) as usize]
     }
 
-    #[inline]
     pub(super) const fn lifetime(self) -> Lifetime {
         match self.0 & LIFETIME_BITS {
             0 => Lifetime::Stream,
@@ -73,7 +69,6 @@ impl Tag {
         }
     }
 
-    #[inline]
     pub(super) const fn generation(self) -> u32 {
         self.0 / (LIFETIME_BITS + 1)
     }

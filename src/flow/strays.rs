@@ -39,12 +39,13 @@ impl TcpFlow {
         piece: Piece<'_>,
         pass: &mut Pass<'_, R>,
     ) {
+        let peer = from.other();
         pass.counters.outside_window += 1;
-        if let Some(ack) = piece.ack.filter(|ack| out_of_order.is_stray_acknowledged(from.other(), *ack)) {
-            let begins = |stray: Piece<'_>| stray.ack.is_some_and(|other| near(other, piece.sequence));
-            if out_of_order.strays[from.other().index()].head().is_some_and(begins) {
-                self.resume_at_stray(out_of_order, from.other(), None, pass);
-                self.halves[from.other().index()].acknowledge(ack, pass.settings.window);
+        if let Some(ack) = piece.ack.filter(|ack| out_of_order.is_stray_acknowledged(peer, *ack)) {
+            let acknowledges_piece = |stray: Piece<'_>| stray.ack.is_some_and(|other| near(other, piece.sequence));
+            if out_of_order.strays[peer.index()].head().is_some_and(acknowledges_piece) {
+                self.resume_at_stray(out_of_order, peer, None, pass);
+                self.halves[peer.index()].acknowledge(ack, pass.settings.window);
                 return self.resume_at(out_of_order, from, piece, pass);
             }
         }
@@ -53,7 +54,7 @@ impl TcpFlow {
         }
         let strayed = &mut out_of_order.strayed[from.index()];
         *strayed = strayed.saturating_add(1);
-        let (is_long, is_alone) = (*strayed >= LONG_STRAYED, !self.halves[from.other().index()].captured);
+        let (is_long, is_alone) = (*strayed >= LONG_STRAYED, !self.halves[peer.index()].captured);
         let follows = |first: Piece<'_>| near(first.end(), piece.sequence) || near(piece.end(), first.sequence);
         if (is_long || is_alone) && out_of_order.strays[from.index()].head().is_some_and(follows) {
             return self.resume_at_stray(out_of_order, from, Some(piece), pass);

@@ -250,7 +250,6 @@ impl<T> FlowTable<T> {
     }
 
     /// The handle of the flow that was just [found](Self::find) in a slot.
-    #[inline]
     pub fn entry(&self, slot: u32) -> Entry {
         Entry { slot, generation: self.rows[slot].tag.generation() }
     }
@@ -265,7 +264,6 @@ impl<T> FlowTable<T> {
     }
 
     /// The flow of a handle, if it still exists. Does not count as use.
-    #[inline]
     pub fn get_mut(&mut self, entry: Entry) -> Option<(&FlowKey, &mut T)> {
         let (slot, value) = self.rows.get_mut(entry.slot)?;
         value.as_mut().filter(|_| slot.tag.generation() == entry.generation).map(|value| (&slot.key, value))
@@ -327,7 +325,6 @@ impl<T> FlowTable<T> {
     }
 
     /// Finds the slot of a key in the index, also if it is an alias.
-    #[inline]
     fn find_slot(&self, hash: u64, encapsulation: u64, is: impl Fn(&FlowKey) -> bool) -> Option<u32> {
         let look = |hash| self.index.find(hash, |&entry| key_of(&self.rows, &self.aliases, entry).is_some_and(&is));
         let found = match look(hash) {
@@ -451,6 +448,7 @@ impl<T> FlowTable<T> {
         self.lists.iter().map(|list| list.head).filter(|&head| head != NONE)
     }
 
+    /// Removes a flow whose timeout has passed.
     fn remove_expired(&mut self, slot: u32) -> Option<Removed<T>> {
         self.counters.expired += 1;
         self.remove_slot(slot, RemovalCause::Expired, self.expires_at(slot))
@@ -476,7 +474,6 @@ impl<T> FlowTable<T> {
     }
 
     /// Removes the aliases of a flow.
-    #[cold]
     fn remove_aliases(&mut self, slot: u32) {
         for (number, key) in self.aliases.remove_all(slot) {
             self.recents[key.brief().recent_index() % RECENTS] = Recent::NONE;
@@ -523,6 +520,7 @@ impl<T> FlowTable<T> {
         }
     }
 
+    /// Appends a slot to its list.
     fn link_last(&mut self, slot: u32) {
         let tail = self.lists[self.rows[slot].tag.lifetime() as usize].tail;
         self.link_after(tail, slot);
@@ -538,6 +536,7 @@ impl<T> FlowTable<T> {
         self.link_after(before, slot);
     }
 
+    /// Inserts a slot into its list after `previous`, or at the head if that is [`NONE`].
     fn link_after(&mut self, previous: u32, slot: u32) {
         let list = &mut self.lists[self.rows[slot].tag.lifetime() as usize];
         let next = match self.rows.link_mut(previous) {
@@ -558,7 +557,6 @@ impl<T> FlowTable<T> {
 }
 
 /// The key of an entry of the index.
-#[inline]
 fn key_of<'t, T>(rows: &'t Paged<T>, aliases: &'t Aliases, entry: u32) -> Option<&'t FlowKey> {
     if entry & ALIAS == 0 { rows.get(entry).map(|slot| &slot.key) } else { aliases.key(entry & !ALIAS) }
 }

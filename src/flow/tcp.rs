@@ -11,7 +11,7 @@ use super::{Arrival, Assembly, End, Progress, StreamHandler};
 use crate::frame::Segment;
 
 /// Reassembly of one connection. A segment in order costs a few comparisons, and its bytes go to the [`StreamHandler`] without
-/// a copy. Everything else uses a boxed [`OutOfOrder`], which exists only until order is restored.
+/// a copy. Everything else uses boxed state that exists only until order is restored.
 #[derive(Debug, Default)]
 pub struct TcpFlow {
     pub(super) halves: [HalfStream; 2],
@@ -169,6 +169,7 @@ impl TcpFlow {
         done
     }
 
+    /// Closes the connection at `clock`, unless it is closed already.
     pub(super) fn close(&mut self, clock: i64) {
         if !self.closed {
             (self.closed, self.closed_at) = (true, milliseconds(clock));
@@ -178,7 +179,6 @@ impl TcpFlow {
 
 /// Whether a payload looks like the padding of a short Ethernet frame (IEEE 802.3, 3.2.8) that was counted into the length of
 /// its datagram.
-#[inline(always)]
 pub(super) fn is_padding(segment: &Segment<'_>) -> bool {
     segment.payload == [0; PADDING]
 }

@@ -41,18 +41,7 @@ impl TcpFlow {
             self.on_reset(from, segment.sequence, pass);
         } else {
             match self.meaning_of_syn(out_of_order, from, segment, pass) {
-                // The acknowledgement shows whether the receiver accepted data in a SYN (RFC 9293, 3.4; RFC 7413).
-                SynMeaning::Ours if segment.flags.syn => {
-                    self.on_segment(out_of_order, from, &Segment { payload: &[], length: 0, ..*segment }, pass);
-                    self.on_doubtful_payload(out_of_order, from, segment, pass);
-                }
-                SynMeaning::Ours if self.is_payload_dropped(from, segment) => {
-                    if segment.flags.ack {
-                        self.on_segment(out_of_order, from, &Segment { payload: &[], length: 0, ..*segment }, pass);
-                    }
-                    self.on_doubtful_payload(out_of_order, from, segment, pass);
-                }
-                SynMeaning::Ours => self.on_segment(out_of_order, from, segment, pass),
+                SynMeaning::Ours => self.on_own_segment(out_of_order, from, segment, pass),
                 SynMeaning::Ignored => {}
                 SynMeaning::Restart => return Progress::Restart,
             }
@@ -61,7 +50,30 @@ impl TcpFlow {
         self.progress()
     }
 
-    /// Handles a segment of this connection.
+    /// Handles a segment of this connection, and sets its payload aside if its receiver may not accept it.
+    fn on_own_segment<R: StreamHandler>(
+        &mut self,
+        out_of_order: &mut OutOfOrder,
+        from: End,
+        segment: &Segment<'_>,
+        pass: &mut Pass<'_, R>,
+    ) {
+        let header = Segment { payload: &[], length: 0, ..*segment };
+        if segment.flags.syn {
+            // The acknowledgement shows whether the receiver accepted data in a SYN (RFC 9293, 3.4; RFC 7413).
+            self.on_segment(out_of_order, from, &header, pass);
+            self.on_doubtful_payload(out_of_order, from, segment, pass);
+        } else if self.is_payload_dropped(from, segment) {
+            if segment.flags.ack {
+                self.on_segment(out_of_order, from, &header, pass);
+            }
+            self.on_doubtful_payload(out_of_order, from, segment, pass);
+        } else {
+            self.on_segment(out_of_order, from, segment, pass);
+        }
+    }
+
+    /// Handles the header and the payload of a segment of this connection.
     fn on_segment<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,

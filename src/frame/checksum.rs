@@ -54,7 +54,6 @@ impl Sum {
     }
 
     /// The sum of the last `count` (0..=7) bytes. With eight bytes to read, `count` only decides a shift, not a branch.
-    #[inline(always)]
     fn of_last(bytes: &[u8], count: usize) -> Self {
         if let Some(last) = bytes.last_chunk() {
             return Self(u64::from_le_bytes(*last).unbounded_shr(64 - 8 * count as u32));
@@ -81,7 +80,6 @@ impl Sum {
     }
 
     /// The sum of the part of a pseudo-header that is not copied from the IP header: protocol and length in bytes.
-    #[inline(always)]
     pub(super) fn of_protocol_and_length(protocol: u8, length: usize) -> Self {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let [protocol, length] = [[0, 0, 0, protocol], length.to_be_bytes()].map(u32::from_le_bytes);
@@ -101,7 +99,6 @@ impl Sum {
     }
 
     /// Whether the sum over everything that a checksum covers, the checksum included, is valid.
-    #[inline(always)]
     pub(super) const fn is_right(self) -> bool {
         self.0 != 0 && self.0.is_multiple_of(0xFFFF)
     }
@@ -111,13 +108,13 @@ impl Add for Sum {
     type Output = Self;
 
     /// Adds with end-around carry.
-    #[inline(always)]
     fn add(self, other: Self) -> Self {
         let (sum, carry) = self.0.overflowing_add(other.0);
         Self(sum + u64::from(carry))
     }
 }
 
+/// The octets of an address, of an IPv4 address as IPv4-mapped IPv6.
 fn octets(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
@@ -169,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_layer_makes_a_packet_wrong_and_what_cannot_be_verified_says_nothing() {
+    fn one_wrong_layer_makes_a_packet_wrong_and_an_unverified_one_changes_nothing() {
         use Checksum::{Right, Unknown, Wrong};
         assert_eq!([Right.and(Wrong), Unknown.and(Wrong), Wrong.and(Right)], [Wrong; 3]);
         assert_eq!([Right.and(Unknown), Unknown.and(Right), Right.and(Right)], [Right; 3]);
@@ -178,7 +175,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn words_of_64_bits_in_any_order_sum_up_to_what_those_of_16_do(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        fn sums_of_64_bit_words_equal_sums_of_16_bit_words(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
             prop_assert_eq!(Sum::of(&bytes).is_right(), naive(&bytes) == 0xFFFF);
             // With its own checksum behind it, an even number of bytes is right.
             let mut whole = bytes;

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_undone_does_not_end_here_and_macsec_is_neither() {
+    fn walked_types_are_no_leaves_and_macsec_is_neither() {
         for ether_type in 0..=u16::MAX {
             assert!(!(is_walked(ether_type) && is_known_leaf(ether_type)), "{ether_type:#06x}");
         }

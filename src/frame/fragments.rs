@@ -214,6 +214,7 @@ impl Reassembler {
         self.expire(i64::MAX);
     }
 
+    /// Adds a fragment to its datagram, and writes the packet to `out` if that is complete.
     fn add_fragment(
         &mut self,
         fragment: &Fragment<'_>,
@@ -264,7 +265,7 @@ impl Reassembler {
         if added != Ok(Reassembled::Incomplete) || fragment.payload.missing() > 0 {
             return added;
         }
-        match self.finished.read_with(&Key::of(fragment), fragment, clock) {
+        match self.finished.reading_with(&Key::of(fragment), fragment, clock) {
             Some((whole, age))
                 if has_right_checksums(link, &whole)
                     || age <= DUPLICATE_DELAY && has_no_wrong_checksum(link, &whole) =>
@@ -280,6 +281,7 @@ impl Reassembler {
     /// The serial number of the incomplete datagram with this key; starts a new one if there is none.
     fn open_datagram(&mut self, key: Key, clock: i64) -> u64 {
         if let Some(&serial) = self.serials.get(&key) {
+            // Duplicates that come too late are fragments of a new datagram.
             let stale =
                 |datagram: &Datagram| datagram.is_duplicate && clock.saturating_sub(datagram.started) > DUPLICATE_DELAY;
             if !self.datagrams.get(&serial).is_some_and(stale) {
@@ -296,6 +298,7 @@ impl Reassembler {
         serial
     }
 
+    /// Removes a complete datagram, and writes the packet to `out`.
     fn finish_datagram(&mut self, serial: u64, clock: i64, out: &mut Vec<u8>) -> Result<Reassembled, FragmentDrop> {
         let datagram = self.remove(serial).ok_or(FragmentDrop::NoFragment)?;
         if datagram.is_duplicate {
@@ -313,6 +316,7 @@ impl Reassembler {
         Ok(Reassembled::Complete)
     }
 
+    /// Evicts the oldest datagrams until the limits hold.
     fn make_room(&mut self) {
         while self.datagrams.len() > self.limits.datagrams || self.cost > self.limits.bytes {
             let Some(datagram) = self.remove_oldest() else { break };

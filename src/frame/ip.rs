@@ -1,5 +1,5 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, fragments included. A packet that cannot be decoded behind its addresses
-//! ends in a leaf with the reason, because it is traffic between the two hosts all the same.
+//! ends in a leaf with the reason, because it is still traffic between the two hosts.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -105,11 +105,10 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
 
     /// An IPv4 header that is truncated or contradicts itself. Outside any encapsulation it certainly is an IPv4 header, so
     /// its addresses count if they were captured.
-    #[cold]
     fn broken_ipv4(&mut self, span: Span<'a>, reason: Undecoded) -> WalkResult<'a> {
         let (header, rest) = span.read::<20>()?;
         let &[version, _, _, _, i0, i1, _, _, _, protocol, _, _, a0, a1, a2, a3, b0, b1, b2, b3] = header;
-        if self.is_wrapped() || version >> 4 != 4 {
+        if self.is_encapsulated() || version >> 4 != 4 {
             return Err(reason);
         }
         let ip = IpHeader {
@@ -121,7 +120,6 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
     }
 
     /// An IPv4 fragment, of which only the first has ports, or an authentication header.
-    #[cold]
     fn fragment_or_authentication(&mut self, chain: Chain<'a>, header: &Ipv4HeaderSlice<'_>) -> WalkResult<'a> {
         if header.is_fragmenting_payload() {
             let part = chain.fragment(self, chain.rest.at);
@@ -159,7 +157,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         let protocol = header.next_header().0;
         match self.limit_to_datagram(span, total).and_then(|datagram| datagram.skip(IPV6_HEADER)) {
             Ok(rest) => self.extensions(Chain { ip, protocol, rest, header_at: span.at, next_header_at: span.at + 6 }),
-            Err(reason) if self.is_wrapped() => Err(reason),
+            Err(reason) if self.is_encapsulated() => Err(reason),
             Err(reason) => Ok(Leaf::ip(&ip, protocol, span.skip(IPV6_HEADER)?).with_reason(reason)),
         }
     }

@@ -59,7 +59,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
                 },
                 _ => match self.other_tag(ether_type, span)? {
                     Some(inside) => inside,
-                    None => return self.wrapping(ether_type, span),
+                    None => return self.encapsulation(ether_type, span),
                 },
             };
         }
@@ -78,7 +78,6 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
     }
 
     /// A less common tag; `None` if this type is no tag.
-    #[cold]
     fn other_tag(&mut self, ether_type: u16, span: Span<'a>) -> Result<Option<(u16, Span<'a>)>, Undecoded> {
         let length = match ether_type {
             // Not registered: a tag only if a known EtherType follows.
@@ -118,8 +117,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
     }
 
     /// An encapsulation of a whole packet, or a payload that is not decoded further.
-    #[cold]
-    fn wrapping(&mut self, ether_type: u16, span: Span<'a>) -> WalkResult<'a> {
+    fn encapsulation(&mut self, ether_type: u16, span: Span<'a>) -> WalkResult<'a> {
         let inside: fn(&mut Self, Span<'a>) -> WalkResult<'a> = match ether_type {
             MPLS | MPLS_MULTICAST => Self::mpls,
             PPPOE_SESSION => Self::pppoe,

@@ -38,7 +38,7 @@ mod tests {
     ];
 
     #[test]
-    fn an_advertisement_says_whose_an_address_is() {
+    fn an_advertisement_gives_an_address_and_its_hardware_address() {
         let address = "fd00:1::10".parse().expect("an address");
         assert_eq!(advertised(&MESSAGE), Some((address, Some([2, 0, 0, 0xBA, 0xD0, 1]))));
         assert_eq!(advertised(&MESSAGE[..32]), Some((address, None)), "without the option");

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::walk::{Context, Leaf, MAX_WRAPPINGS, Observer, Span, Walk};
+use super::walk::{Context, Leaf, MAX_ENCAPSULATIONS, Observer, Span, Walk};
 use super::{Body, Frame, IpHeader};
 use crate::capture::LinkType;
 
@@ -42,7 +42,7 @@ impl Outer {
 /// The tunnels around the innermost layer of one packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layers {
-    outers: [Option<(u8, Outer)>; MAX_WRAPPINGS],
+    outers: [Option<(u8, Outer)>; MAX_ENCAPSULATIONS],
     count: usize,
 }
 
@@ -86,7 +86,7 @@ struct Find<'a> {
 }
 
 impl<'a> Observer<'a> for Find<'a> {
-    fn on_wrapping(&mut self, depth: u8, context: &Context, outside: &Leaf<'a>) {
+    fn on_encapsulation(&mut self, depth: u8, context: &Context, outside: &Leaf<'a>) {
         if depth == self.depth {
             self.found = Some(context.frame(&Leaf { undecoded: None, ..*outside }));
         }

@@ -72,7 +72,7 @@ impl<'a> Observer<'a> for Seen<'_> {
         false
     }
 
-    fn on_wrapping(&mut self, depth: u8, _: &Context, outside: &Leaf<'a>) {
+    fn on_encapsulation(&mut self, depth: u8, _: &Context, outside: &Leaf<'a>) {
         self.layers.add(depth, &outside.body);
     }
 }

@@ -3,11 +3,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use etherparse::{IpNumber, TcpHeader, UdpHeaderSlice, ip_number};
+use etherparse::{TcpHeader, UdpHeaderSlice};
 
 use super::checksum::Sum;
 use super::ether_type::{IPV4, IPV6, SERVICE_VLAN, VLAN};
 use super::host_key::{key4, key6};
+use super::ip_protocol::{TCP, UDP};
 use super::transport::{self, is_tunnel};
 use super::{Body, Checksum, Datagram, Frame, IpHeader, Macs, Segment, TcpFlags, redundancy};
 
@@ -34,42 +35,36 @@ pub struct PlainSegment<'a> {
 
 impl<'a> PlainSegment<'a> {
     /// The key that [`super::peek()`] returns.
-    #[inline(always)]
     pub fn pair_key(&self) -> u64 {
         let hosts = self.hosts();
         key4((hosts >> 32) as u32, hosts as u32)
     }
 
     /// Source address (upper half) and destination address.
-    #[inline(always)]
     pub fn hosts(&self) -> u64 {
         let &[.., s0, s1, s2, s3, d0, d1, d2, d3] = self.ip;
         u64::from_be_bytes([s0, s1, s2, s3, d0, d1, d2, d3])
     }
 
     /// Source port (upper half) and destination port.
-    #[inline(always)]
     pub fn ports(&self) -> u32 {
         let &[s0, s1, d0, d1, ..] = self.tcp;
         u32::from_be_bytes([s0, s1, d0, d1])
     }
 
     /// Sequence number (upper half) and acknowledgement number.
-    #[inline(always)]
     pub fn numbers(&self) -> u64 {
         let &[_, _, _, _, q0, q1, q2, q3, a0, a1, a2, a3, ..] = self.tcp;
         u64::from_be_bytes([q0, q1, q2, q3, a0, a1, a2, a3])
     }
 
     /// Whether the checksums of IPv4 and TCP are right.
-    #[inline(always)]
     pub fn has_right_checksums(&self) -> bool {
         let [header, carried] = sums(self.ip, self.whole);
         header.is_right() && carried.is_right()
     }
 
     /// All fields of the segment.
-    #[inline(always)]
     pub fn segment(&self) -> Segment<'a> {
         segment_of(self.tcp, self.payload)
     }
@@ -87,14 +82,14 @@ fn sums(header: &[u8; IPV4_HEADER], carried: &[u8]) -> [Sum; 2] {
 /// Decodes a packet that is a plain TCP segment.
 #[inline(always)]
 pub(super) fn plain_segment(bytes: &[u8], original: u32) -> Option<PlainSegment<'_>> {
-    let PlainIpv4 { vlan, header: ip, payload: whole, .. } = ipv4(bytes, original, ip_number::TCP)?;
+    let PlainIpv4 { vlan, header: ip, payload: whole, .. } = ipv4(bytes, original, TCP)?;
     let (tcp, payload) = tcp(whole)?;
     Some(PlainSegment { vlan, ip, tcp, whole, payload })
 }
 
 /// Decodes a packet that is a plain TCP segment into a frame.
 pub(super) fn segment_frame(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
-    let header = ipv4(bytes, original, ip_number::TCP)?;
+    let header = ipv4(bytes, original, TCP)?;
     let (tcp, payload) = tcp(header.payload)?;
     let [own, carried] = sums(header.header, header.payload).map(Checksum::of);
     Some(header.frame(Body::Tcp(header.ip_header(), segment_of(tcp, payload)), own.and(carried)))
@@ -102,7 +97,7 @@ pub(super) fn segment_frame(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
 
 /// Decodes a packet that is a plain UDP datagram, and no tunnel, into a frame.
 pub(super) fn datagram_frame(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
-    let header = ipv4(bytes, original, ip_number::UDP)?;
+    let header = ipv4(bytes, original, UDP)?;
     let datagram = udp(header.payload)?;
     // A checksum of 0 is none (RFC 768).
     let has_none = datagram.checksum == 0;
@@ -133,13 +128,14 @@ impl<'a> PlainIpv4<'a> {
     }
 }
 
+/// Decodes Ethernet, VLAN tags and a plain IPv4 header whose protocol is `expected_protocol`.
 #[inline(always)]
-fn ipv4(bytes: &[u8], original: u32, carried: IpNumber) -> Option<PlainIpv4<'_>> {
+fn ipv4(bytes: &[u8], original: u32, expected_protocol: u8) -> Option<PlainIpv4<'_>> {
     let (&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5], rest) = bytes.split_first_chunk()?;
     let Untagged { vlan, ether_type: IPV4, rest } = skip_tags(rest)? else { return None };
     let header: &[u8; IPV4_HEADER] = rest.first_chunk()?;
     let &[version, _, l0, l1, _, _, f0, f1, _, protocol, ..] = header;
-    if version != 0x45 || protocol != carried.0 || is_fragment([f0, f1]) {
+    if version != 0x45 || protocol != expected_protocol || is_fragment([f0, f1]) {
         return None;
     }
     if bytes.len() < original as usize || may_have_trailer(bytes) {
@@ -153,7 +149,7 @@ fn ipv4(bytes: &[u8], original: u32, carried: IpNumber) -> Option<PlainIpv4<'_>>
     })
 }
 
-#[inline(always)]
+/// Splits a TCP segment into its fixed header and its payload.
 fn tcp(bytes: &[u8]) -> Option<(&[u8; TcpHeader::MIN_LEN], &[u8])> {
     let header: &[u8; TcpHeader::MIN_LEN] = bytes.first_chunk()?;
     let length = usize::from(header[12] >> 4) * 4;
@@ -163,7 +159,7 @@ fn tcp(bytes: &[u8]) -> Option<(&[u8; TcpHeader::MIN_LEN], &[u8])> {
     Some((header, bytes.get(length..)?))
 }
 
-#[inline(always)]
+/// The fields of a TCP header, with its payload.
 fn segment_of<'a>(header: &[u8; TcpHeader::MIN_LEN], payload: &'a [u8]) -> Segment<'a> {
     let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, _, flags, _, _, _, _, u0, u1] = header;
     let is_set = |bit: u8| flags & bit != 0;
@@ -179,6 +175,7 @@ fn segment_of<'a>(header: &[u8; TcpHeader::MIN_LEN], payload: &'a [u8]) -> Segme
     }
 }
 
+/// Decodes a UDP datagram that is no tunnel.
 fn udp(bytes: &[u8]) -> Option<Datagram<'_>> {
     let header = UdpHeaderSlice::from_slice(bytes).ok()?;
     if usize::from(header.length()) != bytes.len() || is_tunnel(header.destination_port()) {
@@ -189,7 +186,6 @@ fn udp(bytes: &[u8]) -> Option<Datagram<'_>> {
 }
 
 /// The key of [`super::peek()`] for IPv4 without tags. Dealing nearly all packets costs a fifth less than with [`host_key`].
-#[inline(always)]
 pub(super) fn host_key_untagged(bytes: &[u8]) -> Option<u64> {
     let (&[.., t0, t1], rest) = bytes.split_first_chunk::<14>()?;
     if u16::from_be_bytes([t0, t1]) == IPV4 { key_of_ipv4(rest) } else { None }
@@ -206,7 +202,6 @@ pub(super) fn host_key(bytes: &[u8]) -> Option<u64> {
 }
 
 /// The key of IPv4 without options.
-#[inline(always)]
 fn key_of_ipv4(bytes: &[u8]) -> Option<u64> {
     let (&[version, _, _, _, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3], payload) =
         bytes.split_first_chunk()?;
@@ -257,8 +252,8 @@ fn may_have_trailer(bytes: &[u8]) -> bool {
 /// Whether this is TCP, or UDP that is no tunnel.
 fn is_innermost(protocol: u8, payload: &[u8]) -> bool {
     match (protocol, payload) {
-        (6, _) => true,
-        (17, &[_, _, d0, d1, ..]) => !is_tunnel(u16::from_be_bytes([d0, d1])),
+        (TCP, _) => true,
+        (UDP, &[_, _, d0, d1, ..]) => !is_tunnel(u16::from_be_bytes([d0, d1])),
         _ => false,
     }
 }

@@ -1,3 +1,3 @@
+mod encapsulations;
 mod links;
 mod properties;
-mod wrappings;

@@ -4,6 +4,7 @@ use etherparse::err::tcp::HeaderSliceError;
 use etherparse::{TcpHeader, TcpHeaderSlice, UdpHeader, UdpHeaderSlice, ip_number};
 
 use super::checksum::Sum;
+use super::ip_protocol::{ESP, L2TP, TCP, UDP};
 use super::walk::{Leaf, Observer, Span, Walk, WalkResult};
 use super::{Body, Datagram, IpHeader, Segment, TcpFlags, Undecoded};
 
@@ -19,9 +20,6 @@ const GENEVE_PORT: u16 = 6081;
 const L2TP_PORT: u16 = 1701;
 /// Destination port of TZSP, in which wireless sensors and MikroTik routers forward captured frames.
 const TZSP_PORT: u16 = 37_008;
-/// IP protocol numbers (IANA) without a usable name in `etherparse`.
-const ESP: u8 = 50;
-const L2TP: u8 = 115;
 
 /// Whether UDP to this port may be a tunnel.
 pub(super) const fn is_tunnel(destination_port: u16) -> bool {
@@ -31,8 +29,6 @@ pub(super) const fn is_tunnel(destination_port: u16) -> bool {
 impl<'a, W: Observer<'a>> Walk<'a, W> {
     /// The payload of an IP header.
     pub(super) fn ip_payload(&mut self, ip: &IpHeader, protocol: u8, span: Span<'a>) -> WalkResult<'a> {
-        const TCP: u8 = ip_number::TCP.0;
-        const UDP: u8 = ip_number::UDP.0;
         const GRE: u8 = ip_number::GRE.0;
         const IPV4: u8 = ip_number::IPV4.0;
         const IPV6: u8 = ip_number::IPV6.0;
@@ -54,8 +50,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         match TcpHeaderSlice::from_slice(span.bytes) {
             Ok(header) => {
                 self.verify(|| {
-                    (span.missing() == 0)
-                        .then(|| Sum::of_pseudo_header(ip, ip_number::TCP.0, span.wire) + Sum::of(span.bytes))
+                    (span.missing() == 0).then(|| Sum::of_pseudo_header(ip, TCP, span.wire) + Sum::of(span.bytes))
                 });
                 let payload = span.skip(header.slice().len())?;
                 Ok(tcp_leaf(ip, &header, payload))
@@ -71,18 +66,18 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         let known = padded.iter_mut().zip(span.bytes).map(|(to, from)| *to = *from).count();
         let header = match TcpHeaderSlice::from_slice(&padded) {
             Ok(header) if known >= TcpHeader::MIN_LEN => header,
-            _ => return self.incomplete_header(ip, ip_number::TCP.0, span),
+            _ => return self.incomplete_header(ip, TCP, span),
         };
         match span.wire.checked_sub(header.slice().len()) {
             Some(wire) => Ok(tcp_leaf(ip, &header, Span { bytes: &[], at: span.at + span.bytes.len(), wire })),
-            None if self.context.lenient => Ok(Leaf::ip(ip, ip_number::TCP.0, span)),
+            None if self.context.lenient => Ok(Leaf::ip(ip, TCP, span)),
             None => Err(Undecoded::Malformed),
         }
     }
 
     fn udp(&mut self, ip: &IpHeader, span: Span<'a>) -> WalkResult<'a> {
         let Ok(header) = UdpHeaderSlice::from_slice(span.bytes) else {
-            return self.incomplete_header(ip, ip_number::UDP.0, span);
+            return self.incomplete_header(ip, UDP, span);
         };
         let payload = match usize::from(header.length()) {
             0 => span,
@@ -92,7 +87,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         // A checksum of 0 is none (RFC 768).
         self.verify(|| {
             (header.checksum() != 0 && header.length() != 0 && payload.missing() == 0)
-                .then(|| Sum::of_pseudo_header(ip, ip_number::UDP.0, payload.wire) + Sum::of(payload.bytes))
+                .then(|| Sum::of_pseudo_header(ip, UDP, payload.wire) + Sum::of(payload.bytes))
         });
         let payload = payload.skip(UdpHeader::LEN)?;
         let outside = Leaf::of(Body::Udp(*ip, datagram(&header, payload.bytes, payload.wire)), payload);
@@ -124,7 +119,6 @@ fn tcp_leaf<'a>(ip: &IpHeader, header: &TcpHeaderSlice<'_>, payload: Span<'a>) -
 }
 
 /// A TCP segment with `length` bytes of payload on the wire.
-#[inline(always)]
 pub(super) fn segment<'a>(header: &TcpHeaderSlice<'_>, payload: &'a [u8], length: usize) -> Segment<'a> {
     Segment {
         source_port: header.source_port(),
@@ -139,7 +133,6 @@ pub(super) fn segment<'a>(header: &TcpHeaderSlice<'_>, payload: &'a [u8], length
 }
 
 /// A UDP datagram with `length` bytes of payload on the wire.
-#[inline(always)]
 pub(super) fn datagram<'a>(header: &UdpHeaderSlice<'_>, payload: &'a [u8], length: usize) -> Datagram<'a> {
     Datagram {
         source_port: header.source_port(),

@@ -70,6 +70,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         self.gre_payload(u16::from_be_bytes([p0, p1]), numbered, rest)
     }
 
+    /// The payload of GRE; `numbered` if the header has a sequence number.
     fn gre_payload(&mut self, protocol: u16, numbered: bool, rest: Span<'a>) -> WalkResult<'a> {
         match protocol {
             IPV4 | IPV6 | MPLS | MPLS_MULTICAST | NSH => self.ether_type(protocol, rest),
@@ -163,7 +164,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         }
     }
 
-    /// GENEVE (RFC 8926): version (2 bits, 0), length of the options in 4 bytes (6), flags (8), protocol (2 bytes),
+    /// GENEVE (RFC 8926): version (2 bits, 0), length of the options in units of 4 bytes (6), flags (8), protocol (2 bytes),
     /// network (3), reserved (1).
     pub(super) fn geneve(&mut self, span: Span<'a>) -> WalkResult<'a> {
         let (&[options, _, p0, p1, n0, n1, n2, reserved], rest) = span.read()?;

@@ -1,10 +1,11 @@
 //! What all layers share: the span of bytes to decode, and the context from the headers decoded so far.
 
 use super::checksum::Sum;
+use super::ip_protocol::ICMPV6;
 use super::{Body, Checksum, Frame, IpHeader, Macs, OtherIp, Redundancy, Tunnel, Undecoded, neighbour};
 
 /// Most nested encapsulations that are decoded; more is [`Undecoded::TooDeep`].
-pub(super) const MAX_WRAPPINGS: usize = 8;
+pub(super) const MAX_ENCAPSULATIONS: usize = 8;
 
 /// A contiguous part of a packet: its captured bytes and its length on the wire.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +149,7 @@ pub(super) trait Observer<'a> {
 
     /// The content of an encapsulation was decoded. `outside` is the leaf that the encapsulation would be otherwise, `depth`
     /// the number of encapsulations around it. Called for the innermost first.
-    fn on_wrapping(&mut self, _depth: u8, _context: &Context, _outside: &Leaf<'a>) {}
+    fn on_encapsulation(&mut self, _depth: u8, _context: &Context, _outside: &Leaf<'a>) {}
 }
 
 impl Observer<'_> for () {
@@ -175,7 +176,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
     }
 
     /// Whether the walk is inside an encapsulation.
-    pub(super) const fn is_wrapped(&self) -> bool {
+    pub(super) const fn is_encapsulated(&self) -> bool {
         self.depth > 0
     }
 
@@ -194,7 +195,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         outside: Leaf<'a>,
         inside: impl FnOnce(&mut Self) -> WalkResult<'a>,
     ) -> WalkResult<'a> {
-        if self.depth == MAX_WRAPPINGS {
+        if self.depth == MAX_ENCAPSULATIONS {
             return Ok(outside.with_reason(Undecoded::TooDeep));
         }
         let depth = self.depth as u8;
@@ -203,7 +204,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         self.context.lenient = true;
         match inside(self) {
             Ok(leaf) => {
-                self.observer.on_wrapping(depth, &before, &outside);
+                self.observer.on_encapsulation(depth, &before, &outside);
                 Ok(leaf)
             }
             Err(_) => {
@@ -214,9 +215,6 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         }
     }
 }
-
-/// IP protocol number of ICMPv6.
-const ICMPV6: u8 = 58;
 
 /// ICMPv6 types of router and neighbour solicitation, advertisement and redirect (RFC 4861, 4).
 const NEIGHBOUR_DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;

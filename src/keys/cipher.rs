@@ -1,26 +1,26 @@
-//! Opens chunks: AES in CBC mode, as the policies of OPC UA use it (OPC 10000-6, 6.7.2 and 6.7.5).
+//! Decrypts chunks: AES in CBC mode, by the security policies of OPC UA (OPC 10000-6, 6.7.2 and 6.7.5).
 
 use aes::{Aes128, Aes256};
 use cbc::Decryptor;
 use cbc::cipher::block_padding::NoPadding;
 use cbc::cipher::{BlockModeDecrypt, KeyIvInit};
 
-/// What one side of a channel encrypts with while one token is in use.
+/// The key of one side of a channel for one token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
-    /// 16 or 32 bytes: AES-128 or AES-256.
+    /// 16 bytes for AES-128, 32 for AES-256.
     pub(super) key: Vec<u8>,
-    /// Every chunk begins with it anew.
+    /// The initialization vector of every chunk.
     pub(super) vector: [u8; BLOCK],
-    /// Bytes of the signature at the end of a chunk.
+    /// Length of the signature at the end of a chunk, bytes.
     pub(super) signature: usize,
 }
 
 impl Key {
-    /// Appends the sequence header and the body of a chunk to `clear`; false, if this is not its key.
+    /// Appends the decrypted sequence header and body of a chunk to `clear`; returns `false` if this is not its key.
     ///
-    /// A key log has no keys for signatures. That a key fits shows in the padding, whose bytes all say how many there are,
-    /// and in a sequence number that is not out of all reason: a wrong key passes one time in some thousands.
+    /// A key log has no keys for signatures. A key fits if every padding byte equals the length of the padding and the sequence
+    /// number is plausible; the probability that a wrong key passes is one in thousands.
     pub(super) fn open(&self, suite: Option<&str>, text: &[u8], clear: &mut Vec<u8>) -> bool {
         let start = clear.len();
         if !self.fits_suite(suite) || !text.len().is_multiple_of(BLOCK) {
@@ -33,7 +33,7 @@ impl Key {
         size.is_some()
     }
 
-    /// Whether the policy of the channel encrypts with keys of this length.
+    /// Whether the security policy of the channel uses keys of this length.
     fn fits_suite(&self, suite: Option<&str>) -> bool {
         match suite {
             None => true,
@@ -56,8 +56,8 @@ fn decrypt<C: KeyIvInit + BlockModeDecrypt>(key: &[u8], vector: &[u8], blocks: &
     C::new_from_slices(key, vector).is_ok_and(|cipher| cipher.decrypt_padded::<NoPadding>(blocks).is_ok())
 }
 
-/// How many bytes of a decrypted chunk are sequence header and body: behind them come the padding, whose first byte is
-/// its length without that byte, and the signature. Some stacks pad to the length of the key, not of a block.
+/// The length of sequence header and body of a decrypted chunk, bytes. Behind them are the padding, whose first byte is its
+/// length without that byte, and the signature. Some stacks pad to the length of the key instead of that of a block.
 fn content_length(whole: &[u8], signature: usize) -> Option<usize> {
     let unsigned = whole.get(..whole.len().checked_sub(signature)?)?;
     let (length, before) = unsigned.split_last()?;
@@ -67,9 +67,9 @@ fn content_length(whole: &[u8], signature: usize) -> Option<usize> {
     (is_padding && size >= SEQUENCE_HEADER && sequence < MAX_SEQUENCE).then_some(size)
 }
 
-/// Bytes of a block of AES.
+/// Length of an AES block, bytes.
 pub(super) const BLOCK: usize = 16;
-/// Sequence number and request id.
+/// Length of sequence number and request id, bytes.
 const SEQUENCE_HEADER: usize = 8;
-/// More chunks than a channel sends with one token after the other in years.
+/// More chunks than a channel sends in years.
 const MAX_SEQUENCE: u32 = 1 << 28;

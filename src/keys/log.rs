@@ -1,28 +1,29 @@
-//! The key log that stacks write and Wireshark reads (its preference `opcua.keylog_file`), a line for each part:
+//! The key log format that OPC UA stacks write and Wireshark reads (its preference `opcua.keylog_file`), with a line for each
+//! part of a key:
 //!
 //! ```text
 //! client_iv_CHANNEL_TOKEN: HEX       client_key_CHANNEL_TOKEN: HEX       client_siglen_CHANNEL_TOKEN: BYTES
 //! ```
 //!
-//! and the same with `server`. Empty lines, and those that begin with `#`, say nothing.
+//! and the same with `server`. Empty lines and lines that start with `#` are ignored.
 
 use std::fmt;
 
 use super::KeyName;
 use super::cipher::{BLOCK, Key};
 
-/// The keys of a log, in its order.
+/// The keys of a log, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyLog {
     pub(super) keys: Vec<(KeyName, Key)>,
 }
 
-/// A line that is none of a key log.
+/// An invalid line of a key log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongLine {
-    /// Which, from 1.
+    /// Line number, from 1.
     pub number: usize,
-    /// What is wrong with it, for people. Never the key.
+    /// What is wrong with it, as text that never includes the key.
     pub reason: String,
 }
 
@@ -33,7 +34,7 @@ impl fmt::Display for WrongLine {
 }
 
 impl KeyLog {
-    /// Reads a whole log.
+    /// Parses a whole log.
     pub fn parse(text: &[u8]) -> Result<Self, WrongLine> {
         let mut log = Self::default();
         let mut partial: Vec<Partial> = Vec::new();
@@ -67,7 +68,7 @@ impl KeyLog {
     }
 }
 
-/// A key of which some lines were read.
+/// A key of which not all lines were parsed.
 struct Partial {
     name: KeyName,
     line: usize,
@@ -76,7 +77,7 @@ struct Partial {
     signature: Option<usize>,
 }
 
-/// What one line says.
+/// The content of one line.
 enum Part {
     Key(Vec<u8>),
     Vector([u8; BLOCK]),
@@ -84,6 +85,7 @@ enum Part {
 }
 
 impl Partial {
+    /// Adds a part, which must not be there yet.
     fn set(&mut self, part: Part) -> Result<(), String> {
         let again = match part {
             Part::Key(key) => self.key.replace(key).is_some(),
@@ -97,6 +99,7 @@ impl Partial {
         Some(Key { key: self.key.clone()?, vector: self.vector?, signature: self.signature? })
     }
 
+    /// Describes the parts that are missing.
     fn missing_parts(&self) -> String {
         let KeyName { channel, token, is_client } = self.name;
         let side = if is_client { "client" } else { "server" };
@@ -107,7 +110,7 @@ impl Partial {
     }
 }
 
-/// One line: `client_key_7_1: 00FF...`.
+/// Parses one line, such as `client_key_7_1: 00FF...`.
 fn parse_line(line: &str) -> Result<(KeyName, Part), String> {
     let (name, value) = line.split_once(':').ok_or("a line without a colon; expected NAME: VALUE")?;
     let unknown = || format!("`{}` is no name of a key; expected such as client_iv_CHANNEL_TOKEN", shortened(name));
@@ -170,7 +173,7 @@ fn shortened(name: &str) -> String {
 const KEY: &str = "key";
 const VECTOR: &str = "iv";
 const LENGTH: &str = "siglen";
-/// Bytes of the longest signature.
+/// Length of the longest signature, bytes.
 const MAX_SIGNATURE: usize = 64;
-/// Keys that may be begun at once: their lines need not stand together.
+/// Most incomplete keys at a time: the lines of a key need not be adjacent.
 const MAX_PARTIAL: usize = 256;

@@ -62,7 +62,7 @@ fn a_line_that_is_wrong_is_named_by_its_number_and_no_key_is_in_the_message() {
 fn a_chunk_of_either_length_of_key_is_opened_without_padding_and_signature() {
     let ring = ring();
     for (from, suite) in [(Side::Client, "Aes128_Sha256_RsaOaep"), (Side::Server, "Basic256Sha256")] {
-        // A body longer by 0 to 15 bytes: padding of every length.
+        // Bodies longer by 0 to 15 bytes cover padding of every length.
         for more in 0..16 {
             let content = [CONTENT, &vec![b'.'; more]].concat();
             let text = seal(from, &content);
@@ -75,7 +75,7 @@ fn a_chunk_of_either_length_of_key_is_opened_without_padding_and_signature() {
 }
 
 #[test]
-fn what_no_key_opens_stays_closed_and_is_counted() {
+fn a_chunk_that_no_key_decrypts_is_counted() {
     let ring = ring();
     let text = seal(Side::Client, CONTENT);
     let fitting = sealed(Side::Client, None, &text);
@@ -130,7 +130,7 @@ fn sealed<'a>(from: Side, suite: Option<&'static str>, text: &'a [u8]) -> Sealed
     Sealed { suite, channel: 7, token: 1, from, header: &[], text }
 }
 
-/// Pads, signs with zeros and encrypts, as the side of the log does.
+/// Pads, signs with zeros and encrypts with the key of this side.
 fn seal(from: Side, content: &[u8]) -> Vec<u8> {
     let block = if from == Side::Server { 32 } else { 16 };
     let padding = (block - (content.len() + 1 + 32) % block) % block;

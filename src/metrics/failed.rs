@@ -1,11 +1,11 @@
-//! Connections that came to nothing: nobody answered, or the server refused. Many of them to one server are a scan, a
-//! server that is down, or a firewall in between.
+//! Failed connections: the server did not answer, or refused. Many of them to one server indicate a scan, a server that is
+//! down, or a firewall in between.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// How a connection came to nothing.
+/// Why a connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// Its SYN was not answered.
@@ -14,25 +14,24 @@ pub enum Failure {
     Refused,
 }
 
-/// How often.
+/// Numbers of failed connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Failures {
-    /// SYN without an answer; a repeated one counts once.
+    /// SYN segments without an answer; a repeated one counts once.
     pub unanswered: u64,
-    /// SYN answered by a reset.
+    /// SYN segments answered by a reset.
     pub refused: u64,
 }
 
 /// Address and port of a server.
 pub type Server = (IpAddr, u16);
 
-/// Failed connections by server, of one shard or of all. What one shard lists is bounded: which servers these are depends
-/// on its own packets alone.
+/// Failed connections by server, of one shard or of all. The list of a shard is bounded, and depends only on its own packets.
 #[derive(Clone, Debug, Default)]
 pub struct FailedConnections {
-    /// All of them.
+    /// All failed connections.
     pub total: Failures,
-    /// Those of servers that there was no room for.
+    /// Failed connections to servers that did not fit in the list.
     pub unlisted: u64,
     servers: BTreeMap<Server, Failures>,
 }
@@ -50,14 +49,14 @@ impl Failures {
         self.refused += other.refused;
     }
 
-    /// Of either sort.
+    /// The sum of both.
     pub const fn all(self) -> u64 {
         self.unanswered + self.refused
     }
 }
 
 impl FailedConnections {
-    /// Counts one, in the table of one shard.
+    /// Counts a failed connection, in the list of one shard.
     pub fn count(&mut self, server: Server, failure: Failure) {
         self.total.count(failure);
         if self.servers.len() < MAX_SERVERS || self.servers.contains_key(&server) {
@@ -67,7 +66,7 @@ impl FailedConnections {
         }
     }
 
-    /// Adds those of another shard.
+    /// Adds the failed connections of another shard.
     pub fn add(&mut self, other: &Self) {
         self.total.add(other.total);
         self.unlisted += other.unlisted;
@@ -76,10 +75,10 @@ impl FailedConnections {
         }
     }
 
-    /// The servers with the most of them, at most `most`, and how many failures are those of the others.
+    /// The servers with the most failures, at most `most`, and the number of failures of all others.
     pub fn worst(&self, most: usize) -> (Vec<(Server, Failures)>, u64) {
         let mut all: Vec<_> = self.servers.iter().map(|(server, failures)| (*server, *failures)).collect();
-        // Stable: the order among equals is that of the addresses.
+        // A stable sort: servers with equal counts stay in order of address.
         all.sort_by_key(|(_, failures)| Reverse(failures.all()));
         all.truncate(most);
         let listed: u64 = all.iter().map(|(_, failures)| failures.all()).sum();
@@ -87,7 +86,7 @@ impl FailedConnections {
     }
 }
 
-/// Servers that one shard lists: 64 shards of some 20 KiB.
+/// Most servers in the list of one shard: some 20 KiB for each of 64 shards.
 const MAX_SERVERS: usize = 256;
 
 #[cfg(test)]

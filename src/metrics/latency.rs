@@ -1,52 +1,52 @@
-//! How long it took from a packet to what came of it.
+//! Latency from a packet to its result.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// Durations, with two significant digits, from a microsecond to an hour. Belongs to one thread, which reads the clock
-/// where it does not hurt: once a block, or once a published alert.
+/// A histogram of durations from a microsecond to an hour, with two significant digits. Used by one thread, which reads the
+/// clock once for each block or published alert.
 #[derive(Clone, Debug)]
 pub struct Latency {
     histogram: Histogram<u64>,
     sum: u64,
 }
 
-/// What a [`Latency`] has come to since the start. Durations in nanoseconds.
+/// Summary of a [`Latency`] since the start. Durations are in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencySummary {
-    /// How many were measured.
+    /// Number of durations.
     pub count: u64,
-    /// Half of them took no longer than this.
+    /// The 50th percentile.
     pub p50: u64,
-    /// 9 of 10 took no longer than this.
+    /// The 90th percentile.
     #[serde(default)]
     pub p90: u64,
-    /// 99 of 100 took no longer than this.
+    /// The 99th percentile.
     pub p99: u64,
-    /// None took longer than this.
+    /// The maximum.
     pub max: u64,
-    /// All of them together.
+    /// The sum.
     pub sum: u64,
-    /// How many took no longer than each of [`LATENCY_BOUNDS`].
+    /// Number of durations up to each of [`LATENCY_BOUNDS`].
     pub within: [u64; LATENCY_BOUNDS.len()],
 }
 
 impl Latency {
-    /// Nothing measured yet.
+    /// An empty histogram.
     pub fn new() -> Self {
         let histogram = Histogram::new_with_bounds(SHORTEST, LONGEST, DIGITS).expect("the bounds are in order");
         Self { histogram, sum: 0 }
     }
 
-    /// Measures from the time of a packet to a later one, both in nanoseconds since 1970. A packet from the future, as
-    /// after the clock was set back, counts as the shortest duration; more than an hour counts as an hour.
+    /// Records the duration from the time of a packet to `now`, both in nanoseconds since 1970. A negative duration, such as
+    /// after the clock was set back, counts as the shortest one; more than an hour counts as an hour.
     pub fn record(&mut self, packet: i64, now: i64) {
         let duration = u64::try_from(now.saturating_sub(packet)).unwrap_or(0).clamp(SHORTEST, LONGEST);
         self.histogram.saturating_record(duration);
         self.sum = self.sum.saturating_add(duration);
     }
 
-    /// What it has come to.
+    /// The summary so far.
     pub fn summary(&self) -> LatencySummary {
         let histogram = &self.histogram;
         if histogram.is_empty() {
@@ -70,7 +70,7 @@ impl Default for Latency {
     }
 }
 
-/// Bounds of the buckets in reports, nanoseconds: what is promised (1 ms, 5 ms, 10 ms) is among them.
+/// Bounds of the buckets in reports, nanoseconds. They include the documented limits (1 ms, 5 ms, 10 ms).
 pub const LATENCY_BOUNDS: [u64; 15] = [
     100_000,
     250_000,

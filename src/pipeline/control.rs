@@ -13,7 +13,7 @@ use crate::fault::FaultReport;
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use crate::record::{self, Correlator, SensorAlert};
-use crate::store::recording::Stock;
+use crate::store::recording::RecordingStatus;
 use crate::worker::{Followed, Worker};
 
 /// A command to a running pipeline.
@@ -47,8 +47,8 @@ pub struct PipelineStatus {
     pub by_rule: BTreeMap<&'static str, u64>,
     /// Faults of outputs at this moment.
     pub faults: Vec<FaultReport>,
-    /// Packets on disk, where packets are recorded.
-    pub recorded: Option<Stock>,
+    /// What is recorded on the disk, where packets are recorded.
+    pub recorded: Option<RecordingStatus>,
 }
 
 /// The end of the control channel that gives commands.
@@ -76,7 +76,7 @@ pub fn control_channel() -> (ControlHandle, ControlPort) {
 /// The commands for one block.
 pub(super) struct Commands {
     policy: Option<Arc<Policy>>,
-    own: Vec<SensorAlert>,
+    sensor_alerts: Vec<SensorAlert>,
     /// A status is requested: the counters of the source and the dealer.
     status: Option<Counters>,
     /// The status includes conversations in detail.
@@ -98,18 +98,18 @@ impl ControlPort {
         if self.commands.is_empty() {
             return None;
         }
-        let mut taken = Commands { policy: None, own: Vec::new(), status: None, conversations: false, clock };
+        let mut taken = Commands { policy: None, sensor_alerts: Vec::new(), status: None, conversations: false, clock };
         for command in self.commands.try_iter() {
             match command {
                 ControlCommand::Policy(policy) => {
                     taken.policy = Some(policy);
                     dealer.make_tunnels_due();
                 }
-                ControlCommand::SensorAlert(own) => taken.own.push(own),
+                ControlCommand::SensorAlert(alert) => taken.sensor_alerts.push(alert),
                 ControlCommand::Status { conversations } => {
                     taken.conversations |= conversations;
                     let mut counters = Counters::default();
-                    dealer.count_so_far(&mut counters);
+                    dealer.add_counters(&mut counters);
                     counters.add_drops(&source.drops());
                     taken.status = Some(counters);
                 }
@@ -150,8 +150,8 @@ impl Commands {
 
     /// Publishes the alerts of the sensor after the block.
     pub(super) fn publish_sensor_alerts(&self, correlator: &mut Correlator, out: &mut dyn FnMut(record::Rendered)) {
-        for own in &self.own {
-            correlator.take_sensor_alert(own.clone(), out);
+        for alert in &self.sensor_alerts {
+            correlator.take_sensor_alert(alert.clone(), out);
         }
     }
 

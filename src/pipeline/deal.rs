@@ -198,7 +198,7 @@ impl Dealer {
         item
     }
 
-    /// Adds an item for a fragment that is of no use, so that its two hosts are judged all the same.
+    /// Adds an item for a fragment that is of no use, so that its two hosts are judged nevertheless.
     fn add_useless_fragment(&mut self, index: usize, packet: &Packet, block: &Block) {
         let frame = frame::fragment(packet.link, block.bytes_of(packet), packet.original);
         if let Some(Body::Ip(pair, _)) = frame.map(|frame| frame.body) {
@@ -208,13 +208,13 @@ impl Dealer {
     }
 
     /// Adds its counters after the last block: incomplete datagrams are given up.
-    pub(super) fn count(&mut self, counters: &mut Counters) {
+    pub(super) fn add_final_counters(&mut self, counters: &mut Counters) {
         self.fragments.finish();
-        self.count_so_far(counters);
+        self.add_counters(counters);
     }
 
     /// Adds its counters so far.
-    pub(super) fn count_so_far(&self, counters: &mut Counters) {
+    pub(super) fn add_counters(&self, counters: &mut Counters) {
         counters.packets += self.packets;
         counters.bytes += self.bytes;
         counters.add_fragments(&self.fragments.counters());

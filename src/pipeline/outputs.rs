@@ -1,5 +1,5 @@
-//! The outputs of a run. In a replay, an output that fails is given up and reported, and the others go on. In a sensor, every
-//! output [goes on](Lines), and its current fault is known.
+//! The outputs of a run. In a replay, an output that fails is given up and reported, and the others continue. In a sensor, every
+//! output [continues](Lines), and its current fault is known.
 
 use super::Problem;
 use crate::capture::Block;
@@ -8,8 +8,8 @@ use crate::metrics::Counters;
 use crate::publish::{Lines, PublishError, Publisher};
 use crate::record::highlights::Highlights;
 use crate::record::{Rendered, Report, merge_transactions};
-use crate::store::evidence::Keeper;
-use crate::store::recording::{Recorder, Stock};
+use crate::store::evidence::EvidenceCollector;
+use crate::store::recording::{Recorder, RecordingStatus};
 
 /// The outputs of one run.
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub struct Outputs {
     /// Where transactions are written.
     pub transactions: Option<Lines>,
     /// Keeps the packets around alerts.
-    pub evidence: Option<Keeper>,
+    pub evidence: Option<EvidenceCollector>,
     /// Keeps all packets.
     pub recording: Option<Recorder>,
     /// Alerts for the summary page.
@@ -39,11 +39,11 @@ impl Outputs {
         if let (Some(judged), Some(oldest)) = (&mut self.judged, block.packets.first()) {
             judged(oldest.stamp.time);
         }
-        if let Some(keeper) = &mut self.evidence {
-            keeper.block(block);
+        if let Some(evidence) = &mut self.evidence {
+            evidence.take_block(block);
         }
         if let Some(recorder) = &mut self.recording {
-            recorder.block(block);
+            recorder.take_block(block);
         }
     }
 
@@ -51,8 +51,8 @@ impl Outputs {
     pub(super) fn take_alert(&mut self, alert: Rendered) {
         self.unflushed = true;
         self.publish(|publisher| publisher.publish(&alert));
-        if let Some(keeper) = &mut self.evidence {
-            keeper.alert(&alert);
+        if let Some(evidence) = &mut self.evidence {
+            evidence.take_alert(&alert);
         }
         self.highlights.take(alert);
     }
@@ -65,12 +65,12 @@ impl Outputs {
 
     /// Ends a block at packet clock `clock`.
     pub(super) fn end_block(&mut self, clock: i64) {
-        if let Some(keeper) = &mut self.evidence {
-            keeper.end_of_block(clock);
-            self.problems.extend(keeper.problem().map(Problem::Evidence));
+        if let Some(evidence) = &mut self.evidence {
+            evidence.end_block(clock);
+            self.problems.extend(evidence.take_problem().map(Problem::Evidence));
         }
         if let Some(recorder) = &mut self.recording {
-            recorder.end_of_block(clock);
+            recorder.end_block(clock);
         }
         if !self.prompt || !std::mem::take(&mut self.unflushed) {
             return;
@@ -85,9 +85,9 @@ impl Outputs {
     /// Writes and delivers everything that is left.
     pub(super) fn finish(&mut self) {
         let problems = &mut self.problems;
-        if let Some(keeper) = &mut self.evidence {
-            keeper.finish();
-            problems.extend(keeper.problem().map(Problem::Evidence));
+        if let Some(evidence) = &mut self.evidence {
+            evidence.finish();
+            problems.extend(evidence.take_problem().map(Problem::Evidence));
         }
         if let Some(recorder) = &mut self.recording {
             problems.extend(recorder.finish().err().map(Problem::Recording));
@@ -103,7 +103,7 @@ impl Outputs {
 
     /// Adds the counters of the outputs.
     pub(super) fn count(&self, counters: &mut Counters) {
-        self.evidence.iter().for_each(|keeper| counters.add_evidence(&keeper.counters()));
+        self.evidence.iter().for_each(|evidence| counters.add_evidence(&evidence.counters()));
         self.recording.iter().for_each(|recorder| counters.add_recording(recorder.counters()));
         let lost = self.publishers.iter().map(|publisher| publisher.lost());
         let lost = lost.chain(self.transactions.iter().map(Lines::lost));
@@ -112,14 +112,14 @@ impl Outputs {
 
     /// Faults of outputs at this moment.
     pub(super) fn faults(&self) -> Vec<FaultReport> {
-        let evidence = self.evidence.iter().filter_map(Keeper::fault);
+        let evidence = self.evidence.iter().filter_map(EvidenceCollector::fault);
         let recording = self.recording.iter().filter_map(Recorder::fault);
         self.lines_with_faults().chain(evidence).chain(recording).collect()
     }
 
-    /// Packets on disk, where packets are recorded.
-    pub(super) fn recorded(&self) -> Option<Stock> {
-        self.recording.as_ref().map(|recorder| recorder.stock().clone())
+    /// What is recorded on the disk.
+    pub(super) fn recorded(&self) -> Option<RecordingStatus> {
+        self.recording.as_ref().map(|recorder| recorder.status().clone())
     }
 
     fn lines_with_faults(&self) -> impl Iterator<Item = FaultReport> {

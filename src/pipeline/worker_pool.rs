@@ -317,8 +317,9 @@ impl<T> Baton<T> {
         self.1.try_recv().ok()
     }
 
+    /// Puts it back, for any worker to take.
     fn put_back(&self, what: T) {
-        assert!(self.0.try_send(what).is_ok(), "there is one of it, and a place for one");
+        assert!(self.0.try_send(what).is_ok(), "a baton has one holder and one slot");
     }
 }
 

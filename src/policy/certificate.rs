@@ -1,35 +1,35 @@
-//! X.509 certificates: DER in, what policy and inventory need out. Reading one costs tens of microseconds, so nobody does
-//! it for each packet: workers copy, the correlator reads, and remembers what it read.
+//! X.509 certificates: DER in, the parts that policy and inventory use out. Reading one takes tens of microseconds: workers
+//! copy the bytes, and the correlator reads each certificate once.
 
 use sha1::{Digest, Sha1};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-/// Longest part of a message that is looked at as a certificate, bytes. A chain has the own certificate first.
+/// Longest prefix of a message that is read as a certificate, bytes. A chain begins with the own certificate.
 pub const MAX_BYTES: usize = 16 * 1024;
 
-/// What a certificate says. Nothing is verified: a passive observer has no trust list.
+/// The contents of a certificate. Nothing is verified: a passive sensor has no trust list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     /// SHA-1 of its DER, lower-case hexadecimal: the thumbprint that OPC UA uses. A name, not a proof.
     pub thumbprint: String,
-    /// Whose it is, as a distinguished name (`CN=PLC-PUMP, O=Lock East`).
+    /// Its subject, as a distinguished name (`CN=PLC-PUMP, O=Lock East`).
     pub subject: String,
-    /// Who signed it.
+    /// Its issuer, as a distinguished name.
     pub issuer: String,
-    /// URIs among its alternative names; the first is that of its application (OPC 10000-6, 6.2.2).
+    /// The URIs among its alternative names; the first is the application URI (OPC 10000-6, 6.2.2).
     pub uris: Vec<String>,
     /// Its public key.
     pub key: Key,
-    /// How it is signed: `sha256WithRSAEncryption`, or the object identifier of the algorithm.
+    /// The signature algorithm: `sha256WithRSAEncryption`, or its object identifier.
     pub signature: String,
-    /// That is with SHA-1 or something older.
+    /// The signature uses SHA-1 or an older hash.
     pub is_sha1: bool,
     /// Begin of its validity, seconds since 1970-01-01 UTC.
     pub not_before: i64,
     /// End of its validity, seconds since 1970-01-01 UTC.
     pub not_after: i64,
-    /// It names itself as its issuer.
+    /// Subject and issuer are the same.
     pub is_self_signed: bool,
 }
 
@@ -38,12 +38,12 @@ pub struct Certificate {
 pub struct Key {
     /// `RSA`, `EC`, `DSA` or `other`.
     pub kind: &'static str,
-    /// Its length in bits; 0 where nobody can tell.
+    /// Its length, bits; 0 if it is not known.
     pub bits: u32,
 }
 
 impl Certificate {
-    /// Reads the certificate that some bytes begin with; none where they are none, or it is longer than [`MAX_BYTES`].
+    /// Reads the certificate at the start of some bytes; `None` if there is none, or if it is longer than [`MAX_BYTES`].
     pub fn read(der: &[u8]) -> Option<Self> {
         let der = der.get(..MAX_BYTES).unwrap_or(der);
         let (rest, certificate) = X509Certificate::from_der(der).ok()?;
@@ -64,7 +64,7 @@ impl Certificate {
         })
     }
 
-    /// Whether one of its URIs is this one.
+    /// Whether a URI is among its URIs.
     pub fn names(&self, uri: &str) -> bool {
         self.uris.iter().any(|own| own == uri)
     }
@@ -89,7 +89,7 @@ fn key(certificate: &X509Certificate<'_>) -> Key {
     Key { kind, bits: u32::try_from(bits).unwrap_or(u32::MAX) }
 }
 
-/// How many bits a number has, most significant byte first.
+/// The length in bits of a number, most significant byte first.
 fn bits(number: &[u8]) -> usize {
     let zeros = number.iter().take_while(|&&byte| byte == 0).count();
     let used = number.get(zeros..).unwrap_or_default();
@@ -97,7 +97,7 @@ fn bits(number: &[u8]) -> usize {
     used.len() * 8 - unused
 }
 
-/// Name of a signature algorithm (RFC 3279, RFC 4055, RFC 5758, RFC 8410), and whether it is no better than SHA-1.
+/// The name of a signature algorithm (RFC 3279, RFC 4055, RFC 5758, RFC 8410), and whether it uses SHA-1 or an older hash.
 fn signature(oid: &str) -> (String, bool) {
     let known = SIGNATURES.iter().find(|(known, ..)| *known == oid);
     known.map_or_else(|| (short(oid), false), |&(_, name, weak)| (name.to_owned(), weak))
@@ -118,14 +118,14 @@ const SIGNATURES: [(&str, &str, bool); 12] = [
     ("1.3.101.113", "Ed448", false),
 ];
 
-/// The begin of a text that somebody else chose.
+/// The first characters of a text from the wire.
 fn short(text: &str) -> String {
     text.chars().take(MAX_CHARACTERS).collect()
 }
 
-/// Characters of a name that are kept.
+/// Most characters kept of a name.
 const MAX_CHARACTERS: usize = 256;
-/// URIs that are kept.
+/// Most URIs kept.
 const MAX_URIS: usize = 8;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `lockkeeper policy check`: every mistake at once, or what the policy says in one page.
+//! `lockkeeper policy check`: all mistakes of a policy, or its summary.
 
 use std::fmt::Write as _;
 use std::io;
@@ -11,16 +11,16 @@ use super::explain::protocol_text;
 use super::model::Flow;
 use crate::document::suggest::list;
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every policy can be used, though there may be warnings: exit status 0.
+    /// All policies load, perhaps with warnings: exit status 0.
     Sound,
-    /// At least one cannot: exit status 2.
+    /// At least one policy does not load: exit status 2.
     Unsound,
 }
 
-/// Checks policies. What each says goes to `report`; what is wrong with it, or probably not meant, to `diagnostics`.
+/// Checks policies. Summaries go to `report`, errors and warnings to `diagnostics`.
 pub fn check(
     paths: &[PathBuf],
     colour: bool,
@@ -47,7 +47,7 @@ pub fn check(
 }
 
 impl Policy {
-    /// What the policy says, for people: its identity, its counts, and who may do what across each conduit.
+    /// A summary for people: the policy's identity and counts, and what the flows of each conduit permit.
     pub fn summary(&self) -> String {
         let declared = &self.declared;
         let mut text = format!("{} {}\n", self.id, self.version);
@@ -80,13 +80,14 @@ impl Policy {
         };
         let (from, to, protocol) = (hosts(&flow.from), hosts(&flow.to), protocol_text(flow));
         let session: String = DIALECTS.iter().map(|dialect| dialect.session_text(&flow.session)).collect();
-        let _ = writeln!(text, "    {}: {from} -> {to}, {protocol}{session}{}", flow.id, self.not_judged_yet(flow));
+        let (conditions, kept) = (flow.conditions.text(), self.not_judged_yet(flow));
+        let _ = writeln!(text, "    {}: {from} -> {to}, {protocol}{session}{conditions}{kept}", flow.id);
         for entry in &flow.allow {
             let _ = writeln!(text, "      {}", self.allow_text(entry));
         }
     }
 
-    /// What the flow says that is kept and not judged in this version: nobody should rely on it unknowingly.
+    /// The settings of a flow that this version stores and does not judge: the summary must not suggest that they hold.
     fn not_judged_yet(&self, flow: &Flow) -> String {
         let kept = [
             (flow.schedule.is_some(), "schedule"),

@@ -1,4 +1,4 @@
-//! What a policy declares, in the form in which it is judged: nothing here is looked up by name.
+//! The compiled form of a policy: indices instead of names, and tables for the usual verdict.
 
 mod declared_ports;
 mod flow_index;
@@ -24,31 +24,31 @@ pub(super) struct Compiled {
     pub(super) declares_assets: Vec<bool>,
     /// For each conduit: its flows.
     pub(super) flows_of: Vec<FlowIndex>,
-    /// For each flow: what its operations may be.
+    /// For each flow: the operations that it permits.
     pub(super) flows: Vec<FlowRules>,
     /// For each asset: its points with limits.
     pub(super) limited: Vec<LimitedPoints>,
-    /// Where decoded protocols are declared.
+    /// The ports on which decoded protocols are declared.
     pub(super) declared_ports: DeclaredPorts,
 }
 
-/// What the operations of a flow may be.
+/// The operations that a flow permits.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FlowRules {
     /// The entries of `allow`.
     pub(super) permits: Vec<Permit>,
-    /// What a session must be like.
+    /// The session options.
     pub(super) session: SessionOptions,
-    /// Classes that an entry permits whatever the function and the address.
+    /// Classes that an entry permits with any function and any address.
     everywhere: Classes,
     /// What entries that name no function permit on numbered addresses, by table: the same as `permits`, joined for the
     /// usual operation, which lies within one range.
     ranges: [Box<[RangeRule]>; TABLES],
-    /// What they permit on nodes.
+    /// What the same entries permit on nodes.
     nodes: NodeRules,
 }
 
-/// Where entries permit some classes in one space.
+/// Ranges of one space in which entries permit some classes.
 #[derive(Clone, Debug)]
 struct RangeRule {
     classes: Classes,
@@ -64,15 +64,15 @@ struct RangeRule {
 pub(super) struct Permit {
     classes: Classes,
     functions: Box<[FunctionRef]>,
-    /// Where; none for everywhere.
+    /// The places; none for everywhere.
     pub(super) places: Option<Places>,
 }
 
-/// Where an entry permits what it names.
+/// The places of an entry.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
     addresses: Box<[AddressSet]>,
-    /// Everything without a numbered address. What is written in terms of another protocol permits nothing of this one.
+    /// Places without numbered addresses. Those of another protocol hold no target of this one.
     named: NamedPlaces,
 }
 
@@ -102,7 +102,7 @@ impl FlowRules {
         let entries = || flow.allow.iter().map(|entry| (entry, located(entry, points)));
         let permits: Vec<Permit> =
             entries().map(|(entry, places)| Permit::new(entry, permitted(entry.classes), &places)).collect();
-        // What the session decides about is judged in full.
+        // Operations that depend on the session are judged in full.
         let in_full = flow.session.classes();
         let plain = || entries().zip(&permits).filter(|(_, permit)| permit.functions.is_empty());
         let everywhere = plain().filter(|(_, permit)| permit.places.is_none());
@@ -116,8 +116,8 @@ impl FlowRules {
         Self { session: flow.session.clone(), everywhere, ranges, nodes, permits }
     }
 
-    /// Whether an operation is permitted, judged only by entries that name no function, and by one range at a time. What
-    /// this does not permit may be permitted still.
+    /// Whether an operation is permitted by the entries that name no function, by one range at a time. `false` does not imply
+    /// that it is not permitted.
     pub(super) fn permit_plainly(&self, asset: u16, operation: &Operation<'_>) -> bool {
         let class = operation.class;
         let Some(reach) = dialect::reach(asset, &operation.target) else {
@@ -146,7 +146,7 @@ fn located<'a>(entry: &'a Allow, points: &'a [Point]) -> Vec<Located<'a>> {
     points.chain(entry.places.iter().map(|place| (None, place))).collect()
 }
 
-/// The ranges of entries by table, joined where classes and space are the same, and then where space and ranges are.
+/// The ranges of entries by table, joined where classes and space are equal, then where space and ranges are equal.
 fn range_rules<'a>(entries: impl Iterator<Item = (Classes, &'a AddressSet)>) -> [Box<[RangeRule]>; TABLES] {
     let mut tables: [Vec<RangeRule>; TABLES] = Default::default();
     for (classes, set) in entries {
@@ -169,7 +169,7 @@ fn range_rules<'a>(entries: impl Iterator<Item = (Classes, &'a AddressSet)>) -> 
 }
 
 impl RangeRule {
-    /// None where there are no ranges.
+    /// `None` for a set without ranges.
     fn new(classes: Classes, set: &AddressSet) -> Option<Self> {
         let (&(first, _), &(_, last)) = set.ranges.first().zip(set.ranges.last())?;
         Some(Self { classes, space: set.space, first, last, ranges: set.ranges.clone() })
@@ -200,7 +200,7 @@ impl Permit {
             && (self.functions.is_empty() || self.functions.iter().any(|function| function.is(operation)))
     }
 
-    /// The last address of the entry's ranges that hold an address, if one does.
+    /// The last address of the ranges that hold an address, if any does.
     pub(super) fn end_of(&self, reach: &Reach, address: u32) -> Option<u32> {
         self.places.as_ref()?.addresses.iter().filter_map(|set| set.end_of(reach, address)).max()
     }
@@ -215,7 +215,8 @@ impl Places {
         Self { addresses: addresses.collect(), named: NamedPlaces::new(places) }
     }
 
-    /// Whether they name the target of an operation. Numbered addresses are judged together with those of other entries.
+    /// Whether they hold the target of an operation without a numbered address. Numbered addresses are judged together with
+    /// those of other entries.
     pub(super) fn name(&self, server: Option<u16>, operation: &Operation<'_>) -> bool {
         dialect::is_named(&self.named, server, operation)
     }

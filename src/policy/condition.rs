@@ -1,8 +1,8 @@
 //! Conditions of a declared flow: what must hold at the time of a packet for the flow to permit anything.
 //!
-//! A condition is one file below this module and one row of [`READERS`]. Its file reads its key from `[[conduit.*.flow]]`,
-//! says when it holds, which rule a packet outside of it violates, and how the alert puts it. Parsing, judging, messages
-//! and the short ways of the judge ask this module only, so that a new condition needs no edit there.
+//! A condition is one file below this module and one row of [`CONDITIONS`]. Its file reads its key from `[[conduit.*.flow]]`,
+//! and defines when it holds, which rule a packet outside of it violates, and the text of the alert. Parsing, judging,
+//! messages and the plain permit use this module only, so that a new condition needs no edit there.
 //!
 //! A flow with conditions decides in full on every operation: [`Policy::flow_verdict`] never makes it the one flow by which
 //! operations are permitted plainly. A condition depends on packet time and on what the policy declares, never on the
@@ -14,7 +14,7 @@ mod even_minutes;
 use std::fmt;
 use std::sync::Arc;
 
-use super::judge::Candidate;
+use super::flow_verdict::Candidate;
 use super::model::Declared;
 use super::{Denial, Policy, Reason, Rule, Verdict};
 use crate::document::section::Section;
@@ -27,7 +27,7 @@ pub trait Condition: fmt::Debug + Send + Sync {
     /// The rule that anything outside of the condition violates.
     fn rule(&self) -> Rule;
 
-    /// The condition as the end of a sentence that begins with `flow F-101 `: `permits operations only on weekdays`.
+    /// The condition as the end of a sentence that begins with `flow F-101 permits this `: `only on weekdays`.
     fn text(&self) -> String;
 }
 
@@ -36,13 +36,13 @@ pub trait Condition: fmt::Debug + Send + Sync {
 pub struct Moment<'a> {
     /// Time of the packet, nanoseconds since 1970-01-01 UTC.
     pub time: i64,
-    /// The flow (index) whose condition is asked.
+    /// The flow (index) whose condition is evaluated.
     pub flow: u16,
     /// The policy that declares the flow: its schedules, grants and time zone.
     pub declared: &'a Declared,
 }
 
-/// The conditions of one flow, in the order of [`READERS`].
+/// The conditions of one flow, in the order of `CONDITIONS`.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions(Vec<Arc<dyn Condition>>);
 
@@ -51,7 +51,7 @@ pub struct Conditions(Vec<Arc<dyn Condition>>);
 type Reader = fn(&mut Section<'_>, declared: &Declared) -> Option<Arc<dyn Condition>>;
 
 /// Every condition of the language, one row each.
-const READERS: &[Reader] = &[
+const CONDITIONS: &[Reader] = &[
     #[cfg(test)]
     even_minutes::read,
 ];
@@ -59,7 +59,12 @@ const READERS: &[Reader] = &[
 impl Conditions {
     /// Reads the conditions of a flow; mistakes are noted in the section.
     pub(super) fn read(section: &mut Section<'_>, declared: &Declared) -> Self {
-        Self(READERS.iter().filter_map(|read| read(section, declared)).collect())
+        Self(CONDITIONS.iter().filter_map(|read| read(section, declared)).collect())
+    }
+
+    /// `, only on weekdays`: what is written of them.
+    pub(super) fn text(&self) -> String {
+        self.0.iter().map(|condition| format!(", {}", condition.text())).collect()
     }
 
     /// Whether the flow permits at any time.
@@ -85,8 +90,7 @@ impl Policy {
     }
 
     /// The denial of everything that a flow permits, by its first condition that does not hold at a packet's time,
-    /// nanoseconds since 1970-01-01 UTC. What is written as a condition is written on purpose: its denial stands whatever
-    /// `undeclared_operation` says.
+    /// nanoseconds since 1970-01-01 UTC. `undeclared_operation` does not apply: conditions are always meant.
     pub(super) fn denied_by_condition(&self, flow: u16, time: i64) -> Option<Verdict> {
         let conditions = self.flow(flow).map(|flow| &flow.conditions).filter(|conditions| !conditions.is_empty())?;
         let unmet = conditions.unmet(&Moment { time, flow, declared: &self.declared })?;
@@ -113,6 +117,6 @@ impl Policy {
     pub(super) fn condition_message(&self, denial: &Denial) -> Option<String> {
         let flow = self.flow(denial.flow?)?;
         let condition = flow.conditions.of_rule(denial.rule)?;
-        Some(format!("flow {} {}", flow.id, condition.text()))
+        Some(format!("flow {} permits this {}", flow.id, condition.text()))
     }
 }

@@ -1,22 +1,22 @@
-//! The types of values: how bytes are read as a number, and what numbers a type can hold.
+//! Types of values: how a policy writes them, how bytes become a number, and which numbers a type can hold.
 
 use lockkeeper_protocols::Value;
 
 use super::values;
 
-/// How registers or bytes are read as a value.
+/// How the bytes of a value are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Encoding {
-    /// What the bits mean.
+    /// The type of the value.
     pub data_type: DataType,
-    /// In which order the bytes of a value of several registers travel.
+    /// The order of its words and bytes.
     pub order: WordOrder,
 }
 
-/// What the bits of a value mean.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataType {
-    /// A bit; in a register, whether it is not 0.
+    /// A bit; of a register, whether it is not 0.
     Bool,
     /// Unsigned, 8 bits.
     U8,
@@ -49,12 +49,12 @@ pub enum DataType {
     TimeOfDay,
     /// S7 counter: three decimal digits, 16 bits.
     Counter,
-    /// S7 STRING: its length in characters; as long as its place.
+    /// S7 STRING, as long as its place: read as its length in characters.
     Text,
 }
 
 impl DataType {
-    /// How many bytes a value takes; none where its place says it.
+    /// The size of a value, bytes; `None` if it depends on the place.
     pub const fn size(self) -> Option<u16> {
         Some(match self {
             Self::Bool | Self::U8 | Self::I8 => 1,
@@ -65,7 +65,7 @@ impl DataType {
         })
     }
 
-    /// How many registers a value takes; none for what no register holds.
+    /// The size of a value, registers; `None` for types of S7 memory only.
     pub const fn registers(self) -> Option<u16> {
         match self {
             Self::Bool | Self::U16 | Self::I16 => Some(1),
@@ -76,10 +76,10 @@ impl DataType {
     }
 }
 
-/// The order in which the words and bytes of a value travel, shown for the 32-bit value 0xAABBCCDD.
+/// The order of the words and bytes of a value on the wire, shown for the 32-bit value 0xAABBCCDD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WordOrder {
-    /// AA BB CC DD: big-endian, also when nothing is said (`f32`, `f32be`).
+    /// AA BB CC DD: big-endian (`f32`, `f32be`).
     #[default]
     Big,
     /// DD CC BB AA: little-endian (`f32le`).
@@ -105,14 +105,14 @@ pub(super) fn bounds(data_type: DataType) -> (f64, f64) {
         DataType::TimeOfDay => (0.0, 86_399_999.0),
         DataType::Counter => (0.0, 999.0),
         DataType::Text => (0.0, 254.0),
-        // Beyond these no f64 is exact, and no limit is meant to be.
+        // The nearest f64: limits that large are never exact.
         DataType::U64 => (0.0, 1.844_674_407_370_955_2e19),
         DataType::I64 => (-9.223_372_036_854_776e18, 9.223_372_036_854_776e18),
         DataType::F64 => (f64::MIN, f64::MAX),
     }
 }
 
-/// `u16`, `f32be-swapped`: a number, and the order of its bytes.
+/// Parses a type with its word order: `u16`, `f32be-swapped`.
 pub(super) fn encoding(text: &str) -> Result<Encoding, (String, String)> {
     let (rest, swapped) = text.strip_suffix("-swapped").map_or((text, false), |rest| (rest, true));
     let (name, little) = match rest.strip_suffix("le") {
@@ -126,7 +126,7 @@ pub(super) fn encoding(text: &str) -> Result<Encoding, (String, String)> {
         (true, true) => WordOrder::LittleSwapped,
     };
     let data_type = DATA_TYPES.iter().find(|(word, _)| *word == name).map(|&(_, data_type)| data_type);
-    // The order of the bytes of a value, and of its registers, matters only where there are several.
+    // An order is valid only for types with several bytes, or several registers.
     let least = match (swapped, rest != name) {
         (true, _) => 4,
         (false, true) => 2,
@@ -161,10 +161,10 @@ const DATA_TYPES: [(&str, DataType); 17] = [
 ];
 
 impl Encoding {
-    /// The value of bytes in the order in which they travel.
+    /// The value of bytes in wire order; `None` if they are no value of the type.
     pub(super) fn read(self, bytes: &[u8]) -> Option<f64> {
         if self.data_type == DataType::Text {
-            // Room for characters, characters there are, characters.
+            // Maximum length, length, characters.
             return bytes.get(1).filter(|&&length| Some(&length) <= bytes.first()).map(|&length| f64::from(length));
         }
         let bits = self.assemble(bytes);
@@ -190,7 +190,7 @@ impl Encoding {
         }
     }
 
-    /// The bits, most significant first, whatever order the bytes travelled in. At most eight bytes count.
+    /// The bits of a value of at most eight bytes, most significant first.
     fn assemble(self, bytes: &[u8]) -> u64 {
         let append = |bits: u64, byte: &u8| bits << 8 | u64::from(*byte);
         match self.order {
@@ -202,7 +202,7 @@ impl Encoding {
     }
 }
 
-/// Three decimal digits of four bits each, the form in which timers and counters count.
+/// The value of three BCD digits, as timers and counters hold it.
 fn digits(bits: u16) -> Option<u32> {
     let digits = [bits >> 8 & 0xF, bits >> 4 & 0xF, bits & 0xF];
     let all_decimal = digits.iter().all(|&digit| digit <= 9);
@@ -210,8 +210,8 @@ fn digits(bits: u16) -> Option<u32> {
 }
 
 impl DataType {
-    /// A value that says of what type it is, as a number; none for one of another type. Where a floating-point number is
-    /// meant, every number is one.
+    /// A value that carries its own type, as a number; `None` if the type does not match. Every number matches a
+    /// floating-point type.
     pub(super) fn read(self, value: &Value<'_>) -> Option<f64> {
         match (self, value) {
             (Self::Text, Value::Text(text)) => {

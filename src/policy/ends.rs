@@ -1,22 +1,22 @@
-//! The two ends of a conversation as a policy sees them: where each belongs, and which flows name it.
+//! The two ends of a flow in terms of the policy: their zones and assets, and the declared flows that name them.
 
 use std::net::IpAddr;
 
 use super::compile::Party;
-use super::membership::{BROADCAST, Many, Membership, Spot, is_placeless};
+use super::membership::{AddressKind, BROADCAST, Membership, Placement, is_placeless};
 use super::model::{Endpoint, Flow};
 use super::{Carrier, FlowTuple, Host, Place};
 
-/// What a ruling is made from, with the effective zones of both ends.
+/// The two ends of a flow, each with the zone in which it is judged.
 pub(super) struct Ends<'a> {
     pub(super) tuple: &'a FlowTuple,
     pub(super) client: JudgedEnd,
     pub(super) server: JudgedEnd,
-    /// Which of client and server stands for whoever is in reach of the other.
+    /// Whether client and server are addresses of many hosts.
     pub(super) to_all: [bool; 2],
 }
 
-/// One end: where it belongs, with the zone in which an address of many hosts is judged.
+/// One end, with the zone in which it is judged.
 #[derive(Clone, Copy)]
 pub(super) struct JudgedEnd {
     pub(super) place: Place,
@@ -24,12 +24,12 @@ pub(super) struct JudgedEnd {
 }
 
 impl<'a> Ends<'a> {
-    /// Multicast and broadcast belong to no zone: they are judged as traffic inside the zone of their sender, unless the
-    /// address is in a network of another.
-    pub(super) fn new(tuple: &'a FlowTuple, client: Spot, server: Spot, members: &Membership) -> Self {
+    /// A multicast or broadcast address belongs to no zone: it is judged in the zone of its sender, unless it is in a network
+    /// of another zone.
+    pub(super) fn new(tuple: &'a FlowTuple, client: Placement, server: Placement, members: &Membership) -> Self {
         let is_to_all = |own, host, sender| is_to_all(own, host, sender, tuple.transport, members);
         let to_all = [is_to_all(client, &tuple.client, &tuple.server), is_to_all(server, &tuple.server, &tuple.client)];
-        let end = |own: Spot, other: Spot, host: &Host, to_all: bool| {
+        let end = |own: Placement, other: Placement, host: &Host, to_all: bool| {
             let zone = own.place.zone.or(other.place.zone.filter(|_| to_all));
             JudgedEnd { place: Place { zone, asset: own.place.asset }, ip: host.ip.map(|ip| ip.to_canonical()) }
         };
@@ -42,7 +42,7 @@ impl<'a> Ends<'a> {
         }
     }
 
-    /// Whether an address of theirs holds on one link only, so that no network of a policy can place it.
+    /// Whether an end has an address that is valid on one link only, so that no network of a policy can place it.
     pub(super) fn have_placeless(&self) -> bool {
         [self.client.ip, self.server.ip].into_iter().flatten().any(is_placeless)
     }
@@ -51,7 +51,7 @@ impl<'a> Ends<'a> {
         self.client.is_one_of(&flow.from) && self.server.is_one_of(&flow.to)
     }
 
-    /// The same service, asked for from the other end. Any may be, where a segment or datagram shows no ports.
+    /// Whether a flow names these ends in the other direction, for the same service or, where no ports were seen, for any.
     pub(super) fn match_reversed(&self, flow: &Flow) -> bool {
         let port = (self.tuple.transport, self.tuple.server_port);
         let admits = self.tuple.transport.hides_ports() || flow.ports.admit(port);
@@ -59,22 +59,24 @@ impl<'a> Ends<'a> {
     }
 }
 
-/// Whether what is sent to a host goes to whoever is in reach of the sender. A directed broadcast that a router would have
-/// to bring to its network goes there, and hardware of its own shows a host that only has such an address. No host takes
-/// part in a connection with many, so that a segment is for one.
-fn is_to_all(own: Spot, host: &Host, sender: &Host, transport: Carrier, members: &Membership) -> bool {
-    match (own.many, host.mac) {
-        (Many::No, _) => false,
-        (Many::Group, _) => true,
-        (Many::Directed | Many::Perhaps, _) if transport == Carrier::Tcp => false,
-        (Many::Directed | Many::Perhaps, Some(mac)) => mac == BROADCAST,
-        (Many::Directed, None) => members.is_within(sender, host),
-        (Many::Perhaps, None) => false,
+/// Whether packets to a host reach every host near the sender.
+///
+/// Packets to an address that may be a directed broadcast do so if their hardware address is the broadcast one. Without a
+/// hardware address, they do so if a declared network with this broadcast address contains the sender; otherwise a router
+/// would have to forward them. A TCP segment is always for one host.
+fn is_to_all(own: Placement, host: &Host, sender: &Host, transport: Carrier, members: &Membership) -> bool {
+    match (own.kind, host.mac) {
+        (AddressKind::Unicast, _) => false,
+        (AddressKind::Group, _) => true,
+        (AddressKind::DirectedBroadcast | AddressKind::MaybeBroadcast, _) if transport == Carrier::Tcp => false,
+        (AddressKind::DirectedBroadcast | AddressKind::MaybeBroadcast, Some(mac)) => mac == BROADCAST,
+        (AddressKind::DirectedBroadcast, None) => members.is_within(sender, host),
+        (AddressKind::MaybeBroadcast, None) => false,
     }
 }
 
 impl JudgedEnd {
-    /// As what a policy can name it alone.
+    /// The names that a policy has for this host alone.
     pub(super) fn parties(self) -> impl Iterator<Item = Party> {
         self.place.asset.map(Party::Asset).into_iter().chain(self.ip.map(Party::Address))
     }

@@ -1,55 +1,41 @@
-//! Denials as sentences: what is permitted instead.
+//! Denials as sentences that say what is permitted instead.
 
 use lockkeeper_protocols::Class;
 
 use super::classes::{self, Classes};
-use super::dialect::DIALECTS;
 use super::model::{Allow, Endpoint, Flow, FunctionRef, Ports};
 use super::services::{self, PortRange};
-use super::{Denial, FlowVerdict, Limit, Policy, Reason, Rule};
+use super::{Denial, FlowVerdict, Limit, Policy, Reason};
 use crate::document::suggest::list;
 
 impl Policy {
-    /// The second half of an alert's message: what is permitted instead, such as
-    /// `conduit C-REMOTE-LOCK permits only read`. `protocol` is the display name of what was seen.
-    pub fn message(&self, flow_verdict: &FlowVerdict, denial: &Denial, protocol: &str) -> String {
+    /// The second half of the sentence of an alert: what is permitted instead, such as
+    /// `conduit C-REMOTE-LOCK permits only read`. Empty if the rule has none.
+    pub fn detail(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
         if let Some(message) = self.condition_message(denial) {
             return message;
         }
-        match denial.rule {
-            Rule::ConduitUndeclared => {
-                let (from, to) = (self.zone_name(flow_verdict.client.zone), self.zone_name(flow_verdict.server.zone));
-                format!("no conduit connects {from} and {to}")
-            }
-            Rule::FlowUndeclaredPeer => self.peer_message(flow_verdict, denial),
-            Rule::FlowUndeclaredProtocol => self.protocol_message(flow_verdict),
-            Rule::OperationUndeclared => self.operation_message(flow_verdict, denial),
-            Rule::AddressUndeclared => self.address_message(denial),
-            Rule::ValueOutOfLimits => self.value_message(&denial.reason),
-            Rule::OperationRequestUnseen => {
-                "its answer says that it was carried out, and its request was not seen".to_owned()
-            }
-            Rule::OperationUnplaced if flow_verdict.client.zone.is_some() => {
-                "it goes to whoever is in reach, in any zone".to_owned()
-            }
-            Rule::OperationUnplaced => "neither host is in a zone, and their addresses hold on one link only: their \
-                                        hardware addresses or their VLAN would place them"
-                .to_owned(),
-            Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),
-            Rule::StreamAmbiguous => "which bytes the receiver took cannot be known".to_owned(),
-            Rule::StreamGivenUp => "more had to be kept than there is room for".to_owned(),
-            Rule::AssetOtherHardware => "the policy declares other hardware for this asset".to_owned(),
-            Rule::AssetUndeclaredAddress => "the policy does not declare this address for the asset".to_owned(),
-            Rule::AssetUndeclaredRouter => "the policy declares no router with this hardware".to_owned(),
-            Rule::ZoneOtherVlan => "the zone does not declare this VLAN".to_owned(),
-            Rule::ProtoMalformed => format!("the message breaks the specification of {protocol}"),
-            Rule::FlowOpaque => {
-                let flow = denial.flow.map(|flow| self.flow_id(flow)).unwrap_or_default();
-                format!("flow {flow} restricts its content, and encrypted content cannot be seen")
-            }
-            // The rules of one dialect.
-            _ => DIALECTS.iter().find_map(|dialect| dialect.message(self, denial)).unwrap_or_default(),
-        }
+        denial.rule.row().detail.map_or_else(String::new, |detail| detail(self, flow_verdict, denial))
+    }
+
+    pub(super) fn conduit_detail(&self, flow_verdict: &FlowVerdict, _denial: &Denial) -> String {
+        let (from, to) = (self.zone_name(flow_verdict.client.zone), self.zone_name(flow_verdict.server.zone));
+        format!("no conduit connects {from} and {to}")
+    }
+
+    pub(super) fn unplaced_detail(&self, flow_verdict: &FlowVerdict, _denial: &Denial) -> String {
+        let text = if flow_verdict.client.zone.is_some() {
+            "it goes to whoever is in reach, in any zone"
+        } else {
+            "neither host is in a zone, and their addresses hold on one link only: their hardware addresses or their VLAN \
+             would place them"
+        };
+        text.to_owned()
+    }
+
+    pub(super) fn opaque_detail(&self, _flow_verdict: &FlowVerdict, denial: &Denial) -> String {
+        let flow = denial.flow.map(|flow| self.flow_id(flow)).unwrap_or_default();
+        format!("flow {flow} restricts its content, and encrypted content cannot be seen")
     }
 
     fn conduit_of(&self, flow_verdict: &FlowVerdict) -> String {
@@ -59,7 +45,7 @@ impl Policy {
         }
     }
 
-    fn peer_message(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
+    pub(super) fn peer_detail(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
         match (flow_verdict.conduit, denial.flow) {
             (Some(conduit), Some(reverse)) => {
                 let (flow, conduit) = (self.flow_id(reverse), self.conduit_name(conduit));
@@ -74,13 +60,13 @@ impl Policy {
         }
     }
 
-    /// The flows between the two hosts.
+    /// The declared flows that name both hosts.
     fn candidates<'a>(&'a self, flow_verdict: &'a FlowVerdict) -> impl Iterator<Item = &'a Flow> {
         let candidates = flow_verdict.candidates.as_deref().unwrap_or_default();
         candidates.iter().filter_map(|one| self.flow(one.flow))
     }
 
-    fn protocol_message(&self, flow_verdict: &FlowVerdict) -> String {
+    pub(super) fn protocol_detail(&self, flow_verdict: &FlowVerdict, _denial: &Denial) -> String {
         let mut protocols: Vec<String> = Vec::new();
         for flow in self.candidates(flow_verdict) {
             let text = protocol_text(flow);
@@ -92,7 +78,7 @@ impl Policy {
         format!("{} permits only {protocols} between these hosts", self.conduit_of(flow_verdict))
     }
 
-    fn operation_message(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
+    pub(super) fn operation_detail(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
         let judged = || {
             let candidates = flow_verdict.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.decides());
             let flows = candidates.filter_map(|one| self.flow(one.flow));
@@ -127,7 +113,7 @@ impl Policy {
         format!("{} permits only {}", self.conduit_of(flow_verdict), permitted.join(", "))
     }
 
-    fn address_message(&self, denial: &Denial) -> String {
+    pub(super) fn address_detail(&self, _flow_verdict: &FlowVerdict, denial: &Denial) -> String {
         let flow = denial.flow.and_then(|flow| self.flow(flow));
         let (Some(flow), Some(class)) = (flow, class_of(denial)) else {
             return "the address is not declared".to_owned();
@@ -145,8 +131,8 @@ impl Policy {
         places
     }
 
-    fn value_message(&self, reason: &Reason) -> String {
-        let (point, value, limit) = match *reason {
+    pub(super) fn value_detail(&self, _flow_verdict: &FlowVerdict, denial: &Denial) -> String {
+        let (point, value, limit) = match denial.reason {
             Reason::Value { point, value, limit } => (point, value, limit),
             Reason::Unreadable { point } => {
                 let point = self.point_name(point);
@@ -187,7 +173,7 @@ impl Policy {
         u16::try_from(index).ok()
     }
 
-    /// A host, or hosts, as the policy writes them.
+    /// An endpoint as the policy writes it.
     pub(super) fn endpoint_text(&self, endpoint: &Endpoint) -> String {
         match endpoint {
             Endpoint::Asset(asset) => self.asset_name(*asset).to_owned(),
@@ -231,7 +217,7 @@ impl Policy {
     }
 }
 
-/// Whether an entry that names a function means operations of this class by it: known functions have one.
+/// Whether a function that an entry names may be of a class: a known function has one class.
 fn may_be(flow: &Flow, entry: &Allow, function: &FunctionRef, class: Class) -> bool {
     let known = || {
         services::functions_of(flow.protocol.name()).filter(|one| match function {
@@ -249,7 +235,7 @@ fn class_of(denial: &Denial) -> Option<Class> {
     }
 }
 
-/// The role where the classes are one, else their names.
+/// The name of the role that the classes are, or else their names.
 fn classes_text(classes: Classes) -> String {
     let roles = classes::ROLES.into_iter();
     match roles.rev().find(|role| Classes::from_word(role) == Some(classes)) {

@@ -1,25 +1,25 @@
-//! Whether a host is who its addresses say: address, hardware and VLAN beside each other.
+//! Whether the address, the hardware and the VLAN of a host agree with the policy.
 
 use std::net::IpAddr;
 
 use super::{Host, Policy};
 
-/// What a policy declares about the address, the hardware and the VLAN of a host, each for itself.
+/// What a policy declares about the address, the hardware and the VLAN of a host, each on its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The zone of the address.
     pub zone: Option<u16>,
     /// The asset that declares the address.
     pub owner: Option<u16>,
-    /// The owner of the address declares hardware addresses, and this is none of them.
+    /// The owner of the address declares hardware addresses, and the host has none of them.
     pub is_other_hardware: bool,
     /// The owner of the address declares this hardware address.
     pub is_own_hardware: bool,
     /// The asset that declares the hardware address.
     pub bearer: Option<u16>,
-    /// That asset declares no address, and this one is its zone's: any of those will do.
+    /// The bearer declares no address, and the address is in its zone, as it should be.
     pub is_at_home: bool,
-    /// The hardware is declared as that of a router: the addresses behind it are not its own.
+    /// The bearer is a router, which forwards packets from addresses that are not its own.
     pub is_router: bool,
     /// How the VLAN fits the zone of the address.
     pub vlan: VlanFit,
@@ -28,34 +28,34 @@ pub struct Identity {
 /// How the VLAN of a frame fits the zone of its sender's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VlanFit {
-    /// There is nothing to compare: no tag, no zone, or a zone that declares no VLANs.
+    /// Not comparable: no tag, no zone, or a zone without VLANs.
     #[default]
     Unknown,
-    /// It is one of the zone's.
+    /// A VLAN of the zone.
     OfZone,
-    /// It is another zone's.
+    /// A VLAN of another zone.
     OfAnother(u16),
-    /// It is no zone's.
+    /// A VLAN of no zone.
     OfNone,
 }
 
 impl Policy {
-    /// Whether it declares hardware addresses of assets: without them, no two hosts are compared.
+    /// Whether the policy declares hardware addresses of assets. Without any, hardware is not compared.
     pub fn watches_hardware(&self) -> bool {
         self.declared.assets.iter().any(|asset| !asset.mac.is_empty())
     }
 
-    /// Whether it declares VLANs of zones.
+    /// Whether the policy declares VLANs of zones.
     pub fn watches_vlans(&self) -> bool {
         self.declared.zones.iter().any(|zone| !zone.vlans.is_empty())
     }
 
-    /// What it declares about the address, the hardware and the VLAN of a host.
+    /// What the policy declares about the address, the hardware and the VLAN of a host.
     pub fn identity(&self, host: &Host) -> Identity {
         let members = &self.compiled.members;
         let ip = host.ip.map(|ip| ip.to_canonical());
-        let (owner, zone) = (ip.and_then(|ip| members.owner(ip)), ip.and_then(|ip| members.zone_of(ip)));
-        let bearer = host.mac.and_then(|mac| members.bearer(mac));
+        let (owner, zone) = (ip.and_then(|ip| members.asset_by_ip(ip)), ip.and_then(|ip| members.zone_of(ip)));
+        let bearer = host.mac.and_then(|mac| members.asset_by_mac(mac));
         let declares_hardware = owner.is_some_and(|owner| members.declares_hardware(owner));
         Identity {
             zone,
@@ -92,7 +92,7 @@ impl Policy {
     }
 }
 
-/// Whether an address says who a host is beyond its own link.
+/// Whether an address identifies a host beyond its own link.
 pub fn is_routable(ip: IpAddr) -> bool {
     !(super::is_group(ip) || super::membership::is_placeless(ip) || ip.is_loopback())
 }
@@ -127,7 +127,7 @@ mirror_vlans = [999]
 "#;
     const OF_PLC: [u8; 6] = [0, 0x80, 0xF4, 0x10, 0x20, 0x12];
     const OF_FIREWALL: [u8; 6] = [0, 0x80, 0xF4, 0, 0, 1];
-    const OF_NOBODY: [u8; 6] = [2, 0, 0, 0, 0, 9];
+    const OF_STRANGER: [u8; 6] = [2, 0, 0, 0, 0, 9];
 
     fn identity(ip: &str, mac: Option<[u8; 6]>, vlan: Option<u16>) -> Identity {
         let policy = Policy::parse("test.toml", PLANT).unwrap_or_default();
@@ -138,9 +138,9 @@ mirror_vlans = [999]
     #[test]
     fn the_address_of_an_asset_belongs_to_its_hardware_where_that_is_declared() {
         assert!(identity("10.20.10.12", Some(OF_PLC), None).is_own_hardware);
-        assert!(identity("10.20.10.12", Some(OF_NOBODY), None).is_other_hardware);
-        assert!(identity("::ffff:10.20.10.12", Some(OF_NOBODY), None).is_other_hardware);
-        for (ip, mac) in [("10.20.10.12", None), ("10.1.0.9", Some(OF_NOBODY)), ("10.20.10.13", Some(OF_NOBODY))] {
+        assert!(identity("10.20.10.12", Some(OF_STRANGER), None).is_other_hardware);
+        assert!(identity("::ffff:10.20.10.12", Some(OF_STRANGER), None).is_other_hardware);
+        for (ip, mac) in [("10.20.10.12", None), ("10.1.0.9", Some(OF_STRANGER)), ("10.20.10.13", Some(OF_STRANGER))] {
             let found = identity(ip, mac, None);
             assert!(!found.is_other_hardware && !found.is_own_hardware, "{ip}");
         }
@@ -156,7 +156,7 @@ mirror_vlans = [999]
 
     #[test]
     fn a_vlan_is_compared_with_those_of_the_zone_if_it_declares_any() {
-        let fit = |ip, vlan| identity(ip, Some(OF_NOBODY), vlan).vlan;
+        let fit = |ip, vlan| identity(ip, Some(OF_STRANGER), vlan).vlan;
         assert_eq!(fit("10.20.10.12", Some(111)), VlanFit::OfZone);
         assert_eq!(fit("10.20.10.12", Some(120)), VlanFit::OfAnother(1));
         assert_eq!(fit("10.20.20.9", Some(99)), VlanFit::OfNone);

@@ -1,4 +1,4 @@
-//! Values against the limits of points.
+//! The verdict on values by the limits of points.
 
 use lockkeeper_protocols::{Node, Values};
 
@@ -7,9 +7,8 @@ use super::compile::{LimitedPoint, LimitedPoints};
 use super::model::{DataType, Limits};
 use super::{LastValues, Limit, Reason};
 
-/// The first limit that written values violate. A value that cannot be known (half of a number that takes two
-/// registers, a mask that keeps old bits, a frame cut short) counts as a violation: otherwise that would be the way
-/// around the limit.
+/// The first limit that values written to addresses violate. A value that cannot be determined (half of a number that takes
+/// two registers, a mask that keeps old bits, a truncated frame) is a violation: otherwise it would bypass the limit.
 pub(super) fn violated(points: &LimitedPoints, reach: Reach, values: &Values<'_>, last: &LastValues) -> Option<Reason> {
     for point in points.within(reach) {
         for element in elements(point, reach) {
@@ -24,7 +23,7 @@ pub(super) fn violated(points: &LimitedPoints, reach: Reach, values: &Values<'_>
     None
 }
 
-/// Keeps the values of points that limit their step.
+/// Stores the values at addresses, for points that limit their step.
 pub(super) fn remember(points: &LimitedPoints, reach: Reach, values: &Values<'_>, last: &mut LastValues) {
     if !points.have_steps {
         return;
@@ -37,7 +36,7 @@ pub(super) fn remember(points: &LimitedPoints, reach: Reach, values: &Values<'_>
     }
 }
 
-/// The first limit that values written to a node violate. What is not of the point's type, or cut short, is a violation.
+/// The first limit that values written to a node violate. A value of another type, or a truncated one, is a violation.
 pub(super) fn violated_at(
     points: &LimitedPoints,
     node: Node<'_>,
@@ -62,7 +61,7 @@ pub(super) fn violated_at(
     None
 }
 
-/// Keeps the values of points that limit their step.
+/// Stores the value of a node, for points that limit their step.
 pub(super) fn remember_at(points: &LimitedPoints, node: Node<'_>, values: &Values<'_>, last: &mut LastValues) {
     if !points.have_steps {
         return;
@@ -75,21 +74,21 @@ pub(super) fn remember_at(points: &LimitedPoints, node: Node<'_>, values: &Value
     }
 }
 
-/// First addresses of the values of a point that an operation touches, also in part.
+/// The first addresses of those values of a point that an operation reaches, even in part.
 fn elements(point: &LimitedPoint, reach: Reach) -> impl Iterator<Item = u32> + use<> {
     let skipped = reach.first.saturating_sub(point.first) / point.size;
     let (begin, end, size) = (point.first + skipped * point.size, point.last.min(reach.last), point.size);
     (0..).map_while(move |step: u32| begin.checked_add(step.checked_mul(size)?)).take_while(move |&start| start <= end)
 }
 
-/// The value that begins at an address, if all of it is known.
+/// The value at an address, if the operation holds all of it.
 fn value_of(point: &LimitedPoint, start: u32, reach: Reach, values: &Values<'_>) -> Option<f64> {
     let at = usize::try_from(start.checked_sub(reach.first)?).ok()?;
     let (size, is_register) = (point.size as usize, point.unit == AddressUnit::Register);
     let in_bytes = reach.first.is_multiple_of(8) && at.is_multiple_of(8);
     match *values {
         Values::None => None,
-        // FC 22: (current AND and) OR (or AND NOT and). Without bits that are kept, the result is known.
+        // FC 22 writes (current AND and) OR (or AND NOT and): known only if it keeps no bits.
         Values::Masks { and, or } if is_register => {
             (and == 0 && size == 1).then(|| point.encoding.read(&or.to_be_bytes())).flatten()
         }
@@ -99,7 +98,7 @@ fn value_of(point: &LimitedPoint, start: u32, reach: Reach, values: &Values<'_>)
             AddressUnit::Register => None,
             AddressUnit::Element => point.encoding.read(bytes.get(at * 2..(at + 1) * 2)?),
             AddressUnit::Bit if point.encoding.data_type == DataType::Bool => bit(bytes, at, reach).map(f64::from),
-            // The length of a string stands at its begin; room that is not used need not be written.
+            // The length of a string precedes its characters; the unused rest need not be written.
             AddressUnit::Bit if point.encoding.data_type == DataType::Text && in_bytes => {
                 point.encoding.read(bytes.get(at / 8..)?)
             }
@@ -110,7 +109,7 @@ fn value_of(point: &LimitedPoint, start: u32, reach: Reach, values: &Values<'_>)
     }
 }
 
-/// One bit of S7 memory: of whole bytes, or written alone, where its byte holds nothing else.
+/// One bit of memory: from whole bytes, or a bit that is written alone and fills a byte.
 fn bit(bytes: &[u8], at: usize, reach: Reach) -> Option<u8> {
     match (bytes, reach.first % 8) {
         (&[alone], _) if reach.first == reach.last => Some(alone & 1),
@@ -119,7 +118,7 @@ fn bit(bytes: &[u8], at: usize, reach: Reach) -> Option<u8> {
     }
 }
 
-/// The limit that a value is beyond. No limit admits what is not a number.
+/// The limit that a value violates, if any. NaN violates all.
 fn beyond(point: u16, limits: &Limits, value: f64, last: &LastValues) -> Option<Limit> {
     if value.is_nan() {
         return Some(Limit::List);
@@ -138,16 +137,16 @@ fn beyond(point: u16, limits: &Limits, value: f64, last: &LastValues) -> Option<
     step.map(|(max, from)| Limit::Step { max, from })
 }
 
-/// What a difference of two decimal fractions may be off by: 0.3 - 0.1 is above 0.2.
+/// Tolerance for differences of decimal fractions: 0.3 - 0.1 is above 0.2.
 const ROUNDING: f64 = 1e-6;
 
 impl LastValues {
-    /// The last value of a point, if one was seen.
+    /// The last value of a point, if there was one.
     fn get(&self, point: u16) -> Option<f64> {
         self.0.iter().flat_map(|values| values.iter()).find(|(of, _)| *of == point).map(|&(_, value)| value)
     }
 
-    /// Bounded by the number of points of one asset that limit their step.
+    /// Stores the last value of a point. There are no more than points of one asset that limit their step.
     fn set(&mut self, point: u16, value: f64) {
         let values = self.0.get_or_insert_default();
         match values.iter_mut().find(|(of, _)| *of == point) {

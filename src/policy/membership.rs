@@ -1,4 +1,4 @@
-//! Which zone and asset a host belongs to: longest prefix, flattened into sorted intervals.
+//! The zone and the asset of a host. Networks nest, and are flattened into sorted intervals for the longest-prefix match.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::model::{Asset, Zone};
 use super::{Host, Place};
 
-/// Where every address belongs.
+/// Zones and assets by address.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Membership {
     v4: Intervals<u32>,
@@ -18,48 +18,48 @@ pub(super) struct Membership {
     assets_by_mac: Vec<([u8; 6], u16)>,
     zones_by_mac: Vec<([u8; 6], u16)>,
     zones_by_vlan: Vec<(u16, u16)>,
-    assets: Vec<Known>,
+    assets: Vec<KnownAsset>,
     /// For each zone: whether it has networks.
     has_networks: Vec<bool>,
 }
 
-/// What is known of a declared asset.
+/// The parts of a declared asset that place hosts.
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct KnownAsset {
     zone: u16,
     has_ip: bool,
     has_mac: bool,
     is_router: bool,
 }
 
-impl Known {
+impl KnownAsset {
     const fn of(asset: &Asset) -> Self {
         let Asset { zone, is_router, .. } = *asset;
         Self { zone, has_ip: !asset.ip.is_empty(), has_mac: !asset.mac.is_empty(), is_router }
     }
 }
 
-/// Where a host belongs, and whether its address stands for many hosts.
+/// Where a host belongs, and what kind of address it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Spot {
+pub(super) struct Placement {
     pub(super) place: Place,
-    pub(super) many: Many,
+    pub(super) kind: AddressKind,
 }
 
-/// Whether an address stands for many hosts.
+/// Whether an address is that of one host or of many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Many {
-    /// It is that of one host.
-    No,
-    /// Multicast or limited broadcast: it goes to whoever is in reach of the sender.
+pub(super) enum AddressKind {
+    /// The address of one host.
+    Unicast,
+    /// Multicast or limited broadcast: every host near the sender.
     Group,
     /// Directed broadcast of a declared network: every host in it.
-    Directed,
-    /// It ends as directed broadcasts do, and is the broadcast address of a network that is not declared, or one host.
-    Perhaps,
+    DirectedBroadcast,
+    /// The broadcast address of a network that is not declared, or one host: the last bits are all ones.
+    MaybeBroadcast,
 }
 
-const NOWHERE: Spot = Spot { place: Place { zone: None, asset: None }, many: Many::No };
+const NOWHERE: Placement = Placement { place: Place { zone: None, asset: None }, kind: AddressKind::Unicast };
 
 impl Membership {
     pub(super) fn new(zones: &[Zone], assets: &[Asset]) -> Self {
@@ -84,41 +84,41 @@ impl Membership {
             ),
             zones_by_mac: sorted(indexed().flat_map(|(at, zone)| zone.macs.iter().map(move |mac| (*mac, at)))),
             zones_by_vlan: sorted(indexed().flat_map(|(at, zone)| zone.vlans.iter().map(move |vlan| (*vlan, at)))),
-            assets: assets.iter().map(Known::of).collect(),
+            assets: assets.iter().map(KnownAsset::of).collect(),
             has_networks: zones.iter().map(|zone| !zone.networks.is_empty()).collect(),
         }
     }
 
-    /// By IP address; where that says nothing about the place, by hardware address, then by VLAN.
+    /// Places a host by its IP address; where no network has that, by its hardware address, then by its VLAN.
     ///
-    /// The hardware of a declared asset is that asset, whatever address it uses, unless the address lies in the network of
-    /// another zone. Behind a router, hardware address and VLAN belong to the router, and a stranger would be taken for a
-    /// member of the zone that it attacks: so an asset that forwards is none of the addresses that it forwards for, and a
-    /// host with a routable address in no network is placed by VLAN, or by hardware address that is not an asset's, only in
-    /// zones that declare no networks.
-    pub(super) fn place(&self, host: &Host) -> Spot {
+    /// The hardware of a declared asset identifies the asset under any address, except one in the network of another zone.
+    /// Hosts behind a router show the hardware address and the VLAN of the router, which would place an attacker in the zone
+    /// that it attacks. Therefore the hardware of a router identifies no address but its own, and a host with a routable
+    /// address in no network is placed by VLAN, or by a hardware address that is not an asset's, only in zones without
+    /// networks.
+    pub(super) fn place(&self, host: &Host) -> Placement {
         let Some(ip) = canonical(host) else {
             let group = host.mac.is_some_and(|mac| mac.first().is_some_and(|octet| octet & 1 == 1));
-            return if group { Spot { many: Many::Group, ..NOWHERE } } else { self.without_ip(host, true) };
+            return if group { Placement { kind: AddressKind::Group, ..NOWHERE } } else { self.without_ip(host, true) };
         };
         if is_group(ip) {
-            return Spot { many: Many::Group, ..NOWHERE };
+            return Placement { kind: AddressKind::Group, ..NOWHERE };
         }
         match self.by_ip(ip, host) {
-            Some(spot) => spot,
+            Some(placement) => placement,
             None => match self.known_hardware(host, |asset| !asset.is_router && !is_public(ip)) {
-                Some(asset) => Spot { many: self.many(ip), ..self.asset_spot(asset) },
-                None => Spot { many: self.many(ip), ..self.without_ip(host, is_placeless(ip)) },
+                Some(asset) => Placement { kind: self.address_kind(ip), ..self.asset_placement(asset) },
+                None => Placement { kind: self.address_kind(ip), ..self.without_ip(host, is_placeless(ip)) },
             },
         }
     }
 
-    /// Whether an address that is no declared asset's stands for many hosts.
-    fn many(&self, ip: IpAddr) -> Many {
+    /// The kind of an address that no asset declares.
+    fn address_kind(&self, ip: IpAddr) -> AddressKind {
         match ip {
-            IpAddr::V4(ip) if self.networks_of(ip).next().is_some() => Many::Directed,
-            IpAddr::V4(ip) if ip.to_bits().trailing_ones() >= FEWEST_HOST_BITS => Many::Perhaps,
-            _ => Many::No,
+            IpAddr::V4(ip) if self.networks_of(ip).next().is_some() => AddressKind::DirectedBroadcast,
+            IpAddr::V4(ip) if ip.to_bits().trailing_ones() >= FEWEST_HOST_BITS => AddressKind::MaybeBroadcast,
+            _ => AddressKind::Unicast,
         }
     }
 
@@ -129,7 +129,7 @@ impl Membership {
         rest.iter().take_while(move |(one, _)| *one == broadcast).map(|(_, network)| network)
     }
 
-    /// Whether a directed broadcast address is that of a declared network in which the sender is.
+    /// Whether an address is the directed broadcast of a declared network that contains the sender.
     pub(super) fn is_within(&self, sender: &Host, broadcast: &Host) -> bool {
         match (canonical(sender), canonical(broadcast)) {
             (Some(IpAddr::V4(sender)), Some(IpAddr::V4(broadcast))) => {
@@ -139,40 +139,40 @@ impl Membership {
         }
     }
 
-    fn by_ip(&self, ip: IpAddr, host: &Host) -> Option<Spot> {
+    fn by_ip(&self, ip: IpAddr, host: &Host) -> Option<Placement> {
         if let Some(asset) = find(&self.assets_by_ip, &ip) {
-            return Some(self.asset_spot(asset));
+            return Some(self.asset_placement(asset));
         }
         let zone = match ip {
             IpAddr::V4(ip) => self.v4.find(ip.to_bits()),
             IpAddr::V6(ip) => self.v6.find(ip.to_bits()),
         }?;
         let asset = self.known_hardware(host, |asset| asset.zone == zone && !asset.is_router);
-        Some(Spot { place: Place { zone: Some(zone), asset }, many: self.many(ip) })
+        Some(Placement { place: Place { zone: Some(zone), asset }, kind: self.address_kind(ip) })
     }
 
-    /// By hardware address, then VLAN. `alone`: nothing else can place this host.
-    fn without_ip(&self, host: &Host, alone: bool) -> Spot {
+    /// Places a host by hardware address, then by VLAN. `alone`: its IP address cannot place it.
+    fn without_ip(&self, host: &Host, alone: bool) -> Placement {
         if let Some(asset) = self.known_hardware(host, |asset| alone || !asset.has_ip && !asset.is_router) {
-            return self.asset_spot(asset);
+            return self.asset_placement(asset);
         }
         let open = |zone: &u16| alone || !self.has_networks.get(usize::from(*zone)).copied().unwrap_or(true);
         let zone = host.mac.and_then(|mac| find(&self.zones_by_mac, &mac)).filter(open);
         let zone = zone.or_else(|| host.vlan.and_then(|vlan| find(&self.zones_by_vlan, &vlan)).filter(open));
-        Spot { place: Place { zone, asset: None }, ..NOWHERE }
+        Placement { place: Place { zone, asset: None }, ..NOWHERE }
     }
 
     /// The asset that declares an address.
-    pub(super) fn owner(&self, ip: IpAddr) -> Option<u16> {
+    pub(super) fn asset_by_ip(&self, ip: IpAddr) -> Option<u16> {
         find(&self.assets_by_ip, &ip)
     }
 
     /// The asset that declares a hardware address.
-    pub(super) fn bearer(&self, mac: [u8; 6]) -> Option<u16> {
+    pub(super) fn asset_by_mac(&self, mac: [u8; 6]) -> Option<u16> {
         find(&self.assets_by_mac, &mac)
     }
 
-    /// The zone of an address, whatever hardware uses it.
+    /// The zone of an address, under any hardware.
     pub(super) fn zone_of(&self, ip: IpAddr) -> Option<u16> {
         self.by_ip(ip, &Host { ip: Some(ip), mac: None, vlan: None })?.place.zone
     }
@@ -187,37 +187,37 @@ impl Membership {
         self.assets.get(usize::from(asset)).is_some_and(|asset| asset.has_mac)
     }
 
-    /// Whether an asset declares no addresses, so that it may have any of its zone's, which is this one.
+    /// Whether an asset declares no addresses, so that it may use any of its zone, and `zone` is that zone.
     pub(super) fn takes_any_address_of(&self, asset: u16, zone: Option<u16>) -> bool {
         self.assets.get(usize::from(asset)).is_some_and(|asset| !asset.has_ip && zone == Some(asset.zone))
     }
 
-    /// Whether an asset forwards what others send.
+    /// Whether an asset is a router.
     pub(super) fn is_router(&self, asset: u16) -> bool {
         self.assets.get(usize::from(asset)).is_some_and(|asset| asset.is_router)
     }
 
-    /// The asset that declares the hardware address of a host, if it is one of those.
-    fn known_hardware(&self, host: &Host, is_one: impl Fn(&Known) -> bool) -> Option<u16> {
+    /// The asset that declares the hardware address of a host, if `is_one` accepts it.
+    fn known_hardware(&self, host: &Host, is_one: impl Fn(&KnownAsset) -> bool) -> Option<u16> {
         let asset = find(&self.assets_by_mac, &host.mac?)?;
         self.assets.get(usize::from(asset)).is_some_and(is_one).then_some(asset)
     }
 
-    fn asset_spot(&self, asset: u16) -> Spot {
+    fn asset_placement(&self, asset: u16) -> Placement {
         let zone = self.assets.get(usize::from(asset)).map(|asset| asset.zone);
-        Spot { place: Place { zone, asset: Some(asset) }, ..NOWHERE }
+        Placement { place: Place { zone, asset: Some(asset) }, ..NOWHERE }
     }
 }
 
 /// The hardware address of every host on a link.
 pub const BROADCAST: [u8; 6] = [0xFF; 6];
 
-/// Addresses that reach many hosts wherever they are sent.
+/// Whether an address is multicast or the limited broadcast.
 pub fn is_group(ip: IpAddr) -> bool {
     ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
-/// Addresses that hold on one link only, or for a host without one: they tell nothing about its zone.
+/// Whether an address is valid on one link only, or stands for a host without one: it implies no zone.
 pub(super) fn is_placeless(ip: IpAddr) -> bool {
     ip.is_unspecified()
         || match ip {
@@ -226,13 +226,13 @@ pub(super) fn is_placeless(ip: IpAddr) -> bool {
         }
 }
 
-/// The address of a host, that of IPv4 in IPv6 clothing as what it is.
+/// The IP address of a host; an IPv4-mapped IPv6 address as IPv4.
 fn canonical(host: &Host) -> Option<IpAddr> {
     host.ip.map(|ip| ip.to_canonical())
 }
 
-/// Whether an IPv4 address is one of the Internet's, which no asset has that is not declared with it: not private (RFC
-/// 1918), shared (RFC 6598), or for use on one link. Every interface may have a public IPv6 address.
+/// Whether an address is a public IPv4 address, which an asset has only if it is declared: not private (RFC 1918), shared
+/// (RFC 6598) or link-local. `false` for IPv6, where any interface may have a public address.
 fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
@@ -244,7 +244,7 @@ fn is_public(ip: IpAddr) -> bool {
     }
 }
 
-/// RFC 919; networks of one or two addresses have none (RFC 3021).
+/// The directed broadcast address of a network (RFC 919); networks of one or two addresses have none (RFC 3021).
 fn broadcast_of(network: &IpNet) -> Option<(Ipv4Addr, Ipv4Net)> {
     match network {
         IpNet::V4(net) if net.prefix_len() < 31 => Some((net.broadcast(), *net)),
@@ -252,7 +252,7 @@ fn broadcast_of(network: &IpNet) -> Option<(Ipv4Addr, Ipv4Net)> {
     }
 }
 
-/// A network with a directed broadcast address has at least so many bits for its hosts.
+/// Least number of host bits of a network with a directed broadcast address.
 const FEWEST_HOST_BITS: u32 = 2;
 
 fn sorted<K: Ord>(pairs: impl Iterator<Item = (K, u16)>) -> Vec<(K, u16)> {
@@ -266,12 +266,12 @@ fn find<K: Ord>(sorted: &[(K, u16)], key: &K) -> Option<u16> {
     sorted.get(at).map(|&(_, value)| value)
 }
 
-/// Nested prefixes as disjoint intervals: each entry says from which address on which zone holds.
+/// Nested prefixes as disjoint intervals: each entry is the first address of an interval and its zone.
 #[derive(Clone, Debug, Default)]
 struct Intervals<T>(Vec<(T, Option<u16>)>);
 
 impl<T: Address> Intervals<T> {
-    /// From prefixes as (first, last, zone). Prefixes nest or are disjoint, so that a stack of the open ones suffices.
+    /// From prefixes as (first, last, zone). Prefixes nest or are disjoint, so a stack holds those that are open.
     fn new(prefixes: impl Iterator<Item = (T, T, u16)>) -> Self {
         let mut prefixes: Vec<_> = prefixes.collect();
         prefixes.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
@@ -286,7 +286,7 @@ impl<T: Address> Intervals<T> {
         flat
     }
 
-    /// Ends the open prefixes that end before `until`; all without one.
+    /// Ends the open prefixes that end before `until`, or all of them if there is none.
     fn close(&mut self, open: &mut Vec<(T, u16)>, until: Option<T>) {
         while let Some(&(last, _)) = open.last() {
             if until.is_some_and(|until| last >= until) {
@@ -314,7 +314,7 @@ impl<T: Address> Intervals<T> {
 
 /// An address as a number.
 trait Address: Copy + Ord {
-    /// The one after it, if there is one.
+    /// The next address; none after the last.
     fn next(self) -> Option<Self>;
 }
 
@@ -354,7 +354,7 @@ mod tests {
         assert_eq!(zone_of("10.21.0.0"), Some(0));
         assert_eq!(zone_of("11.0.0.0"), None);
         assert_eq!(zone_of("2001:db8::7"), Some(1));
-        assert_eq!(zone_of("::ffff:10.20.2.3"), Some(1), "an IPv4 address in IPv6 clothing");
+        assert_eq!(zone_of("::ffff:10.20.2.3"), Some(1), "an IPv4-mapped address");
     }
 
     #[test]
@@ -404,22 +404,22 @@ mod tests {
     fn multicast_and_broadcast_belong_to_no_host() {
         let members = Membership::new(&[zone(&["10.20.10.0/24"], &[])], &[]);
         for ip in ["239.1.1.1", "255.255.255.255", "ff02::1"] {
-            assert_eq!(members.place(&host(ip, None, None)).many, Many::Group, "{ip}");
+            assert_eq!(members.place(&host(ip, None, None)).kind, AddressKind::Group, "{ip}");
         }
         let directed = members.place(&host("10.20.10.255", None, None));
-        assert_eq!((directed.many, directed.place.zone), (Many::Directed, Some(0)));
+        assert_eq!((directed.kind, directed.place.zone), (AddressKind::DirectedBroadcast, Some(0)));
     }
 
     #[test]
-    fn an_address_may_be_the_broadcast_of_a_network_that_nobody_declared_unless_it_is_an_assets() {
+    fn an_address_may_be_the_broadcast_of_an_undeclared_network_unless_it_is_an_assets() {
         let asset = Asset { ip: vec![IpAddr::from([10, 20, 10, 63])], ..Asset::default() };
         let members = Membership::new(&[zone(&["10.20.10.0/24"], &[])], &[asset]);
-        let many = |ip| members.place(&host(ip, None, None)).many;
+        let kind = |ip| members.place(&host(ip, None, None)).kind;
         for perhaps in ["10.20.10.127", "10.20.10.3", "10.20.255.255", "192.0.2.255"] {
-            assert_eq!(many(perhaps), Many::Perhaps, "{perhaps}");
+            assert_eq!(kind(perhaps), AddressKind::MaybeBroadcast, "{perhaps}");
         }
         for one in ["10.20.10.63", "10.20.10.126", "10.20.10.1", "2001:db8::ff"] {
-            assert_eq!(many(one), Many::No, "{one}");
+            assert_eq!(kind(one), AddressKind::Unicast, "{one}");
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! A rule is one row: its id, when it is raised, its severity, the requirements that it bears on, the ATT&CK techniques that
 //! it resembles, and its sentence. Alerts, statistics and the catalogues in the documents are made from the rows.
+//! A new rule is a row, the code that raises it, and a test; the catalogue's own test prints the table to paste.
+//!
 //! [`Rule`] holds the rules of the policy; `record::rules` those of the inventory and of the sensor itself.
 
 mod table;
@@ -9,6 +11,8 @@ mod table;
 use std::fmt::Write as _;
 
 use lockkeeper_protocols::Class;
+
+use super::{Denial, FlowVerdict, Policy};
 
 pub use table::Rule;
 
@@ -23,9 +27,16 @@ pub struct Row {
     pub severity: &'static [(Circumstance, Weight)],
     /// The requirements that a violation bears on.
     pub requirements: Requirements,
-    /// The MITRE ATT&CK for ICS techniques in each circumstance: the first that holds counts; none if no one does.
+    /// The MITRE ATT&CK for ICS techniques in each circumstance: the first that holds counts. None if no circumstance
+    /// holds.
     pub techniques: &'static [(Circumstance, &'static [&'static str])],
+    /// The second half of the sentence of an alert: what is permitted instead. None if `record` makes it from the particulars
+    /// of the finding.
+    pub detail: Option<Explain>,
 }
+
+/// Makes a part of a sentence from a denial.
+pub type Explain = fn(&Policy, &FlowVerdict, &Denial) -> String;
 
 impl Row {
     /// The weight in the circumstances for which `holds` is true.

@@ -1,4 +1,4 @@
-//! The values of the language that are written as text: networks, hardware addresses, ranges, durations, rates.
+//! Parsers for values that the language writes as text: networks, hardware addresses, ranges, durations, rates.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub(super) fn mac(text: &str) -> Parsed<[u8; 6]> {
 
 const MAC_HELP: &str = "write six pairs of hexadecimal digits: \"00:1b:1b:10:20:11\"";
 
-/// `0-39` or `40`: first and last, within 0..=65535.
+/// `0-39` or `40`: first and last address, 0 to 65535.
 pub(super) fn range(text: &str) -> Parsed<(u16, u16)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let number = |part: &str| part.trim().parse::<u64>().ok();
@@ -96,18 +96,18 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
         _ => None,
     };
     match number.parse::<u64>().ok().zip(scale).and_then(|(number, scale)| number.checked_mul(scale)) {
-        Some(0) => complain(format!("`{text}` is no time at all"), "write a duration above zero, such as \"30s\""),
+        Some(0) => complain(format!("`{text}` is a duration of zero"), "write a duration above zero, such as \"30s\""),
         Some(millis) => Ok(Duration::from_millis(millis)),
         None => complain(format!("`{text}` is not a duration"), "write \"500ms\", \"30s\", \"5m\", \"4h\" or \"60d\""),
     }
 }
 
-/// So many in a time.
+/// A number of events in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many.
+    /// The number of events.
     pub count: u32,
-    /// In which time.
+    /// The period.
     pub per: Duration,
 }
 
@@ -130,14 +130,14 @@ pub(super) fn time_of_day(text: &str) -> Parsed<u16> {
     parsed.map_or_else(|| complain(format!("`{text}` is not a time of day"), "write \"22:00\""), Ok)
 }
 
-/// `Mon`..`Sun`: 0..=6.
+/// `Mon` to `Sun`: 0 to 6.
 pub(super) fn weekday(text: &str) -> Parsed<u8> {
     let days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
     one_of(text, "a day of the week", &days)?;
     Ok((0..).zip(days).find(|(_, day)| *day == text).map_or(0, |(number, _)| number))
 }
 
-/// `Europe/Amsterdam`, `UTC`: the form only, so that a policy is as sound on a machine without time zone data.
+/// `Europe/Amsterdam`, `UTC`. Only the form is checked: a policy must load on a host without time zone data.
 pub(super) fn time_zone(text: &str) -> Parsed<String> {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+".contains(&byte);
     let sound = text.split('/').all(|part| !part.is_empty() && part.bytes().all(letter));
@@ -148,7 +148,7 @@ pub(super) fn time_zone(text: &str) -> Parsed<String> {
     }
 }
 
-/// `modbus/502`: a protocol that is known by name, or a carrier, and a port.
+/// `modbus/502`: the name of a protocol, or a carrier, and a port.
 pub(super) fn service(text: &str) -> Parsed<()> {
     let known = |name: &str| matches!(name, "tcp" | "udp") || super::services::protocol_name(name).is_some();
     match text.split_once('/') {
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_what_its_prefix_says() {
+    fn a_network_has_no_address_bits_beyond_its_prefix() {
         assert!(network("10.20.10.0/24").is_ok());
         assert!(network("2001:db8::/48").is_ok());
         assert_eq!(network("10.20.10.7").map(|net| net.prefix_len()), Ok(32));

@@ -4,8 +4,8 @@ use super::{Delivered, Lines, PublishError, Publisher};
 use crate::fault::FaultReport;
 use crate::record::Rendered;
 
-/// Writes one JSON object a line. A reader that closes the output of a replay (`| head`) is no error; the rest is not
-/// written.
+/// Writes one JSON object a line. A reader that closes the output of a replay (`| head`) causes no error; the rest is
+/// dropped.
 pub struct Jsonl {
     lines: Lines,
     line: Vec<u8>,
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_closes_the_output_is_no_error() {
+    fn a_reader_that_closes_the_output_causes_no_error() {
         let mut jsonl = broken("standard output", ErrorKind::BrokenPipe);
         jsonl.publish(&alert(0)).expect("no error");
         jsonl.flush().expect("no error");

@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_moved_away_or_removed_is_begun_again() {
+    fn a_file_that_was_moved_away_or_removed_is_created_again() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (path, moved) = (folder.path().join("alerts.jsonl"), folder.path().join("alerts.jsonl.1"));
         let mut lines = Lines::append(&path).expect("made");

@@ -7,7 +7,7 @@ use super::correlate::Settings;
 use super::json::Object;
 use super::key::ProtocolLabel;
 use super::operation::{self, OperationView};
-use super::{AlertId, Ending, Endpoint, Evidence, Finding, Kind, Mismatch, Severity, What};
+use super::{AlertId, Ending, Endpoint, Evidence, Finding, FindingKind, Kind, Mismatch, Severity};
 use super::{attack, json, mapping, message};
 use crate::policy::rules::Requirements;
 use crate::policy::{Carrier, Place, Policy};
@@ -28,13 +28,13 @@ pub(super) struct Record<'a> {
 impl Record<'_> {
     /// Appends the record as one JSON object. The order of the members is part of the contract.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        json::object(out, |object| {
+        json::write_object(out, |object| {
             self.add_head(object);
             self.add_ends(object);
             self.add_operation(object);
             self.add_particulars(object);
             self.add_meaning(object);
-            object.object("evidence", |evidence| self.add_evidence(evidence));
+            object.add_object("evidence", |evidence| self.add_evidence(evidence));
         });
     }
 
@@ -57,58 +57,64 @@ impl Record<'_> {
     fn add_ends(&self, object: &mut Object<'_>) {
         let Finding { client, server, carrier, flow_verdict, protocol, .. } = self.finding;
         let flow = match &self.finding.what {
-            What::Denied(denial) | What::RequestUnseen(denial) | What::Certificate { denial, .. } => denial.flow,
-            What::Malformed { .. }
-            | What::Doubtful(_)
-            | What::UnknownAsset(_)
-            | What::Mismatch(_)
-            | What::NewHost(_)
-            | What::Identity { .. } => None,
+            FindingKind::Denied(denial)
+            | FindingKind::RequestUnseen(denial)
+            | FindingKind::Certificate { denial, .. } => denial.flow,
+            FindingKind::Malformed { .. }
+            | FindingKind::Doubtful(_)
+            | FindingKind::UnknownAsset(_)
+            | FindingKind::Mismatch(_)
+            | FindingKind::NewHost(_)
+            | FindingKind::Identity { .. } => None,
         };
         add_endpoint(object, "client", self.policy, client, flow_verdict.client, *carrier);
         add_endpoint(object, "server", self.policy, server, flow_verdict.server, *carrier);
-        object.string_or_null("conduit", flow_verdict.conduit.map(|conduit| self.policy.conduit_name(conduit)));
-        object.string_or_null("flow", flow.map(|flow| self.policy.flow_id(flow)));
-        object.display("protocol", ProtocolLabel::of(*protocol, *carrier, server.port));
+        object.add_string_or_null("conduit", flow_verdict.conduit.map(|conduit| self.policy.conduit_name(conduit)));
+        object.add_string_or_null("flow", flow.map(|flow| self.policy.flow_id(flow)));
+        object.add_display("protocol", ProtocolLabel::of(*protocol, *carrier, server.port));
     }
 
     fn add_operation(&self, object: &mut Object<'_>) {
         match &self.finding.operation {
-            Some(owned) => object.value("operation", |out| {
+            Some(owned) => object.add_value("operation", |out| {
                 owned.target.lend(|target| operation::write(out, &OperationView::of(owned, *target)));
             }),
-            None => object.null("operation"),
+            None => object.add_null("operation"),
         }
         match self.ending {
-            Some(ending) => object.value("outcome", |out| operation::write_ending(out, ending)),
-            None => object.null("outcome"),
+            Some(ending) => object.add_value("outcome", |out| operation::write_ending(out, ending)),
+            None => object.add_null("outcome"),
         }
     }
 
     /// Appends the members that only some rules have.
     fn add_particulars(&self, object: &mut Object<'_>) {
         match &self.finding.what {
-            What::Denied(_) | What::RequestUnseen(_) => {}
-            What::Certificate { of, certificate, .. } => object.object("certificate", |object| {
-                object.string("of", side_name(*of));
-                object.string("subject", &certificate.subject);
-                object.string("thumbprint", &certificate.thumbprint);
+            FindingKind::Denied(_) | FindingKind::RequestUnseen(_) => {}
+            FindingKind::Certificate { of, certificate, .. } => object.add_object("certificate", |object| {
+                object.add_string("of", side_name(*of));
+                object.add_string("subject", &certificate.subject);
+                object.add_string("thumbprint", &certificate.thumbprint);
             }),
-            What::Malformed { name, value } => object.object("anomaly", |object| {
-                object.string("name", name);
-                object.number_or_null("value", *value);
+            FindingKind::Malformed { name, value } => object.add_object("anomaly", |object| {
+                object.add_string("name", name);
+                object.add_number_or_null("value", *value);
             }),
-            What::Doubtful(doubt) => object.object("anomaly", |object| {
-                object.string("name", doubt.name());
-                object.null("value");
+            FindingKind::Doubtful(doubt) => object.add_object("anomaly", |object| {
+                object.add_string("name", doubt.name());
+                object.add_null("value");
             }),
-            What::Mismatch(mismatch) => object.object("mismatch", |object| self.add_mismatch(*mismatch, object)),
-            What::UnknownAsset(side) | What::NewHost(side) => object.string("subject", side_name(*side)),
-            What::Identity { of, unit, field, value } => object.object("identity", |object| {
-                object.string("of", side_name(*of));
-                object.number_or_null("unit", *unit);
-                object.string("field", field);
-                object.string("value", value);
+            FindingKind::Mismatch(mismatch) => {
+                object.add_object("mismatch", |object| self.add_mismatch(*mismatch, object))
+            }
+            FindingKind::UnknownAsset(side) | FindingKind::NewHost(side) => {
+                object.add_string("subject", side_name(*side))
+            }
+            FindingKind::Identity { of, unit, field, value } => object.add_object("identity", |object| {
+                object.add_string("of", side_name(*of));
+                object.add_number_or_null("unit", *unit);
+                object.add_string("field", field);
+                object.add_string("value", value);
             }),
         }
     }
@@ -121,31 +127,31 @@ impl Record<'_> {
             Mismatch::Router => (None, true),
             Mismatch::Vlan { at_home, .. } => (None, at_home),
         };
-        object.string("of", side_name(Side::Client));
-        object.string_or_null("asset", asset.map(|asset| self.policy.asset_name(asset)));
-        object.boolean("may_be_routed", may_be_routed);
+        object.add_string("of", side_name(Side::Client));
+        object.add_string_or_null("asset", asset.map(|asset| self.policy.asset_name(asset)));
+        object.add_boolean("may_be_routed", may_be_routed);
     }
 
     fn add_meaning(&self, object: &mut Object<'_>) {
-        object.string("message", &message::message(self.policy, self.finding));
-        object.words("attack", &attack::techniques(self.finding));
+        object.add_string("message", &message::message(self.policy, self.finding));
+        object.add_words("attack", &attack::techniques(self.finding));
         add_requirements(object, &mapping::row(&self.finding.what).requirements);
     }
 
     fn add_evidence(&self, object: &mut Object<'_>) {
         let Finding { client, server, carrier, proving_packet, what, .. } = self.finding;
         self.add_packet(object, *proving_packet);
-        if let What::Doubtful(doubt) = what
+        if let FindingKind::Doubtful(doubt) = what
             && let Some(other) = doubt.other()
         {
-            object.object("other", |object| self.add_packet(object, other));
+            object.add_object("other", |object| self.add_packet(object, other));
         }
-        object.string_or_null("community_id", community_id(*carrier, client, server).as_deref());
+        object.add_string_or_null("community_id", community_id(*carrier, client, server).as_deref());
     }
 
     fn add_packet(&self, object: &mut Object<'_>, Evidence { capture, packet }: Evidence) {
-        object.string_or_null("capture", self.settings.captures.get(usize::from(capture)).map(String::as_str));
-        object.number("packet", packet);
+        object.add_string_or_null("capture", self.settings.captures.get(usize::from(capture)).map(String::as_str));
+        object.add_number("packet", packet);
     }
 }
 
@@ -165,32 +171,32 @@ pub(super) struct Head {
 impl Head {
     /// Appends the members `schema` to `policy`.
     pub(super) fn write(self, object: &mut Object<'_>, settings: &Settings, policy: &Policy) {
-        object.string("schema", "lockkeeper/alert/1");
-        object.display("id", self.id);
-        object.string("kind", self.kind.name());
-        object.string("rule", self.rule);
-        object.string("severity", self.severity.name());
-        object.time("time", self.time);
-        object.time("first_seen", self.first_seen);
-        object.time("last_seen", self.last_seen);
-        object.number("count", self.count);
-        object.number("revision", self.revision);
-        object.string("sensor", &settings.sensor);
-        object.string("site", &settings.site);
-        object.object("policy", |object| {
-            object.string("id", &policy.id);
-            object.string("version", &policy.version);
-            object.string("sha256", &policy.sha256);
+        object.add_string("schema", "lockkeeper/alert/1");
+        object.add_display("id", self.id);
+        object.add_string("kind", self.kind.name());
+        object.add_string("rule", self.rule);
+        object.add_string("severity", self.severity.name());
+        object.add_time("time", self.time);
+        object.add_time("first_seen", self.first_seen);
+        object.add_time("last_seen", self.last_seen);
+        object.add_number("count", self.count);
+        object.add_number("revision", self.revision);
+        object.add_string("sensor", &settings.sensor);
+        object.add_string("site", &settings.site);
+        object.add_object("policy", |object| {
+            object.add_string("id", &policy.id);
+            object.add_string("version", &policy.version);
+            object.add_string("sha256", &policy.sha256);
         });
     }
 }
 
 /// Appends the member `requirements`.
 pub(super) fn add_requirements(object: &mut Object<'_>, requirements: &Requirements) {
-    object.object("requirements", |object| {
-        object.words("iec62443", requirements.iec62443);
-        object.words("nis2", requirements.nis2);
-        object.words("iso27001", requirements.iso27001);
+    object.add_object("requirements", |object| {
+        object.add_words("iec62443", requirements.iec62443);
+        object.add_words("nis2", requirements.nis2);
+        object.add_words("iso27001", requirements.iso27001);
     });
 }
 
@@ -211,10 +217,10 @@ pub(super) fn add_endpoint(
     carrier: Carrier,
 ) {
     let port = matches!(carrier, Carrier::Tcp | Carrier::Udp).then_some(end.port);
-    object.object(name, |object| {
+    object.add_object(name, |object| {
         json::add_addresses(object, &end.host, port);
-        object.string("zone", policy.zone_name(place.zone));
-        object.string_or_null("asset", place.asset.map(|asset| policy.asset_name(asset)));
+        object.add_string("zone", policy.zone_name(place.zone));
+        object.add_string_or_null("asset", place.asset.map(|asset| policy.asset_name(asset)));
     });
 }
 
@@ -278,16 +284,16 @@ mod tests {
     fn every_variety_is_one_valid_json_object() {
         let strange = "a \"quoted\"\n\u{0}\u{fffd} value".to_owned();
         let varieties = [
-            What::Malformed { name: "quantity_out_of_range", value: Some(0) },
-            What::Malformed { name: "bad_length", value: None },
-            What::Certificate {
+            FindingKind::Malformed { name: "quantity_out_of_range", value: Some(0) },
+            FindingKind::Malformed { name: "bad_length", value: None },
+            FindingKind::Certificate {
                 denial: Denial { rule: Rule::CertExpired, flow: None, reason: Reason::Time(i64::MAX) },
                 of: Side::Server,
                 certificate: Arc::new(Certificate::read(OLD).expect("a sound certificate")),
             },
-            What::UnknownAsset(Side::Client),
-            What::NewHost(Side::Server),
-            What::Identity { of: Side::Server, unit: None, field: "vendor", value: strange.clone() },
+            FindingKind::UnknownAsset(Side::Client),
+            FindingKind::NewHost(Side::Server),
+            FindingKind::Identity { of: Side::Server, unit: None, field: "vendor", value: strange.clone() },
         ];
         for what in varieties {
             let finding = Finding { what, operation: None, protocol: None, ..testing::finding(0) };

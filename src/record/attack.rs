@@ -1,4 +1,4 @@
-//! What an operation has the shape of, in MITRE ATT&CK for ICS, version 19 ids.
+//! The techniques of MITRE ATT&CK for ICS, version 19, that a finding has the shape of.
 //!
 //! An id says what the traffic looks like, not that it is malicious. Techniques that act on a host, that are wireless,
 //! or that are consequences (all Impact techniques) cannot be observed on a mirror port and are never claimed.
@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use lockkeeper_protocols::Protocol;
 
-use super::{Finding, What, mapping};
+use super::{Finding, FindingKind, mapping};
 
 /// The techniques of a finding: those of the operation first, then those of the rule.
 pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
@@ -21,12 +21,12 @@ pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
     };
     let holds = |circumstance| mapping::holds(circumstance, finding);
     match &finding.what {
-        What::Denied(denial) | What::Certificate { denial, .. } => {
+        FindingKind::Denied(denial) | FindingKind::Certificate { denial, .. } => {
             add(of_operation(finding));
             add(denial.rule.row().techniques(holds));
             add(of_public_client(finding));
         }
-        What::RequestUnseen(denial) => {
+        FindingKind::RequestUnseen(denial) => {
             add(of_operation(finding));
             add(denial.rule.row().techniques(holds));
         }

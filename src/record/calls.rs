@@ -1,24 +1,24 @@
-//! Answers to broadcasts. Who calls into the network for a name or an address is answered by hosts that it did not name:
-//! what they send to it is an answer, and no conversation that they begin.
+//! Answers to broadcasts. A host that calls into the network for a name or an address is answered by hosts that it did not
+//! name: what they send to it is an answer, not a conversation that they begin.
 //!
-//! The call and its answers are conversations of different pairs of hosts, so that only here both are seen.
+//! The call and its answers are conversations of different pairs of hosts, so only the correlator sees both.
 
 use lockkeeper_protocols::Side;
 
 use super::table::{LruTable, make_room};
-use super::{Endpoint, Finding, What};
+use super::{Endpoint, Finding, FindingKind};
 use crate::policy::{Carrier, Denial, is_service_port};
 
-/// Bounded tables; what was not used for longest leaves first.
+/// Bounded tables; the least recently used entry leaves first.
 #[derive(Debug)]
 pub(super) struct Calls {
-    /// What each caller called last.
+    /// The latest call of each caller.
     calls: LruTable<(Caller, Carrier, u16), Call>,
-    /// What was taken for an answer, by conversation: a denial as soon as the caller speaks there as well.
+    /// Denials that are held back as answers, by conversation; they are published if the caller sends there as well.
     answers: LruTable<u64, (Box<Finding>, Denial)>,
 }
 
-/// Who calls: the hardware, where it has no address yet.
+/// A caller: by its hardware address if it has no IP address yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Caller {
     Ip(std::net::IpAddr),
@@ -27,9 +27,9 @@ enum Caller {
 
 #[derive(Clone, Copy, Debug)]
 struct Call {
-    /// The port that was called.
+    /// The called port.
     to: u16,
-    /// Packet clock.
+    /// Packet clock of the call.
     clock: i64,
 }
 
@@ -38,7 +38,7 @@ impl Calls {
         Self { calls: LruTable::default(), answers: LruTable::default() }
     }
 
-    /// One side of a conversation has called the other, which is a multicast or broadcast address.
+    /// Records that one side of a conversation called the other, which is a multicast or broadcast address.
     pub(super) fn add_call(&mut self, base: &Finding, clock: i64) {
         let (caller, called) = match base.flow_verdict.is_to_all(Side::Client) {
             true => (&base.server, &base.client),
@@ -49,8 +49,8 @@ impl Calls {
         self.calls.insert((name, base.carrier, caller.port), Call { to: called.port, clock });
     }
 
-    /// A conversation is denied in which only one side has spoken. Returns what is to be told: nothing yet where that may
-    /// be an answer to a call.
+    /// Takes the denial of a conversation in which only one side has sent. Returns the finding to publish: none yet if the
+    /// conversation may be an answer to a call, and an older one if there is no more room to hold it back.
     pub(super) fn take_unasked(
         &mut self,
         base: Box<Finding>,
@@ -63,17 +63,17 @@ impl Calls {
         }
         let forgotten = if self.answers.len() >= MOST { self.answers.pop_front() } else { None };
         self.answers.insert(base.conversation, (base, denial));
-        // What there is no room for is told after all.
         forgotten.map(|(_, (base, denial))| denied(base, denial))
     }
 
-    /// The other side speaks as well in a conversation that was denied: it was no answer, if it was taken for one.
+    /// Takes the denial of a conversation in which the other side sends as well. Returns the finding if it was held back: the
+    /// conversation is not an answer.
     pub(super) fn take_asked(&mut self, base: Box<Finding>, denial: Denial) -> Option<Box<Finding>> {
         self.answers.remove(&base.conversation).map(|_| denied(base, denial))
     }
 
-    /// Whether what one side says goes to a port from which the other has just called: from the port that was called, or
-    /// to a port that is the caller's own, where some services answer from another one.
+    /// Whether side `by` answers a call: it sends to the port from which the other side has just called, from the called port,
+    /// or from any port if the caller's port is its own (some services answer from another port).
     fn is_answer(&mut self, base: &Finding, by: Side, clock: i64) -> bool {
         let (answerer, caller) = match by {
             Side::Client => (&base.client, &base.server),
@@ -87,23 +87,23 @@ impl Calls {
     }
 }
 
-/// As what a caller may be known: by its address, and by its hardware where it may have called without one.
+/// The callers that an end may be: by its IP address, and by its hardware address, as it may have called without one.
 fn callers(end: &Endpoint) -> impl Iterator<Item = Caller> {
     let ip = end.host.ip.filter(|ip| !ip.is_unspecified()).map(Caller::Ip);
     ip.into_iter().chain(end.host.mac.map(Caller::Mac))
 }
 
 fn denied(base: Box<Finding>, denial: Denial) -> Box<Finding> {
-    Box::new(Finding { what: What::Denied(denial), ..*base })
+    Box::new(Finding { what: FindingKind::Denied(denial), ..*base })
 }
 
-/// How long after a call something may be an answer to it, nanoseconds.
+/// The time after a call within which an answer may come, nanoseconds.
 const WINDOW: i64 = 10_000_000_000;
 
 /// Entries of each table: 150 bytes of a call, 400 of an answer.
 const MOST: usize = 4096;
 
-/// Ports below this belong to services, and are no caller's own.
+/// Ports below this one belong to services and are never a caller's own.
 const FIRST_USER_PORT: u16 = 1024;
 
 #[cfg(test)]
@@ -121,7 +121,7 @@ mod tests {
 
     const DENIAL: Denial = Denial { rule: Rule::ConduitUndeclared, flow: None, reason: Reason::Plain };
 
-    /// 10.20.1.10 calls.
+    /// After a call by 10.20.1.10.
     fn called(clock: i64) -> Calls {
         let mut call = datagrams(0);
         (call.client, call.server) = (call.server, call.client);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_held_back_until_the_caller_speaks_to_the_one_that_answers() {
+    fn an_answer_is_held_back_until_the_caller_sends_to_the_answering_host() {
         let mut calls = called(0);
         assert!(calls.take_unasked(datagrams(1), DENIAL, Side::Client, WINDOW).is_none());
         assert!(calls.take_asked(datagrams(2), DENIAL).is_none(), "another conversation");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_called_for_is_told() {
+    fn a_conversation_without_a_call_is_published() {
         assert!(Calls::new().take_unasked(datagrams(1), DENIAL, Side::Client, 0).is_some());
         assert!(called(0).take_unasked(datagrams(1), DENIAL, Side::Client, WINDOW + 1).is_some(), "too late");
         assert!(called(0).take_unasked(datagrams(1), DENIAL, Side::Server, 0).is_some(), "the caller itself");
@@ -150,10 +150,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_for_which_there_is_no_room_is_told_after_all() {
+    fn the_oldest_answer_is_published_when_there_is_no_room() {
         let mut calls = called(0);
-        let told =
+        let published =
             (0..MOST as u64 + 3).filter_map(|number| calls.take_unasked(datagrams(number), DENIAL, Side::Client, 0));
-        assert_eq!(told.map(|finding| finding.conversation).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(published.map(|finding| finding.conversation).collect::<Vec<_>>(), [0, 1, 2]);
     }
 }

@@ -10,15 +10,10 @@ use sha1::{Digest, Sha1};
 use super::Endpoint;
 use crate::policy::Carrier;
 
-/// The id of a conversation. None without IP addresses, and for ICMP, whose type and code stand in for ports there and
-/// are not kept here.
+/// The id of a conversation. None without IP addresses, and for ICMP, whose ids need type and code of the messages.
 pub fn community_id(carrier: Carrier, client: &Endpoint, server: &Endpoint) -> Option<String> {
-    let (protocol, has_ports) = match carrier {
-        Carrier::Tcp => (TCP, true),
-        Carrier::Udp => (UDP, true),
-        Carrier::Ip(ICMP | ICMPV6) | Carrier::Ethernet(_) => return None,
-        Carrier::Ip(other) => (other, false),
-    };
+    let protocol = carrier.ip_protocol().filter(|protocol| !matches!(*protocol, ICMP | ICMPV6))?;
+    let has_ports = matches!(carrier, Carrier::Tcp | Carrier::Udp);
     let a = (octets(client.host.ip?), client.port.to_be_bytes());
     let b = (octets(server.host.ip?), server.port.to_be_bytes());
     let (first, second) = if a <= b { (a, b) } else { (b, a) };
@@ -45,8 +40,7 @@ fn octets(ip: IpAddr) -> Vec<u8> {
 const SEED: [u8; 2] = [0, 0];
 /// IP protocol numbers (IANA).
 const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+
 const ICMPV6: u8 = 58;
 
 #[cfg(test)]

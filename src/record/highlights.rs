@@ -1,4 +1,4 @@
-//! The violations that a person should read first.
+//! The worst violations of a run, for its summary.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -7,20 +7,20 @@ use serde::Deserialize;
 
 use crate::record::{Kind, Rendered, Severity};
 
-/// Keeps the latest revision of the worst violations.
+/// Keeps the latest revision of each of the worst violations.
 #[derive(Clone, Debug, Default)]
 pub struct Highlights {
-    /// By severity (worst first) and order of appearance.
+    /// By severity (worst first), then by order of appearance.
     kept: BTreeMap<(Reverse<Severity>, u64), Rendered>,
     seen: u64,
 }
 
-/// One violation, for people.
+/// One violation, as the summary shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Highlight {
-    /// What happened.
+    /// The sentence of the alert.
     pub message: String,
-    /// How often.
+    /// Occurrences.
     pub count: u64,
 }
 
@@ -42,11 +42,11 @@ impl Highlights {
         }
     }
 
-    /// The worst first, those of one severity in order of appearance.
+    /// The violations with their severity: the worst first, those of one severity in order of appearance.
     pub fn worst(&self) -> impl Iterator<Item = (Severity, Highlight)> + '_ {
         self.kept.values().filter_map(|alert| Some((alert.severity, serde_json::from_slice(&alert.json).ok()?)))
     }
 }
 
-/// How many are kept.
+/// Most violations that are kept.
 const KEPT: usize = 20;

@@ -1,73 +1,73 @@
-//! Who uses which address, by which hardware, on which VLAN, across all conversations: where that is not as the policy
-//! declares it, once each.
+//! Compares hardware address, IP address and VLAN of every host, across all conversations, with what the policy declares. Each
+//! difference is found once.
 //!
-//! Behind a router, hardware address and VLAN are the router's. Where the policy declares none, a router is known by what
-//! comes from its hardware: several addresses of several zones. That takes a while, so that what may turn out to be routed
-//! is decided only some seconds after it was first seen. An attacker who looks like a router gains a lower severity, and
-//! is told all the same.
+//! Behind a router, hardware address and VLAN are the router's. A router that the policy does not declare is recognised by what
+//! its hardware sends: several addresses of several zones. That takes a while, so a difference that a router may explain is
+//! decided only some seconds after it was first seen. An attacker that looks like a router lowers the severity, but is
+//! published nevertheless.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
 use super::table::{LruTable, make_room};
-use super::{Finding, Mismatch, What};
+use super::{Finding, FindingKind, Mismatch};
 use crate::policy::{Host, Identity, Policy, VlanFit, is_routable};
 
-/// Bounded tables; what was not seen for longest is forgotten first.
+/// Bounded tables; the least recently seen entry is forgotten first.
 #[derive(Debug)]
 pub(super) struct Hosts {
     limit: usize,
-    /// What comes from each hardware address.
+    /// What each hardware address sends.
     hardware: LruTable<[u8; 6], Hardware>,
-    /// What was seen of each declared asset that declares its hardware: as many as the policy has.
+    /// What was seen of each asset that declares its hardware: as many as the policy has.
     assets: HashMap<u16, Seen>,
-    /// On the VLAN of its zone, a host was seen with this hardware address.
+    /// The hardware address with which a host was seen on a VLAN of its zone.
     at_home: LruTable<IpAddr, [u8; 6]>,
-    /// The VLAN on which one hardware address was seen to send to another, where that is no zone's.
-    ways: LruTable<([u8; 6], [u8; 6]), u16>,
-    /// VLANs of no zone that carry one direction only: a mirror port made them.
+    /// The VLAN on which one hardware address sent to another, if it is not the VLAN of any zone.
+    routes: LruTable<([u8; 6], [u8; 6]), u16>,
+    /// VLANs of no zone that carry one direction only: an artefact of a mirror port.
     mirrored: Vec<u16>,
-    /// What was decided, or waits to be.
+    /// Doubts that are decided or undecided, so that each is raised once.
     doubts: LruTable<Doubt, ()>,
-    /// What waits: when it is due (packet clock), in that order.
-    waiting: VecDeque<(i64, Doubt, Box<Finding>)>,
-    /// Entries forgotten because there were too many.
+    /// Undecided doubts, by when they are due (packet clock).
+    undecided: VecDeque<(i64, Doubt, Box<Finding>)>,
+    /// Entries that were forgotten because there were too many.
     pub(super) forgotten: u64,
 }
 
-/// What comes from one hardware address.
+/// What one hardware address sends.
 #[derive(Debug, Default)]
 struct Hardware {
     zones: Few<Option<u16>, 2>,
     v4: Few<IpAddr, ENOUGH_ADDRESSES>,
-    /// Networks of 64 bits: a host changes the rest of its address as it likes.
+    /// Networks of 64 bits: a host chooses the rest of its address.
     v6: Few<u64, ENOUGH_ADDRESSES>,
     vlans: Few<u16, 2>,
-    /// That it forwards, and no router is declared, was told.
-    is_told: bool,
+    /// The finding that it forwards, and is not declared as a router, was published.
+    is_published: bool,
 }
 
 /// What was seen of a declared asset.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Its own hardware.
+    /// Its own hardware was seen.
     itself: bool,
-    /// Its address from hardware that forwards, before its own was seen.
+    /// Sightings of its address from hardware that forwards, before its own hardware was seen.
     routed: Vec<([u8; 6], Box<Finding>)>,
 }
 
-/// Something that is not as the policy declares it.
+/// A difference from the policy that is not decided yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Doubt {
     /// An asset's address from other hardware.
     Hardware(u16, [u8; 6]),
-    /// An asset's hardware with another address (of IPv6 its network of 64 bits).
+    /// An asset's hardware with another address (for IPv6, its network of 64 bits).
     Address(u16, u128),
-    /// A host on a VLAN that is not its zone's.
+    /// A host on a VLAN that its zone does not declare.
     Vlan(IpAddr, u16, Option<[u8; 6]>),
 }
 
-/// Who takes what is to be told.
+/// Receives the findings.
 type Out<'a> = &'a mut dyn FnMut(Box<Finding>);
 
 impl Hosts {
@@ -77,55 +77,56 @@ impl Hosts {
             hardware: LruTable::default(),
             assets: HashMap::new(),
             at_home: LruTable::default(),
-            ways: LruTable::default(),
+            routes: LruTable::default(),
             mirrored: Vec::new(),
             doubts: LruTable::default(),
-            waiting: VecDeque::new(),
+            undecided: VecDeque::new(),
             forgotten: 0,
         }
     }
 
-    /// Forgets everything: another policy numbers its assets otherwise, and declares others.
+    /// Forgets everything: another policy numbers its assets differently, and declares others.
     pub(super) fn forget(&mut self) {
         *self = Self { forgotten: self.forgotten, ..Self::new(self.limit) };
     }
 
-    /// The client of `base` was seen to send. `claim`: it only says that the address is its own, as in ARP.
-    pub(super) fn take_sighting(&mut self, policy: &Policy, base: &Finding, claim: bool, clock: i64, out: Out<'_>) {
+    /// Takes a packet of the client of `base`. With `is_claim`, the packet only claims the address, as ARP does.
+    pub(super) fn take_sighting(&mut self, policy: &Policy, base: &Finding, is_claim: bool, clock: i64, out: Out<'_>) {
         let host = base.client.host;
         let (Some(ip), identity) = (host.ip, policy.identity(&host)) else { return };
         if let Some(mac) = host.mac
-            && !claim
+            && !is_claim
         {
             self.learn(mac, ip, identity.zone, host.vlan);
         }
-        self.note_way(base, identity.vlan);
+        self.note_route(base, identity.vlan);
         if identity.is_own_hardware
             && let Some(owner) = identity.owner
         {
-            self.is_itself(policy, owner, out);
+            self.take_own_hardware(policy, owner, out);
         }
         if let (VlanFit::OfZone, Some(mac)) = (identity.vlan, host.mac) {
             self.forgotten += make_room(&mut self.at_home, self.limit);
             self.at_home.insert(ip, mac);
         }
         for doubt in doubts(ip, &host, &identity) {
-            self.doubt(policy, doubt, base, clock, out);
+            self.take_doubt(policy, doubt, base, clock, out);
         }
     }
 
-    /// When the next decision is due, packet clock.
+    /// When the next decision is due, packet clock; none if nothing is undecided.
     pub(super) fn due(&self) -> Option<i64> {
-        self.waiting.front().map(|(due, ..)| *due)
+        self.undecided.front().map(|(due, ..)| *due)
     }
 
-    /// Decides what has waited for longest.
+    /// Decides the oldest undecided doubt.
     pub(super) fn decide(&mut self, policy: &Policy, out: Out<'_>) {
-        if let Some((_, doubt, base)) = self.waiting.pop_front() {
+        if let Some((_, doubt, base)) = self.undecided.pop_front() {
             self.conclude(policy, doubt, base, out);
         }
     }
 
+    /// Remembers that this hardware sends from this address, in this zone and on this VLAN.
     fn learn(&mut self, mac: [u8; 6], ip: IpAddr, zone: Option<u16>, vlan: Option<u16>) {
         if self.hardware.to_back(&mac).is_none() {
             self.forgotten += make_room(&mut self.hardware, self.limit);
@@ -142,24 +143,25 @@ impl Hosts {
         }
     }
 
-    /// Where the directions of two hosts on one link are on two VLANs that are no zone's, the mirror port put them there.
-    fn note_way(&mut self, base: &Finding, fit: VlanFit) {
+    /// Finds mirrored VLANs: the two directions between two hosts on one link are on two VLANs of no zone.
+    fn note_route(&mut self, base: &Finding, fit: VlanFit) {
         let (from, to) = (&base.client.host, &base.server.host);
         let (VlanFit::OfNone, Some(vlan), Some(sender), Some(receiver)) = (fit, from.vlan, from.mac, to.mac) else {
             return;
         };
-        let back = self.ways.get_mut(&(receiver, sender)).map(|vlan| *vlan).filter(|back| *back != vlan);
+        let back = self.routes.get_mut(&(receiver, sender)).map(|vlan| *vlan).filter(|back| *back != vlan);
         for vlan in back.into_iter().flat_map(|back| [back, vlan]) {
             if !self.mirrored.contains(&vlan) && self.mirrored.len() < MOST_MIRRORED {
                 self.mirrored.push(vlan);
             }
         }
-        self.forgotten += make_room(&mut self.ways, self.limit);
-        self.ways.insert((sender, receiver), vlan);
+        self.forgotten += make_room(&mut self.routes, self.limit);
+        self.routes.insert((sender, receiver), vlan);
     }
 
-    /// An asset is on this link itself: hardware that forwards for it is no longer explained by its being elsewhere.
-    fn is_itself(&mut self, policy: &Policy, asset: u16, out: Out<'_>) {
+    /// Takes a packet of an asset's own hardware. The asset is on this link, so hardware that forwards for it is no longer
+    /// explained by a router.
+    fn take_own_hardware(&mut self, policy: &Policy, asset: u16, out: Out<'_>) {
         let seen = self.assets.entry(asset).or_default();
         seen.itself = true;
         for (mac, base) in std::mem::take(&mut seen.routed) {
@@ -167,7 +169,8 @@ impl Hosts {
         }
     }
 
-    fn doubt(&mut self, policy: &Policy, doubt: Doubt, base: &Finding, clock: i64, out: Out<'_>) {
+    /// Takes a doubt: decides it at once if it is certain, and later otherwise.
+    fn take_doubt(&mut self, policy: &Policy, doubt: Doubt, base: &Finding, clock: i64, out: Out<'_>) {
         if self.doubts.to_back(&doubt).is_some() {
             return;
         }
@@ -177,13 +180,13 @@ impl Hosts {
         if self.is_certain(doubt) {
             return self.conclude(policy, doubt, base, out);
         }
-        if self.waiting.len() >= MOST_WAITING {
+        if self.undecided.len() >= MOST_UNDECIDED {
             self.decide(policy, out);
         }
-        self.waiting.push_back((clock.saturating_add(WAIT), doubt, base));
+        self.undecided.push_back((clock.saturating_add(WAIT), doubt, base));
     }
 
-    /// Whether nothing that is still to come makes it less of a finding than it is.
+    /// Whether no later packet can explain the doubt.
     fn is_certain(&self, doubt: Doubt) -> bool {
         matches!(doubt, Doubt::Hardware(asset, _) if self.is_here(asset))
     }
@@ -192,6 +195,7 @@ impl Hosts {
         self.assets.get(&asset).is_some_and(|seen| seen.itself)
     }
 
+    /// Decides a doubt: a mismatch, a router, or nothing if a mirror port explains it.
     fn conclude(&mut self, policy: &Policy, doubt: Doubt, base: Box<Finding>, out: Out<'_>) {
         let mac = base.client.host.mac;
         let is_router = mac.is_some_and(|mac| self.hardware.get_mut(&mac).is_some_and(|known| known.forwards()));
@@ -201,13 +205,13 @@ impl Hosts {
                 if routed.len() < MOST_ROUTERS {
                     routed.push((mac, base.clone()));
                 }
-                return self.tell_router(base, out);
+                return self.publish_router(base, out);
             }
             Doubt::Hardware(asset, _) => {
                 Mismatch::Hardware { asset, seen_itself: self.is_here(asset), forwards: is_router }
             }
             Doubt::Vlan(_, vlan, _) if self.mirrored.contains(&vlan) => return,
-            Doubt::Address(..) | Doubt::Vlan(..) if is_router => return self.tell_router(base, out),
+            Doubt::Address(..) | Doubt::Vlan(..) if is_router => return self.publish_router(base, out),
             Doubt::Address(asset, _) => Mismatch::Address { asset },
             Doubt::Vlan(ip, _, mac) => {
                 let fit = policy.identity(&base.client.host).vlan;
@@ -216,28 +220,28 @@ impl Hosts {
                 Mismatch::Vlan { of: zone, at_home }
             }
         };
-        out(Box::new(Finding { what: What::Mismatch(mismatch), ..*base }));
+        out(Box::new(Finding { what: FindingKind::Mismatch(mismatch), ..*base }));
     }
 
-    /// Hardware that forwards is told once.
-    fn tell_router(&mut self, base: Box<Finding>, out: Out<'_>) {
+    /// Publishes once that hardware forwards.
+    fn publish_router(&mut self, base: Box<Finding>, out: Out<'_>) {
         let known = base.client.host.mac.and_then(|mac| self.hardware.get_mut(&mac));
-        let is_told = known.map(|known| std::mem::replace(&mut known.is_told, true));
-        if is_told == Some(false) {
-            out(Box::new(Finding { what: What::Mismatch(Mismatch::Router), ..*base }));
+        let is_published = known.map(|known| std::mem::replace(&mut known.is_published, true));
+        if is_published == Some(false) {
+            out(Box::new(Finding { what: FindingKind::Mismatch(Mismatch::Router), ..*base }));
         }
     }
 }
 
 impl Hardware {
-    /// Whether it sends what others gave it: there are addresses of several zones, and more of them than one host has, or
-    /// they are spread over VLANs as those behind a router are.
+    /// Whether it forwards for other hosts: it sends from addresses of several zones, and from more of them than one host has,
+    /// or on several VLANs.
     fn forwards(&self) -> bool {
         self.zones.is_full() && (self.v4.is_full() || self.v6.is_full() || self.vlans.is_full())
     }
 }
 
-/// What of a host is not as declared. What comes from a declared router is as it should be.
+/// The differences between a host and its declaration. A declared router explains all of them.
 fn doubts(ip: IpAddr, host: &Host, identity: &Identity) -> impl Iterator<Item = Doubt> {
     let is_doubtful = !identity.is_router && is_routable(ip);
     let mac = host.mac.filter(|_| is_doubtful);
@@ -246,13 +250,13 @@ fn doubts(ip: IpAddr, host: &Host, identity: &Identity) -> impl Iterator<Item = 
     let unnamed =
         identity.bearer.filter(|_| identity.owner.is_none() && !identity.is_at_home).filter(|_| mac.is_some());
     let address = unnamed.map(|bearer| Doubt::Address(bearer, network(ip)));
-    // Where hardware is declared, only that is compared with the VLAN: what other hardware sends is told as such.
+    // Other hardware is a finding of its own, so its VLAN is not compared.
     let fits = matches!(identity.vlan, VlanFit::Unknown | VlanFit::OfZone) || identity.is_other_hardware;
     let vlan = host.vlan.filter(|_| is_doubtful && !fits).map(|vlan| Doubt::Vlan(ip, vlan, mac));
     [hardware, address, vlan].into_iter().flatten()
 }
 
-/// An address as far as one that a host chose is told apart from another.
+/// The part of an address that a host does not choose itself: all of an IPv4 address, the network of an IPv6 address.
 fn network(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => ip.to_bits().into(),
@@ -260,7 +264,7 @@ fn network(ip: IpAddr) -> u128 {
     }
 }
 
-/// A few different values, of which it matters only that there are so many.
+/// A set of up to `N` values that matters only for being full.
 #[derive(Debug)]
 struct Few<T, const N: usize>([Option<T>; N]);
 
@@ -284,19 +288,19 @@ impl<T: PartialEq, const N: usize> Few<T, N> {
     }
 }
 
-/// How long after it was first seen something is decided that may turn out to be routed, nanoseconds of packet clock.
+/// How long a doubt that a router may explain stays undecided, nanoseconds of packet clock.
 const WAIT: i64 = 10_000_000_000;
 
-/// So many addresses of one family come from no host that is not a router.
+/// Hardware with this many addresses of one family is a router.
 const ENOUGH_ADDRESSES: usize = 3;
 
-/// What waits at the same time, at most; beyond it, what has waited for longest is decided early.
-const MOST_WAITING: usize = 4096;
+/// Most undecided doubts; beyond it, the oldest is decided early.
+const MOST_UNDECIDED: usize = 4096;
 
-/// Routers that are remembered for one asset: there are two where one can fail.
+/// Most routers that are remembered for one asset; a redundant pair makes two.
 const MOST_ROUTERS: usize = 8;
 
-/// VLANs that a mirror port makes, at most: one for each direction of a few sessions.
+/// Most mirrored VLANs: one for each direction of a few mirror sessions.
 const MOST_MIRRORED: usize = 16;
 
 #[cfg(test)]
@@ -319,43 +323,44 @@ mac = "02:00:00:00:00:0a"
 "#;
     const OWN: u32 = 0x0A;
 
-    /// What was told, and by whom.
+    /// A run, with the mismatches that it found and the hardware address of each.
     struct Run {
         hosts: Hosts,
         policy: Policy,
-        told: Vec<(Mismatch, Option<[u8; 6]>)>,
+        found: Vec<(Mismatch, Option<[u8; 6]>)>,
     }
 
     impl Run {
         fn new(limit: usize) -> Self {
             let policy = Policy::parse("test.toml", POLICY).unwrap_or_default();
-            Self { hosts: Hosts::new(limit), policy, told: Vec::new() }
+            Self { hosts: Hosts::new(limit), policy, found: Vec::new() }
         }
 
-        /// An address is used by hardware that ends in this number.
+        /// Takes a packet from an address and from hardware whose address ends in this number.
         fn sees(&mut self, ip: [u8; 4], hardware: u32, clock: i64) -> &mut Self {
             let mut base = testing::finding(0);
             let [a, b, c, d] = hardware.to_be_bytes();
             base.client.host = Host { ip: Some(Ipv4Addr::from(ip).into()), mac: Some([2, 0, a, b, c, d]), vlan: None };
-            let told = &mut self.told;
-            self.hosts.take_sighting(&self.policy, &base, false, clock, &mut |finding| told.extend(mismatch(&finding)));
+            let found = &mut self.found;
+            self.hosts
+                .take_sighting(&self.policy, &base, false, clock, &mut |finding| found.extend(mismatch(&finding)));
             self
         }
 
         fn decides(&mut self) -> &mut Self {
-            let told = &mut self.told;
-            self.hosts.decide(&self.policy, &mut |finding| told.extend(mismatch(&finding)));
+            let found = &mut self.found;
+            self.hosts.decide(&self.policy, &mut |finding| found.extend(mismatch(&finding)));
             self
         }
 
         fn kinds(&self) -> Vec<Mismatch> {
-            self.told.iter().map(|(mismatch, _)| *mismatch).collect()
+            self.found.iter().map(|(mismatch, _)| *mismatch).collect()
         }
     }
 
     fn mismatch(finding: &Finding) -> Option<(Mismatch, Option<[u8; 6]>)> {
         match finding.what {
-            What::Mismatch(mismatch) => Some((mismatch, finding.client.host.mac)),
+            FindingKind::Mismatch(mismatch) => Some((mismatch, finding.client.host.mac)),
             _ => None,
         }
     }
@@ -367,18 +372,18 @@ mac = "02:00:00:00:00:0a"
     }
 
     #[test]
-    fn what_a_router_may_explain_is_decided_when_it_is_due_and_not_before() {
+    fn a_doubt_that_a_router_may_explain_is_decided_when_it_is_due_and_not_before() {
         let mut run = Run::new(100);
         run.sees(SCADA, 1, 7);
-        assert_eq!((run.hosts.due(), run.told.len()), (Some(7 + WAIT), 0));
+        assert_eq!((run.hosts.due(), run.found.len()), (Some(7 + WAIT), 0));
         run.decides();
         assert_eq!((run.hosts.due(), run.kinds()), (None, vec![other(false, false)]));
         run.sees(SCADA, 1, 8).decides();
-        assert_eq!(run.told.len(), 1, "once");
+        assert_eq!(run.found.len(), 1, "once");
     }
 
     #[test]
-    fn what_no_router_explains_is_told_at_once() {
+    fn a_doubt_that_no_router_explains_is_published_at_once() {
         let mut run = Run::new(100);
         run.sees(SCADA, OWN, 0).sees(SCADA, 1, 1);
         assert_eq!(run.kinds(), [other(true, false)]);
@@ -407,21 +412,21 @@ mac = "02:00:00:00:00:0a"
     }
 
     #[test]
-    fn a_flood_of_hardware_addresses_takes_no_more_memory_and_is_told_all_the_same() {
+    fn a_flood_of_hardware_addresses_takes_no_more_memory_and_is_published_all_the_same() {
         let mut run = Run::new(64);
-        let count = MOST_WAITING as u32 + 500;
+        let count = MOST_UNDECIDED as u32 + 500;
         (100..100 + count).for_each(|hardware| _ = run.sees(SCADA, hardware, 0));
         assert!(run.hosts.hardware.len() <= 64 && run.hosts.doubts.len() <= 64);
-        assert_eq!((run.hosts.waiting.len(), run.told.len()), (MOST_WAITING, 500), "the rest was decided early");
+        assert_eq!((run.hosts.undecided.len(), run.found.len()), (MOST_UNDECIDED, 500), "the rest was decided early");
         assert!(run.hosts.forgotten > 0);
         while run.hosts.due().is_some() {
             run.decides();
         }
-        assert_eq!(run.told.len(), count as usize);
+        assert_eq!(run.found.len(), count as usize);
     }
 
     #[test]
-    fn another_policy_knows_nothing_of_what_was_seen_under_the_one_before() {
+    fn nothing_is_kept_from_one_policy_to_the_next() {
         let mut run = Run::new(100);
         run.sees(SCADA, OWN, 0).sees(SCADA, 1, 1);
         run.hosts.forget();

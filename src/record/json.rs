@@ -9,19 +9,19 @@ use lockkeeper_protocols::{Node, NodeId};
 
 use crate::policy::Host;
 
-pub(super) use object::{Object, array, members, object};
+pub(super) use object::{Object, write_array, write_object, written_members};
 
 /// Appends a string with its quotes, escaped as RFC 8259, section 7, asks.
-pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    escape(out, text);
+    write_content(out, text);
     out.push(b'"');
 }
 
-/// Appends what stands between the quotes.
-fn escape(out: &mut Vec<u8>, text: &str) {
+/// Appends the content of a string, without quotes.
+fn write_content(out: &mut Vec<u8>, text: &str) {
     if text.bytes().any(needs_escape) {
-        text.bytes().for_each(|byte| escaped(out, byte));
+        text.bytes().for_each(|byte| write_escaped(out, byte));
     } else {
         out.extend_from_slice(text.as_bytes());
     }
@@ -32,7 +32,7 @@ const fn needs_escape(byte: u8) -> bool {
 }
 
 /// Bytes of a multi-byte UTF-8 sequence are all above 0x7F and pass unchanged.
-fn escaped(out: &mut Vec<u8>, byte: u8) {
+fn write_escaped(out: &mut Vec<u8>, byte: u8) {
     match byte {
         b'"' => out.extend_from_slice(b"\\\""),
         b'\\' => out.extend_from_slice(b"\\\\"),
@@ -41,25 +41,25 @@ fn escaped(out: &mut Vec<u8>, byte: u8) {
         b'\t' => out.extend_from_slice(b"\\t"),
         0..0x20 => {
             out.extend_from_slice(b"\\u00");
-            hex_byte(out, byte);
+            write_hex_byte(out, byte);
         }
         _ => out.push(byte),
     }
 }
 
 /// Appends a string, or `null`.
-pub(super) fn string_or_null(out: &mut Vec<u8>, text: Option<&str>) {
+pub(super) fn write_string_or_null(out: &mut Vec<u8>, text: Option<&str>) {
     match text {
-        Some(text) => string(out, text),
+        Some(text) => write_string(out, text),
         None => out.extend_from_slice(b"null"),
     }
 }
 
-/// Appends a text of which not every byte need be UTF-8: what is not is replaced.
-pub(super) fn lossy(out: &mut Vec<u8>, text: &[u8]) {
+/// Appends bytes as a string; those that are not UTF-8 are replaced.
+pub(super) fn write_lossy(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     for chunk in text.utf8_chunks() {
-        escape(out, chunk.valid());
+        write_content(out, chunk.valid());
         if !chunk.invalid().is_empty() {
             out.extend_from_slice("\u{FFFD}".as_bytes());
         }
@@ -67,54 +67,54 @@ pub(super) fn lossy(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
 }
 
-/// Appends a node as a string, as it displays. A number, which most nodes are, does without the formatter, which takes 600
+/// Appends a node as a string, as it displays. A numeric id, as most nodes have, does without the formatter and its 600
 /// instructions.
-pub(super) fn node(out: &mut Vec<u8>, node: Node<'_>) {
-    let NodeId::Numeric(id) = node.id else { return display(out, node) };
+pub(super) fn write_node(out: &mut Vec<u8>, node: Node<'_>) {
+    let NodeId::Numeric(id) = node.id else { return write_display(out, node) };
     out.push(b'"');
     if node.namespace != 0 {
         out.extend_from_slice(b"ns=");
-        number(out, node.namespace);
+        write_number(out, node.namespace);
         out.push(b';');
     }
     out.extend_from_slice(b"i=");
-    number(out, id);
+    write_number(out, id);
     out.push(b'"');
 }
 
-/// Appends a number with as many digits as tell it apart from others of its own precision; what is no number as a text.
-pub(super) fn float(out: &mut Vec<u8>, value: impl fmt::Debug, as_f64: f64) {
+/// Appends the shortest digits that identify a number at its own precision; NaN and infinities as a string.
+pub(super) fn write_float(out: &mut Vec<u8>, value: impl fmt::Debug, as_f64: f64) {
     // Writing to a vector cannot fail.
     let _ = if as_f64.is_finite() { write!(out, "{value:?}") } else { write!(out, "\"{value:?}\"") };
 }
 
 /// Appends an integer.
-pub(super) fn number(out: &mut Vec<u8>, value: impl itoa::Integer) {
+pub(super) fn write_number(out: &mut Vec<u8>, value: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Appends an integer, or `null`.
-pub(super) fn number_or_null(out: &mut Vec<u8>, value: Option<impl itoa::Integer>) {
+pub(super) fn write_number_or_null(out: &mut Vec<u8>, value: Option<impl itoa::Integer>) {
     match value {
-        Some(value) => number(out, value),
+        Some(value) => write_number(out, value),
         None => out.extend_from_slice(b"null"),
     }
 }
 
 /// Appends numbers as an array.
-pub(super) fn numbers(out: &mut Vec<u8>, values: impl Iterator<Item = u16>) {
+pub(super) fn write_numbers(out: &mut Vec<u8>, values: impl Iterator<Item = u16>) {
     out.push(b'[');
     let before = out.len();
-    values.for_each(|value| number_and_comma(out, value));
+    values.for_each(|value| write_number_and_comma(out, value));
     if out.len() > before {
         out.pop();
     }
     out.push(b']');
 }
 
-/// Appends a number of at most five digits and a comma: eight bytes, of which those behind are taken back. Copying as
-/// many bytes as there are digits would call a function for each register of a read (15 % of a transaction).
-fn number_and_comma(out: &mut Vec<u8>, value: u16) {
+/// Appends a number of at most five digits and a comma: always eight bytes, of which the surplus is cut. Copying a variable
+/// number of bytes would call a function for each register of a read (15 % of a transaction).
+fn write_number_and_comma(out: &mut Vec<u8>, value: u16) {
     let digit = |unit: u16| u64::from(value / unit % 10);
     let digits = digit(10_000) | digit(1_000) << 8 | digit(100) << 16 | digit(10) << 24 | digit(1) << 32;
     let zeros = (digits.trailing_zeros() / 8).min(4);
@@ -124,25 +124,25 @@ fn number_and_comma(out: &mut Vec<u8>, value: u16) {
 }
 
 /// Appends words that need no escaping as an array of strings.
-pub(super) fn words(out: &mut Vec<u8>, words: &[&str]) {
-    array(out, words, |out, text| word(out, text));
+pub(super) fn write_words(out: &mut Vec<u8>, words: &[&str]) {
+    write_array(out, words, |out, text| write_word(out, text));
 }
 
 /// Appends a word that needs no escaping, with its quotes.
-pub(super) fn word(out: &mut Vec<u8>, word: &str) {
+pub(super) fn write_word(out: &mut Vec<u8>, word: &str) {
     out.push(b'"');
     out.extend_from_slice(word.as_bytes());
     out.push(b'"');
 }
 
 /// Appends bytes as a string of lower-case hexadecimal digits.
-pub(super) fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
-    bytes.iter().for_each(|byte| hex_byte(out, *byte));
+    bytes.iter().for_each(|byte| write_hex_byte(out, *byte));
     out.push(b'"');
 }
 
-fn hex_byte(out: &mut Vec<u8>, byte: u8) {
+fn write_hex_byte(out: &mut Vec<u8>, byte: u8) {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
     out.push(DIGITS[usize::from(byte >> 4)]);
     out.push(DIGITS[usize::from(byte & 0xF)]);
@@ -151,31 +151,31 @@ fn hex_byte(out: &mut Vec<u8>, byte: u8) {
 /// Appends the addresses of a host: members `ip`, `port`, `mac` and `vlan` of an endpoint.
 pub(super) fn add_addresses(object: &mut Object<'_>, host: &Host, port: Option<u16>) {
     match host.ip {
-        Some(ip) => object.display("ip", ip),
-        None => object.null("ip"),
+        Some(ip) => object.add_display("ip", ip),
+        None => object.add_null("ip"),
     }
-    object.number_or_null("port", port);
+    object.add_number_or_null("port", port);
     match host.mac {
-        Some(mac) => object.display("mac", Mac(mac)),
-        None => object.null("mac"),
+        Some(mac) => object.add_display("mac", Mac(mac)),
+        None => object.add_null("mac"),
     }
-    object.number_or_null("vlan", host.vlan);
+    object.add_number_or_null("vlan", host.vlan);
 }
 
-/// Appends something as it displays, as a string. What it displays may be what a client sent, with quotes or any byte.
-pub(super) fn display(out: &mut Vec<u8>, value: impl fmt::Display) {
+/// Appends a string as `value` displays, escaped: it may contain what a client sent.
+pub(super) fn write_display(out: &mut Vec<u8>, value: impl fmt::Display) {
     out.push(b'"');
     let written = fmt::write(&mut Escaping(out), format_args!("{value}"));
     debug_assert!(written.is_ok(), "a Vec takes whatever is written to it");
     out.push(b'"');
 }
 
-/// Escapes what is written to it.
+/// Appends to a buffer, and escapes.
 struct Escaping<'a>(&'a mut Vec<u8>);
 
 impl fmt::Write for Escaping<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        escape(self.0, text);
+        write_content(self.0, text);
         Ok(())
     }
 }
@@ -191,7 +191,7 @@ impl fmt::Display for Mac {
 }
 
 /// Appends a time as RFC 3339 in UTC with nine digits. Every `i64` of nanoseconds lies in the years 1677 to 2262.
-pub(super) fn time(out: &mut Vec<u8>, nanoseconds: i64) {
+pub(super) fn write_time(out: &mut Vec<u8>, nanoseconds: i64) {
     let mut text = *b"\"0000-00-00T00:00:00.000000000Z\"";
     let seconds = nanoseconds.div_euclid(NANOSECONDS);
     let (year, month, day) = civil(seconds.div_euclid(SECONDS_OF_DAY));
@@ -212,7 +212,7 @@ pub(super) fn time(out: &mut Vec<u8>, nanoseconds: i64) {
     out.extend_from_slice(&text);
 }
 
-/// Ten digits, two by two: each pair depends on one division, not on all those before it.
+/// Ten digits in pairs: each pair depends on one division, not on all those before it.
 const fn pairs_of(value: u32) -> [[u8; 2]; 5] {
     [
         pair(value / 100_000_000),
@@ -260,33 +260,33 @@ mod tests {
 
     #[test]
     fn the_time_of_the_design_is_written_as_there() {
-        assert_eq!(written(|out| time(out, 1_767_323_045_123_456_789)), "\"2026-01-02T03:04:05.123456789Z\"");
+        assert_eq!(written(|out| write_time(out, 1_767_323_045_123_456_789)), "\"2026-01-02T03:04:05.123456789Z\"");
     }
 
     #[test]
     fn the_extremes_of_an_i64_are_still_times() {
-        assert_eq!(written(|out| time(out, i64::MIN)), "\"1677-09-21T00:12:43.145224192Z\"");
-        assert_eq!(written(|out| time(out, i64::MAX)), "\"2262-04-11T23:47:16.854775807Z\"");
+        assert_eq!(written(|out| write_time(out, i64::MIN)), "\"1677-09-21T00:12:43.145224192Z\"");
+        assert_eq!(written(|out| write_time(out, i64::MAX)), "\"2262-04-11T23:47:16.854775807Z\"");
     }
 
     #[test]
     fn addresses_are_lower_case_and_null_where_unknown() {
         let host = Host { ip: None, mac: Some([0, 0x1B, 0x1B, 0xFF, 0, 9]), vlan: Some(30) };
         let expected = r#"{"ip":null,"port":null,"mac":"00:1b:1b:ff:00:09","vlan":30}"#;
-        assert_eq!(written(|out| object(out, |object| add_addresses(object, &host, None))), expected);
+        assert_eq!(written(|out| write_object(out, |object| add_addresses(object, &host, None))), expected);
     }
 
     #[test]
     fn numbers_have_as_many_digits_as_they_need() {
-        assert_eq!(written(|out| numbers(out, [].into_iter())), "[]");
+        assert_eq!(written(|out| write_numbers(out, [].into_iter())), "[]");
         let all = [0, 9, 10, 99, 100, 1000, 9999, 10_000, 65_535];
-        assert_eq!(written(|out| numbers(out, all.into_iter())), "[0,9,10,99,100,1000,9999,10000,65535]");
+        assert_eq!(written(|out| write_numbers(out, all.into_iter())), "[0,9,10,99,100,1000,9999,10000,65535]");
     }
 
     proptest! {
         #[test]
         fn every_string_survives_a_json_parser(text in any::<String>()) {
-            let json = written(|out| string(out, &text));
+            let json = written(|out| write_string(out, &text));
             prop_assert_eq!(serde_json::from_str::<String>(&json).expect("valid JSON"), text);
         }
 
@@ -296,7 +296,7 @@ mod tests {
         ) {
             let ids = [NodeId::Numeric(number), NodeId::Text(&bytes), NodeId::Opaque(&bytes), NodeId::Guid(guid)];
             for one in ids.into_iter().flat_map(|id| [Node { namespace, id }, Node { namespace: 0, id }]) {
-                let json = written(|out| node(out, one));
+                let json = written(|out| write_node(out, one));
                 prop_assert_eq!(serde_json::from_str::<String>(&json).expect("valid JSON"), one.to_string());
             }
         }
@@ -304,7 +304,7 @@ mod tests {
         #[test]
         fn every_time_is_what_an_independent_calendar_says(nanoseconds in any::<i64>()) {
             let other = jiff::Timestamp::from_nanosecond(nanoseconds.into()).expect("in range");
-            prop_assert_eq!(written(|out| time(out, nanoseconds)), format!("\"{other:.9}\""));
+            prop_assert_eq!(written(|out| write_time(out, nanoseconds)), format!("\"{other:.9}\""));
         }
     }
 }

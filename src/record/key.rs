@@ -5,35 +5,35 @@ use std::net::IpAddr;
 
 use lockkeeper_protocols::{Protocol, Side};
 
-use super::{Endpoint, Finding, Mismatch, OwnedTarget, What};
+use super::{Endpoint, Finding, FindingKind, Mismatch, OwnedTarget};
 use crate::policy::{Carrier, Host, Place, Rule};
 
-/// Two findings with equal keys are one alert. The client's port is not part of it: a client that reconnects goes on
-/// doing the same.
+/// Two findings with equal keys are one alert. The client's port is not part of the key, so a client that reconnects opens no
+/// new alert.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     /// A violation between two hosts.
     Violation(Box<Violation>),
-    /// An unknown host, whoever it speaks to.
+    /// An unknown host, whatever its peers.
     UnknownAsset(Party),
-    /// A host that is not who, or where, it should be, whoever it speaks to.
+    /// A host whose hardware, address or VLAN differs from the policy, whatever its peers.
     Mismatch { rule: Rule, asset: Option<u16>, ip: Option<IpAddr>, mac: Option<[u8; 6]>, vlan: Option<u16> },
-    /// A host that was never seen before.
+    /// A new host.
     NewHost(Party),
     /// A fact about a device.
     Identity {
-        /// Whose.
+        /// The device.
         host: Party,
         /// The unit behind a gateway.
         unit: Option<u8>,
-        /// Which fact.
+        /// The field.
         field: &'static str,
-        /// What it is.
+        /// Its value.
         value: String,
     },
 }
 
-/// The volume rule of the design: rule, endpoints, conduit, function, target.
+/// What makes two violations the same: rule, endpoints, conduit, function, target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Violation {
     rule: Rule,
@@ -45,18 +45,18 @@ pub(super) struct Violation {
     function: Option<(&'static str, u32)>,
     target: OwnedTarget,
     anomaly: Option<&'static str>,
-    /// Thumbprint of the certificate that it is about.
+    /// Thumbprint of the certificate that the violation is about.
     certificate: Option<String>,
 }
 
-/// A host as far as an alert tells hosts apart.
+/// A host as alerts tell hosts apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Party {
     zone: Option<u16>,
     address: Address,
 }
 
-/// A hardware address counts only where there is no IP: behind a router it is the router's.
+/// A hardware address counts only without an IP address: behind a router it is the router's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Address {
     Ip(IpAddr),
@@ -84,27 +84,29 @@ impl Key {
     /// The alert that a finding belongs to.
     pub(super) fn of(finding: &Finding) -> Self {
         match &finding.what {
-            What::Denied(denial) => Self::violation(finding, denial.rule, denial.flow, None),
-            What::RequestUnseen(denial) => Self::violation(finding, Rule::OperationRequestUnseen, denial.flow, None),
-            What::Certificate { denial, certificate, .. } => {
+            FindingKind::Denied(denial) => Self::violation(finding, denial.rule, denial.flow, None),
+            FindingKind::RequestUnseen(denial) => {
+                Self::violation(finding, Rule::OperationRequestUnseen, denial.flow, None)
+            }
+            FindingKind::Certificate { denial, certificate, .. } => {
                 let mut key = Self::violation(finding, denial.rule, denial.flow, None);
                 if let Self::Violation(violation) = &mut key {
                     violation.certificate = Some(certificate.thumbprint.clone());
                 }
                 key
             }
-            What::Malformed { name, .. } => Self::violation(finding, Rule::ProtoMalformed, None, Some(name)),
-            What::Doubtful(doubt) => Self::violation(finding, doubt.rule(), None, Some(doubt.name())),
-            What::UnknownAsset(side) => Self::UnknownAsset(Party::of(finding, *side)),
-            What::Mismatch(mismatch) => Self::mismatch(finding, *mismatch),
-            What::NewHost(side) => Self::NewHost(Party::of(finding, *side)),
-            What::Identity { of, unit, field, value } => {
+            FindingKind::Malformed { name, .. } => Self::violation(finding, Rule::ProtoMalformed, None, Some(name)),
+            FindingKind::Doubtful(doubt) => Self::violation(finding, doubt.rule(), None, Some(doubt.name())),
+            FindingKind::UnknownAsset(side) => Self::UnknownAsset(Party::of(finding, *side)),
+            FindingKind::Mismatch(mismatch) => Self::mismatch(finding, *mismatch),
+            FindingKind::NewHost(side) => Self::NewHost(Party::of(finding, *side)),
+            FindingKind::Identity { of, unit, field, value } => {
                 Self::Identity { host: Party::of(finding, *of), unit: *unit, field, value: value.clone() }
             }
         }
     }
 
-    /// What is said about a host, as far as one such alert is told from another.
+    /// The key of a mismatch: the parts that distinguish one such alert from another.
     fn mismatch(finding: &Finding, mismatch: Mismatch) -> Self {
         let Host { ip, mac, vlan } = finding.client.host;
         let (asset, ip, mac, vlan) = match mismatch {
@@ -141,7 +143,7 @@ pub(super) fn end_of(finding: &Finding, side: Side) -> (&Endpoint, Place) {
     }
 }
 
-/// What is spoken: a decoded protocol, or what its headers say. Displays as in alerts: `modbus`, `tcp/443`,
+/// The protocol of a conversation: a decoded one, or what the headers name. Displays as in alerts: `modbus`, `tcp/443`,
 /// `udp/123`, `ip/47`, `ethernet/0x8892`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ProtocolLabel {

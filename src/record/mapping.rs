@@ -3,40 +3,40 @@
 use lockkeeper_protocols::{Class, Side};
 
 use super::rules::InventoryRule;
-use super::{Finding, Kind, Mismatch, Severity, What};
+use super::{Finding, FindingKind, Kind, Mismatch, Severity};
 use crate::policy::rules::{Circumstance, Row};
 use crate::policy::{Carrier, Reason, Rule};
 
 /// The row of a finding's rule.
-pub(super) const fn row(what: &What) -> &'static Row {
+pub(super) const fn row(what: &FindingKind) -> &'static Row {
     match what {
-        What::Denied(denial) | What::Certificate { denial, .. } => denial.rule.row(),
-        What::RequestUnseen(_) => Rule::OperationRequestUnseen.row(),
-        What::Malformed { .. } => Rule::ProtoMalformed.row(),
-        What::Doubtful(doubt) => doubt.rule().row(),
-        What::UnknownAsset(_) => Rule::AssetUnknown.row(),
-        What::Mismatch(mismatch) => mismatch.rule().row(),
-        What::NewHost(_) => InventoryRule::NewHost.row(),
-        What::Identity { .. } => InventoryRule::Identity.row(),
+        FindingKind::Denied(denial) | FindingKind::Certificate { denial, .. } => denial.rule.row(),
+        FindingKind::RequestUnseen(_) => Rule::OperationRequestUnseen.row(),
+        FindingKind::Malformed { .. } => Rule::ProtoMalformed.row(),
+        FindingKind::Doubtful(doubt) => doubt.rule().row(),
+        FindingKind::UnknownAsset(_) => Rule::AssetUnknown.row(),
+        FindingKind::Mismatch(mismatch) => mismatch.rule().row(),
+        FindingKind::NewHost(_) => InventoryRule::NewHost.row(),
+        FindingKind::Identity { .. } => InventoryRule::Identity.row(),
     }
 }
 
 /// The id of a finding's rule, as it stands in records.
-pub(super) const fn rule_id(what: &What) -> &'static str {
+pub(super) const fn rule_id(what: &FindingKind) -> &'static str {
     row(what).id
 }
 
 /// Violation or discovery. No finding is about the sensor itself.
-pub(super) const fn kind(what: &What) -> Kind {
+pub(super) const fn kind(what: &FindingKind) -> Kind {
     match what {
-        What::Denied(_)
-        | What::RequestUnseen(_)
-        | What::Certificate { .. }
-        | What::Malformed { .. }
-        | What::Doubtful(_)
-        | What::UnknownAsset(_)
-        | What::Mismatch(_) => Kind::Violation,
-        What::NewHost(_) | What::Identity { .. } => Kind::Asset,
+        FindingKind::Denied(_)
+        | FindingKind::RequestUnseen(_)
+        | FindingKind::Certificate { .. }
+        | FindingKind::Malformed { .. }
+        | FindingKind::Doubtful(_)
+        | FindingKind::UnknownAsset(_)
+        | FindingKind::Mismatch(_) => Kind::Violation,
+        FindingKind::NewHost(_) | FindingKind::Identity { .. } => Kind::Asset,
     }
 }
 
@@ -46,25 +46,15 @@ pub(super) fn severity(finding: &Finding) -> Severity {
     row(&finding.what).weight(|circumstance| holds(circumstance, finding)).severity(class)
 }
 
-impl Mismatch {
-    /// The rule that is violated.
-    pub(super) const fn rule(self) -> Rule {
-        match self {
-            Self::Hardware { .. } => Rule::AssetOtherHardware,
-            Self::Address { .. } => Rule::AssetUndeclaredAddress,
-            Self::Router => Rule::AssetUndeclaredRouter,
-            Self::Vlan { .. } => Rule::ZoneOtherVlan,
-        }
-    }
-}
-
 /// Whether a circumstance holds for a finding.
 pub(super) fn holds(circumstance: Circumstance, finding: &Finding) -> bool {
     let what = &finding.what;
     match circumstance {
         Circumstance::Always => true,
         Circumstance::Decoded => finding.protocol.is_some(),
-        Circumstance::DecodedClient => finding.protocol.is_some() && matches!(what, What::UnknownAsset(Side::Client)),
+        Circumstance::DecodedClient => {
+            finding.protocol.is_some() && matches!(what, FindingKind::UnknownAsset(Side::Client))
+        }
         Circumstance::ChangesValues => {
             finding.operation.as_ref().is_some_and(|operation| changes_values(operation.class))
         }
@@ -73,12 +63,12 @@ pub(super) fn holds(circumstance: Circumstance, finding: &Finding) -> bool {
         Circumstance::UnplacedHardware => has_no_ip(finding) && zones(finding).contains(&None),
         Circumstance::SharedLink => has_no_ip(finding) && zones(finding)[0] != zones(finding)[1],
         Circumstance::OpaqueForbidden => {
-            matches!(what, What::Denied(denial) if denial.reason != Reason::Plain)
+            matches!(what, FindingKind::Denied(denial) if denial.reason != Reason::Plain)
         }
         Circumstance::NotRouted => {
-            matches!(what, What::Mismatch(Mismatch::Hardware { seen_itself: true, forwards: false, .. }))
+            matches!(what, FindingKind::Mismatch(Mismatch::Hardware { seen_itself: true, forwards: false, .. }))
         }
-        Circumstance::PerhapsRouted => matches!(what, What::Mismatch(Mismatch::Vlan { at_home: true, .. })),
+        Circumstance::PerhapsRouted => matches!(what, FindingKind::Mismatch(Mismatch::Vlan { at_home: true, .. })),
     }
 }
 
@@ -113,7 +103,7 @@ mod tests {
     use crate::record::{OwnedOperation, testing};
 
     fn severity_of(rule: Rule, class: Option<Class>) -> Severity {
-        let what = What::Denied(Denial { rule, flow: None, reason: Reason::Plain });
+        let what = FindingKind::Denied(Denial { rule, flow: None, reason: Reason::Plain });
         let operation = class.map(|class| OwnedOperation { class, ..testing::write_register(40, 900) });
         severity(&Finding { what, operation, ..testing::finding(0) })
     }
@@ -134,7 +124,8 @@ mod tests {
 
     #[test]
     fn zones_that_share_a_link_are_worse_than_an_undeclared_port() {
-        let what = What::Denied(Denial { rule: Rule::FlowUndeclaredProtocol, flow: None, reason: Reason::Plain });
+        let what =
+            FindingKind::Denied(Denial { rule: Rule::FlowUndeclaredProtocol, flow: None, reason: Reason::Plain });
         let of = |carrier, from, to| {
             let zone = |zone| Place { zone: Some(zone), asset: None };
             let flow_verdict = std::sync::Arc::new(FlowVerdict::new(zone(from), zone(to), None));
@@ -147,7 +138,7 @@ mod tests {
 
     #[test]
     fn hardware_in_no_zone_weighs_less_than_an_unknown_address() {
-        let what = What::Denied(Denial { rule: Rule::ConduitUndeclared, flow: None, reason: Reason::Plain });
+        let what = FindingKind::Denied(Denial { rule: Rule::ConduitUndeclared, flow: None, reason: Reason::Plain });
         let of = |carrier, flow_verdict| {
             let (flow_verdict, what) = (std::sync::Arc::new(flow_verdict), what.clone());
             severity(&Finding { what, carrier, flow_verdict, operation: None, ..testing::finding(0) })

@@ -6,24 +6,24 @@ use super::{Ending, OwnedOperation, OwnedValues, json};
 
 /// Appends how an operation ended. `late` stands there only where it is true.
 pub(super) fn write_ending(out: &mut Vec<u8>, Ending { outcome, late }: Ending) {
-    json::object(out, |object| {
+    json::write_object(out, |object| {
         match outcome {
-            Outcome::Pending => object.word("status", "pending"),
-            Outcome::Accepted => object.word("status", "accepted"),
-            Outcome::NoResponse => object.word("status", "no_response"),
+            Outcome::Pending => object.add_word("status", "pending"),
+            Outcome::Accepted => object.add_word("status", "accepted"),
+            Outcome::NoResponse => object.add_word("status", "no_response"),
             Outcome::Refused { code, name } => {
-                object.word("status", "refused");
-                object.number("code", code);
-                object.string("name", name);
+                object.add_word("status", "refused");
+                object.add_number("code", code);
+                object.add_string("name", name);
             }
         }
         if late {
-            object.boolean("late", true);
+            object.add_boolean("late", true);
         }
     });
 }
 
-/// An operation as records show it, wherever its values lie.
+/// An operation as records show it, borrowed from a frame or owned.
 #[derive(Clone, Copy, Debug)]
 pub struct OperationView<'a> {
     /// What it does.
@@ -36,16 +36,16 @@ pub struct OperationView<'a> {
     pub ambiguous: bool,
     /// What it acts on.
     pub target: Target<'a>,
-    /// The values: of a write those requested, of a read those answered.
+    /// The values: for a write those of the request, for a read those of the answer.
     pub values: ValuesView<'a>,
 }
 
-/// Values on the wire or copied from it.
+/// Values, borrowed from a frame or owned.
 #[derive(Clone, Copy, Debug)]
 pub enum ValuesView<'a> {
-    /// Still in their frame.
+    /// In their frame.
     Wire(Values<'a>),
-    /// Kept since the request.
+    /// Kept from the request.
     Owned(&'a OwnedValues),
 }
 
@@ -68,38 +68,38 @@ impl<'a> OperationView<'a> {
 /// Appends an operation. `ambiguous` stands there only where it is true. The values of an operation of class `security` may be
 /// a password: they are withheld (`null`).
 pub(super) fn write(out: &mut Vec<u8>, operation: &OperationView<'_>) {
-    json::object(out, |object| {
-        object.word("class", operation.class.name());
-        object.word("function", operation.function);
-        object.number("code", operation.code);
+    json::write_object(out, |object| {
+        object.add_word("class", operation.class.name());
+        object.add_word("function", operation.function);
+        object.add_number("code", operation.code);
         if operation.ambiguous {
-            object.boolean("ambiguous", true);
+            object.add_boolean("ambiguous", true);
         }
-        object.value("target", |out| write_target(out, &operation.target));
+        object.add_value("target", |out| write_target(out, &operation.target));
         if operation.class == Class::Security {
-            return object.null("values");
+            return object.add_null("values");
         }
         let mut total = None;
-        object.value("values", |out| total = write_values(out, &operation.values));
+        object.add_value("values", |out| total = write_values(out, &operation.values));
         if let Some(total) = total {
-            object.number("values_total", total);
+            object.add_number("values_total", total);
         }
     });
 }
 
 fn write_target(out: &mut Vec<u8>, target: &Target<'_>) {
-    json::object(out, |object| {
+    json::write_object(out, |object| {
         target.fields(|name, field| match field {
-            Field::Number(number) => object.number(name, number),
-            Field::Name(word) => object.word(name, word),
-            Field::Text(bytes) => object.value(name, |out| json::lossy(out, bytes)),
-            Field::Node(node) => object.value(name, |out| json::node(out, node)),
+            Field::Number(number) => object.add_number(name, number),
+            Field::Name(word) => object.add_word(name, word),
+            Field::Text(bytes) => object.add_value(name, |out| json::write_lossy(out, bytes)),
+            Field::Node(node) => object.add_value(name, |out| json::write_node(out, node)),
         });
     });
 }
 
-/// Appends values. Returns how many there are where that is not how many elements were written: only the first were kept, or
-/// they cannot be taken apart.
+/// Appends values. Returns how many there are if fewer elements were written: only the first ones were kept, or they cannot be
+/// separated.
 fn write_values(out: &mut Vec<u8>, values: &ValuesView<'_>) -> Option<usize> {
     match *values {
         ValuesView::Wire(Values::Typed { kind, count, bytes }) => {
@@ -109,12 +109,12 @@ fn write_values(out: &mut Vec<u8>, values: &ValuesView<'_>) -> Option<usize> {
             return write_typed(out, &Typed { kind, count, bytes });
         }
         ValuesView::Owned(OwnedValues::Bytes { count, bytes }) => {
-            json::hex(out, bytes);
+            json::write_hex(out, bytes);
             return (bytes.len() < *count).then_some(*count);
         }
-        ValuesView::Wire(Values::Bytes(bytes)) => json::hex(out, bytes),
-        ValuesView::Wire(wire) => json::numbers(out, wire.numbers()),
-        ValuesView::Owned(OwnedValues::Numbers(numbers)) => json::numbers(out, numbers.iter().copied()),
+        ValuesView::Wire(Values::Bytes(bytes)) => json::write_hex(out, bytes),
+        ValuesView::Wire(wire) => json::write_numbers(out, wire.numbers()),
+        ValuesView::Owned(OwnedValues::Numbers(numbers)) => json::write_numbers(out, numbers.iter().copied()),
         ValuesView::Owned(OwnedValues::None) => out.extend_from_slice(b"[]"),
     }
     None
@@ -122,7 +122,7 @@ fn write_values(out: &mut Vec<u8>, values: &ValuesView<'_>) -> Option<usize> {
 
 /// The same for values that carry their type. Lists in lists are as deep as arguments are: two.
 fn write_typed(out: &mut Vec<u8>, values: &Typed<'_>) -> Option<usize> {
-    let written = json::array(out, values.iter(), write_value);
+    let written = json::write_array(out, values.iter(), write_value);
     let total = values.count as usize;
     (written < total).then_some(total)
 }
@@ -132,16 +132,16 @@ fn write_value(out: &mut Vec<u8>, value: Value<'_>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(yes) => out.extend_from_slice(if yes { b"true" } else { b"false" }),
-        Value::Signed(number) => json::number(out, number),
-        Value::Unsigned(number) => json::number(out, number),
-        Value::Status(code) => json::number(out, code),
-        Value::F32(number) => json::float(out, number, f64::from(number)),
-        Value::F64(number) => json::float(out, number, number),
-        Value::Text(text) => json::lossy(out, text),
-        Value::Time(time) => json::time(out, time),
-        Value::Node(node) => json::node(out, node),
-        Value::Guid(_) => json::display(out, value),
-        Value::Bytes(bytes) | Value::Other(bytes) => json::hex(out, bytes),
+        Value::Signed(number) => json::write_number(out, number),
+        Value::Unsigned(number) => json::write_number(out, number),
+        Value::Status(code) => json::write_number(out, code),
+        Value::F32(number) => json::write_float(out, number, f64::from(number)),
+        Value::F64(number) => json::write_float(out, number, number),
+        Value::Text(text) => json::write_lossy(out, text),
+        Value::Time(time) => json::write_time(out, time),
+        Value::Node(node) => json::write_node(out, node),
+        Value::Guid(_) => json::write_display(out, value),
+        Value::Bytes(bytes) | Value::Other(bytes) => json::write_hex(out, bytes),
         // Its length is part of the length of the whole.
         Value::List(list) => {
             write_typed(out, &list);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn how_many_values_there_are_is_said_where_not_all_are_shown() {
+    fn the_number_of_values_is_written_if_not_all_of_them_are() {
         let shown = |values| {
             let mut out = Vec::new();
             let view = OperationView {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn typed_values_are_written_as_what_they_are() {
+    fn typed_values_are_written_by_their_type() {
         let shown = |kind, count, bytes: &[u8]| {
             let mut out = Vec::new();
             write_values(&mut out, &ValuesView::Owned(&OwnedValues::Typed { kind, count, bytes: bytes.to_vec() }));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_calls_a_node_cannot_become_a_member_of_the_record() {
+    fn the_name_of_a_node_cannot_become_a_member_of_the_record() {
         let name = br#"Pump","verdict":"permit\"#;
         let node = Node { namespace: 3, id: NodeId::Text(name) };
         let named = serde_json::json!(format!("ns=3;s={}", String::from_utf8_lossy(name)));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_has_its_code_and_name_and_a_late_answer_says_so() {
+    fn a_refusal_has_its_code_and_name_and_a_late_answer_its_flag() {
         let mut out = Vec::new();
         write_ending(&mut out, Outcome::Refused { code: 2, name: "illegal_data_address" }.into());
         assert_eq!(out, br#"{"status":"refused","code":2,"name":"illegal_data_address"}"#);

@@ -5,7 +5,7 @@ use lockkeeper_protocols::{
 };
 
 /// An operation that outlives its frame, as an alert keeps it: the first [`ALERT_BYTES`] of its values, the first
-/// [`NAME_BYTES`] of a name. Whoever sends a message decides how long they are, and thousands of alerts live at once.
+/// [`NAME_BYTES`] of a name. The sender of a message chooses their length, and thousands of alerts are open at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwnedOperation {
     /// What it does.
@@ -54,33 +54,33 @@ pub enum OwnedValues {
     Numbers(Vec<u16>),
     /// Bytes without a known shape.
     Bytes {
-        /// How many there were, also of bytes that are cut off.
+        /// How many there were, those that are cut off included.
         count: usize,
         /// The first of them.
         bytes: Vec<u8>,
     },
-    /// Values that say of what type they are: [`Typed`].
+    /// Values that carry their type: [`Typed`].
     Typed {
         /// [`Typed::kind`].
         kind: Kind,
-        /// [`Typed::count`], also of values that are cut off.
+        /// [`Typed::count`], values that are cut off included.
         count: u32,
         /// The first of [`Typed::bytes`].
         bytes: Vec<u8>,
     },
 }
 
-/// How many bytes of values an alert keeps, as many as a write of 2000 coils takes: a message may have megabytes of them.
+/// Bytes of values that an alert keeps: enough for a write of 2000 coils. A message may have megabytes of values.
 pub const ALERT_BYTES: usize = 4096;
 
-/// How many bytes of values are kept from a request until its answer, for the record of a transaction.
+/// Bytes of values that are kept from a request until its answer, for the record of a transaction.
 pub const TRANSACTION_BYTES: usize = 64 * 1024;
 
-/// How many bytes of a name are kept. A longer one ends in an ellipsis; an id of bytes that mean nothing just ends.
+/// Bytes of a name that are kept. A longer name ends in an ellipsis, a longer opaque id is cut.
 pub const NAME_BYTES: usize = 512;
 
 impl OwnedValues {
-    /// Copies what a decoder only lends: the first so many bytes. Those of Modbus are never more than 4000.
+    /// Copies values that a decoder lends, the first `most` bytes of them. Values of Modbus are always short enough.
     pub fn of(values: &Values<'_>, most: usize) -> Self {
         let first = |bytes: &[u8]| bytes.get(..most).unwrap_or(bytes).to_vec();
         match *values {
@@ -93,7 +93,7 @@ impl OwnedValues {
         }
     }
 
-    /// The values that say of what type they are.
+    /// The values, if they carry their type.
     pub const fn typed(&self) -> Option<Typed<'_>> {
         match self {
             Self::Typed { kind, count, bytes } => Some(Typed { kind: *kind, count: *count, bytes: bytes.as_slice() }),
@@ -105,7 +105,7 @@ impl OwnedValues {
 /// A target that outlives its frame.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum OwnedTarget {
-    /// What borrows nothing.
+    /// A target that borrows nothing.
     Plain(Target<'static>),
     /// [`NodeTarget`].
     Node(Box<(OwnedNode, Option<u32>, Box<[u8]>)>),
@@ -126,7 +126,7 @@ impl Default for OwnedTarget {
 }
 
 impl OwnedTarget {
-    /// Copies what a decoder only lends.
+    /// Copies a target that a decoder lends.
     pub fn of(target: &Target<'_>) -> Self {
         Self::Plain(match *target {
             Target::Node(&NodeTarget { node, attribute, range }) => {
@@ -217,7 +217,7 @@ impl OwnedNode {
     }
 }
 
-/// A name as it is kept: whole characters of it, and an ellipsis for those that are left out.
+/// The first [`NAME_BYTES`] of a name: whole characters, and an ellipsis for the characters that are left out.
 pub(crate) fn short_name(text: &[u8]) -> Box<[u8]> {
     if text.len() <= NAME_BYTES {
         return text.into();
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_is_lent_as_it_was() {
+    fn an_owned_target_is_lent_as_it_was() {
         let node = |namespace, id| Node { namespace, id };
         let ids = [NodeId::Numeric(7), NodeId::Text(b"a"), NodeId::Guid([3; 16]), NodeId::Opaque(&[0])];
         for id in ids {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_keeps_so_much_of_values_and_no_more() {
+    fn an_alert_keeps_a_bounded_part_of_values() {
         let bytes = vec![1; ALERT_BYTES + 1];
         let kept = |values| OwnedOperation::from(&Operation { values, ..lengthy(Target::None) }).values;
         let typed = kept(Values::Typed { kind: Kind::U8, count: 1 << 17, bytes: &bytes });
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_keeps_so_much_of_a_name_and_no_more() {
+    fn an_alert_keeps_a_bounded_part_of_a_name() {
         let megabyte = vec![b'a'; 1 << 20];
         let node = Node { namespace: 1, id: NodeId::Text(&megabyte) };
         let bytes = Node { namespace: 1, id: NodeId::Opaque(&megabyte) };
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_cut_says_so_and_is_not_cut_within_a_letter() {
+    fn a_cut_name_ends_in_an_ellipsis_after_a_whole_character() {
         let ends = |text: &str| {
             String::from_utf8(short_name(text.as_bytes()).into()).map(|name| name.chars().rev().take(2).collect())
         };
@@ -294,7 +294,7 @@ mod tests {
         for before in 0..4 {
             assert_eq!(ends(&format!("{}{}", "a".repeat(before), "🔒".repeat(NAME_BYTES))), Ok("…🔒".to_owned()));
         }
-        // What is no text is cut all the same.
+        // Bytes that are not UTF-8 are cut nevertheless.
         assert!(short_name(&[0x80; NAME_BYTES + 1]).len() <= NAME_BYTES + 3);
     }
 

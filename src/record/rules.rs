@@ -14,6 +14,7 @@ pub enum InventoryRule {
         severity: &[(Always, Fixed(Info))],
         requirements: INVENTORY,
         techniques: &[],
+        detail: None,
     }
     Identity {
         id: "asset.identified",
@@ -21,6 +22,7 @@ pub enum InventoryRule {
         severity: &[(Always, Fixed(Info))],
         requirements: INVENTORY,
         techniques: &[],
+        detail: None,
     }
 }
 }
@@ -35,6 +37,7 @@ pub enum SensorRule {
         severity: &[(Always, Fixed(High))],
         requirements: MONITORING,
         techniques: &[],
+        detail: None,
     }
     CaptureOneWay {
         id: "own.capture-one-way",
@@ -42,6 +45,7 @@ pub enum SensorRule {
         severity: &[(Always, Fixed(Medium))],
         requirements: MONITORING,
         techniques: &[],
+        detail: None,
     }
     CaptureSilent {
         id: "own.capture-silent",
@@ -49,6 +53,7 @@ pub enum SensorRule {
         severity: &[(Always, Fixed(High))],
         requirements: MONITORING,
         techniques: &[],
+        detail: None,
     }
     Unread {
         id: "own.unread",
@@ -56,6 +61,7 @@ pub enum SensorRule {
         severity: &[(Always, Fixed(High))],
         requirements: MONITORING,
         techniques: &[],
+        detail: None,
     }
     InterfaceGone {
         id: "own.interface-gone",
@@ -63,6 +69,7 @@ pub enum SensorRule {
         severity: &[(Always, Fixed(High))],
         requirements: MONITORING,
         techniques: &[],
+        detail: None,
     }
     InterfaceBack {
         id: "own.interface-back",
@@ -70,6 +77,7 @@ pub enum SensorRule {
         severity: &[(Always, Fixed(Info))],
         requirements: MONITORING,
         techniques: &[],
+        detail: None,
     }
     PolicyChanged {
         id: "policy.changed",
@@ -77,6 +85,7 @@ pub enum SensorRule {
         severity: &[(Always, Fixed(Info))],
         requirements: CHANGE,
         techniques: &[],
+        detail: None,
     }
     PolicyRejected {
         id: "policy.rejected",
@@ -84,6 +93,7 @@ pub enum SensorRule {
         severity: &[(Always, Fixed(High))],
         requirements: CHANGE,
         techniques: &[],
+        detail: None,
     }
     PolicyRestored {
         id: "policy.restored",
@@ -91,6 +101,7 @@ pub enum SensorRule {
         severity: &[(Always, Fixed(Info))],
         requirements: CHANGE,
         techniques: &[],
+        detail: None,
     }
 }
 }

@@ -1,5 +1,5 @@
-//! What is known about the security of hosts across their conversations: the best channel of each pair, the certificates
-//! that were read. Facts come in the one order of the run, so what is made of them does not depend on who saw them.
+//! The security of hosts across their conversations: the best channel of each pair of hosts, and the certificates that they
+//! showed. Facts come in the one order of the run, so the findings do not depend on the number of workers.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use sha1::{Digest, Sha1};
 
 use super::key::Party;
 use super::table::{LruTable, make_room};
-use super::{Fact, Finding, What};
+use super::{Fact, Finding, FindingKind};
 use crate::policy::certificate::Certificate;
 use crate::policy::model::Channel;
 use crate::policy::{Denial, Policy, Reason, Rule};
 
-/// Bounded tables; what was not used for longest is forgotten first.
+/// Bounded tables; the least recently used entry is forgotten first.
 #[derive(Debug)]
 pub(super) struct Secured {
     limit: usize,
     /// The best channel of each pair of hosts.
     channels: LruTable<(Party, Party, u16), Channel>,
-    /// Certificates by SHA-1 of what was sent; none for what is no certificate.
+    /// Certificates by the SHA-1 of the bytes that were sent; none if they are no certificate.
     read: LruTable<[u8; 20], Option<Arc<Certificate>>>,
-    /// What each end of a conversation showed.
+    /// What each end of a conversation showed of itself.
     shown: LruTable<(u64, Side), Shown>,
-    /// Entries forgotten because there were too many.
+    /// Entries that were forgotten because there were too many.
     pub(super) forgotten: u64,
 }
 
@@ -46,17 +46,17 @@ impl Secured {
         }
     }
 
-    /// The findings that a fact comes to.
-    pub(super) fn findings(&mut self, policy: &Policy, base: &Finding, fact: Fact) -> Vec<What> {
+    /// The findings that follow from a fact and those before it.
+    pub(super) fn findings(&mut self, policy: &Policy, base: &Finding, fact: Fact) -> Vec<FindingKind> {
         match fact {
-            Fact::Channel(channel) => self.channel(policy, base, channel).into_iter().collect(),
-            Fact::Certificate(of, der) => self.certificate(policy, base, of, &der),
-            Fact::Application(of, uri) => self.application(policy, base, of, &uri),
+            Fact::Channel(channel) => self.take_channel(policy, base, channel).into_iter().collect(),
+            Fact::Certificate(of, der) => self.take_certificate(policy, base, of, &der),
+            Fact::Application(of, uri) => self.take_application(policy, base, of, &uri),
             Fact::Call | Fact::Unasked { .. } | Fact::Asked(_) | Fact::Sighting { .. } => Vec::new(),
         }
     }
 
-    fn channel(&mut self, policy: &Policy, base: &Finding, now: Channel) -> Option<What> {
+    fn take_channel(&mut self, policy: &Policy, base: &Finding, now: Channel) -> Option<FindingKind> {
         let pair = (Party::of(base, Side::Client), Party::of(base, Side::Server), base.server.port);
         let Some(best) = self.channels.to_back(&pair) else {
             self.forgotten += make_room(&mut self.channels, self.limit);
@@ -68,41 +68,43 @@ impl Secured {
             *best = now;
         }
         let denial = || policy.judge_downgrade(&base.flow_verdict, Reason::Weaker { now, than });
-        now.is_weaker_than(&than).then(denial).flatten().map(What::Denied)
+        now.is_weaker_than(&than).then(denial).flatten().map(FindingKind::Denied)
     }
 
-    fn certificate(&mut self, policy: &Policy, base: &Finding, of: Side, der: &[u8]) -> Vec<What> {
-        let Some(certificate) = self.read(der) else {
-            let malformed = What::Malformed { name: "certificate", value: None };
+    fn take_certificate(&mut self, policy: &Policy, base: &Finding, of: Side, der: &[u8]) -> Vec<FindingKind> {
+        let Some(certificate) = self.read_certificate(der) else {
+            let malformed = FindingKind::Malformed { name: "certificate", value: None };
             return policy.judges().then_some(malformed).into_iter().collect();
         };
-        let told = self.shows(base, of, |shown| {
+        let uri = self.record_shown(base, of, |shown| {
             shown.certificate = Some(Arc::clone(&certificate));
             shown.application.clone()
         });
         let denials: Vec<Denial> = policy.judge_certificate(&base.flow_verdict, of, &certificate, base.time).collect();
-        let other = told.and_then(|uri| policy.judge_application(&base.flow_verdict, &certificate, &uri));
+        let other = uri.and_then(|uri| policy.judge_application(&base.flow_verdict, &certificate, &uri));
         let undeclared = denials.iter().any(|denial| denial.rule == Rule::CertApplicationUri);
         let denials = denials.into_iter().chain(other.filter(|_| !undeclared));
-        let wrong = denials.map(|denial| What::Certificate { denial, of, certificate: Arc::clone(&certificate) });
+        let wrong =
+            denials.map(|denial| FindingKind::Certificate { denial, of, certificate: Arc::clone(&certificate) });
         identities(of, &certificate).chain(wrong).collect()
     }
 
-    fn application(&mut self, policy: &Policy, base: &Finding, of: Side, uri: &[u8]) -> Vec<What> {
+    fn take_application(&mut self, policy: &Policy, base: &Finding, of: Side, uri: &[u8]) -> Vec<FindingKind> {
         let uri = String::from_utf8_lossy(uri).into_owned();
-        let certificate = self.shows(base, of, |shown| {
+        let certificate = self.record_shown(base, of, |shown| {
             shown.application = Some(uri.clone());
             shown.certificate.clone()
         });
         let wrong = certificate.and_then(|certificate| {
             let denial = policy.judge_application(&base.flow_verdict, &certificate, &uri)?;
-            Some(What::Certificate { denial, of, certificate })
+            Some(FindingKind::Certificate { denial, of, certificate })
         });
-        let identity = What::Identity { of, unit: None, field: "application_uri", value: uri };
+        let identity = FindingKind::Identity { of, unit: None, field: "application_uri", value: uri };
         [Some(identity), wrong].into_iter().flatten().collect()
     }
 
-    fn read(&mut self, der: &[u8]) -> Option<Arc<Certificate>> {
+    /// Reads a certificate, or finds it among those that were read before.
+    fn read_certificate(&mut self, der: &[u8]) -> Option<Arc<Certificate>> {
         let name: [u8; 20] = Sha1::digest(der).into();
         if let Some(known) = self.read.to_back(&name) {
             return known.clone();
@@ -113,19 +115,19 @@ impl Secured {
         certificate
     }
 
-    /// Writes down what one end of a conversation shows, and says what else it showed.
-    fn shows<R>(&mut self, base: &Finding, of: Side, write: impl FnOnce(&mut Shown) -> R) -> R {
+    /// Changes what one end of a conversation has shown; returns what `write` returns.
+    fn record_shown<R>(&mut self, base: &Finding, of: Side, write: impl FnOnce(&mut Shown) -> R) -> R {
         let end = (base.conversation, of);
         let mut shown = self.shown.remove(&end).unwrap_or_default();
-        let other = write(&mut shown);
+        let result = write(&mut shown);
         self.forgotten += make_room(&mut self.shown, self.limit);
         self.shown.insert(end, shown);
-        other
+        result
     }
 }
 
-/// What a certificate says about its owner, for the inventory.
-fn identities(of: Side, certificate: &Certificate) -> impl Iterator<Item = What> {
+/// The findings that identify the owner of a certificate, for the inventory.
+fn identities(of: Side, certificate: &Certificate) -> impl Iterator<Item = FindingKind> {
     let Certificate { key, not_before, not_after, .. } = certificate;
     let key = if key.bits == 0 { key.kind.to_owned() } else { format!("{} {} bits", key.kind, key.bits) };
     let fields = [
@@ -138,8 +140,8 @@ fn identities(of: Side, certificate: &Certificate) -> impl Iterator<Item = What>
         ("certificate_validity", Some(format!("{} to {}", date(*not_before), date(*not_after)))),
         ("certificate_self_signed", Some(certificate.is_self_signed.to_string())),
     ];
-    let told = fields.into_iter().filter_map(|(field, value)| Some((field, value?)));
-    told.map(move |(field, value)| What::Identity { of, unit: None, field, value })
+    let known = fields.into_iter().filter_map(|(field, value)| Some((field, value?)));
+    known.map(move |(field, value)| FindingKind::Identity { of, unit: None, field, value })
 }
 
 fn date(seconds: i64) -> String {
@@ -172,7 +174,7 @@ allow = [{ op = "read" }]
         Policy::parse("plant.toml", PLANT).expect("a sound policy")
     }
 
-    /// A conversation of 10.20.9.9 with 10.20.1.10 that begins with a packet.
+    /// The conversation of 10.20.9.9 with 10.20.1.10 that begins with packet `conversation`.
     fn base(policy: &Policy, conversation: u64) -> Finding {
         let finding = testing::finding(0);
         let (client, server) = (finding.client.host, finding.server.host);
@@ -181,10 +183,10 @@ allow = [{ op = "read" }]
         Finding { conversation, flow_verdict, operation: None, protocol: Some("opcua"), ..finding }
     }
 
-    fn rules(found: &[What]) -> Vec<&'static str> {
+    fn rules(found: &[FindingKind]) -> Vec<&'static str> {
         let denied = found.iter().filter_map(|what| match what {
-            What::Denied(denial) | What::Certificate { denial, .. } => Some(denial.rule.id()),
-            What::Malformed { .. } => Some("proto.malformed"),
+            FindingKind::Denied(denial) | FindingKind::Certificate { denial, .. } => Some(denial.rule.id()),
+            FindingKind::Malformed { .. } => Some("proto.malformed"),
             _ => None,
         });
         denied.collect()
@@ -206,7 +208,7 @@ allow = [{ op = "read" }]
     }
 
     #[test]
-    fn pairs_are_told_apart_and_the_one_not_seen_for_longest_is_forgotten() {
+    fn pairs_are_told_apart_and_the_least_recent_one_is_forgotten() {
         let (policy, mut secured) = (policy(), Secured::new(2));
         let mut open = |port, mode| {
             let mut base = base(&policy, 1);
@@ -219,26 +221,26 @@ allow = [{ op = "read" }]
     }
 
     #[test]
-    fn a_certificate_tells_who_somebody_is_and_what_is_wrong_with_it() {
+    fn a_certificate_gives_the_identity_of_its_owner_and_its_own_defects() {
         let (policy, mut secured) = (policy(), Secured::new(8));
         let base = base(&policy, 1);
         let found = secured.findings(&policy, &base, Fact::Certificate(Side::Server, OLD.into()));
         assert_eq!(rules(&found), ["cert.expired", "cert.weak-key"]);
-        let told = |name: &str| {
+        let identity = |name: &str| {
             found.iter().find_map(|what| match what {
-                What::Identity { field, value, of: Side::Server, .. } if *field == name => Some(value.as_str()),
+                FindingKind::Identity { field, value, of: Side::Server, .. } if *field == name => Some(value.as_str()),
                 _ => None,
             })
         };
-        assert_eq!(told("certificate_subject"), Some("CN=OLD, O=Lock East"));
-        assert_eq!(told("certificate_key"), Some("RSA 1024 bits"));
-        assert_eq!(told("certificate_validity"), Some("2019-01-01T00:00:00Z to 2020-01-01T00:00:00Z"));
-        assert_eq!(told("certificate_self_signed"), Some("true"));
-        assert_eq!(told("certificate_application_uri"), Some("urn:lock-east:old"));
+        assert_eq!(identity("certificate_subject"), Some("CN=OLD, O=Lock East"));
+        assert_eq!(identity("certificate_key"), Some("RSA 1024 bits"));
+        assert_eq!(identity("certificate_validity"), Some("2019-01-01T00:00:00Z to 2020-01-01T00:00:00Z"));
+        assert_eq!(identity("certificate_self_signed"), Some("true"));
+        assert_eq!(identity("certificate_application_uri"), Some("urn:lock-east:old"));
     }
 
     #[test]
-    fn the_application_of_a_certificate_is_compared_whichever_is_told_first() {
+    fn the_application_of_a_certificate_is_compared_whichever_is_seen_first() {
         let (policy, mut secured) = (policy(), Secured::new(8));
         let mut tell = |conversation, fact| rules(&secured.findings(&policy, &base(&policy, conversation), fact));
         let shows = || Fact::Certificate(Side::Server, PUMP.into());
@@ -250,7 +252,7 @@ allow = [{ op = "read" }]
     }
 
     #[test]
-    fn what_is_no_certificate_is_malformed_and_read_once() {
+    fn bytes_that_are_no_certificate_are_malformed_and_read_once() {
         let (policy, mut secured) = (policy(), Secured::new(8));
         for garbage in [vec![0xFF; 3], vec![0x30; 16_384], PUMP[..PUMP.len() - 1].to_vec()] {
             let tell = |secured: &mut Secured| {

@@ -1,9 +1,7 @@
-//! What a sensor tells about itself: alerts of kind `sensor`, under the same volume rule as those about the network.
+//! Alerts of the sensor about itself (kind `sensor`), under the same volume rule as those about the network.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-
-use sha2::{Digest, Sha256};
 
 use super::alert::{Head, add_requirements};
 use super::correlate::Settings;
@@ -18,49 +16,49 @@ impl SensorRule {
         self.row().weight(|circumstance| circumstance == Circumstance::Always).severity(None)
     }
 
-    /// Each one is an alert of its own: that it happened before makes it no less of an event.
+    /// Whether each occurrence is an alert of its own, instead of a repetition of the one before.
     const fn is_event(self) -> bool {
         matches!(self, Self::PolicyChanged | Self::PolicyRejected | Self::PolicyRestored)
     }
 }
 
-/// Something that a sensor tells about itself.
+/// One occurrence of a condition of the sensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SensorAlert {
-    /// What it is.
+    /// The rule that it falls under.
     pub rule: SensorRule,
-    /// Which part of the sensor it is about: an interface, a file.
+    /// The part of the sensor that it is about: an interface, a file.
     pub about: String,
     /// When it was noticed, nanoseconds since 1970.
     pub time: i64,
-    /// For people.
+    /// The sentence for people.
     pub message: String,
-    /// What was measured, by name.
+    /// Measured values by name.
     pub measured: Vec<(&'static str, u64)>,
 }
 
-/// The alerts about the sensor that are open.
+/// The open alerts about the sensor.
 #[derive(Debug, Default)]
 pub(super) struct SensorAlerts {
     open: BTreeMap<(SensorRule, String), OpenSensorAlert>,
-    /// The earliest packet clock at which one of them is to be published again.
+    /// The earliest packet clock at which a further revision of one of them is due.
     due: Option<i64>,
 }
 
 #[derive(Debug)]
 struct OpenSensorAlert {
     latest: SensorAlert,
-    /// Packet clock when it came.
+    /// Packet clock of the latest occurrence.
     clock: i64,
     id: AlertId,
     first_seen: i64,
     count: u64,
     revision: u32,
-    /// The count that was published last, and when.
+    /// The count of the latest revision, and the packet clock of its publication.
     published: (u64, i64),
 }
 
-/// What they are written with.
+/// What writing an alert of the sensor needs.
 pub(super) struct SensorAlertContext<'a> {
     pub(super) policy: &'a Policy,
     pub(super) settings: &'a Settings,
@@ -68,46 +66,44 @@ pub(super) struct SensorAlertContext<'a> {
 }
 
 impl SensorAlerts {
-    /// Takes one more. `true`: it is a new alert.
+    /// Takes one occurrence. Returns whether it opens a new alert.
     pub(super) fn take(
         &mut self,
-        own: SensorAlert,
+        alert: SensorAlert,
         context: &SensorAlertContext<'_>,
         out: &mut dyn FnMut(Rendered),
     ) -> bool {
-        if own.rule.is_event() {
-            OpenSensorAlert::new(own, context.clock).publish(context, out);
+        if alert.rule.is_event() {
+            OpenSensorAlert::new(alert, context.clock).publish(context, out);
             return true;
         }
-        let key = (own.rule, own.about.clone());
+        let key = (alert.rule, alert.about.clone());
         self.open.retain(|_, open| context.clock.saturating_sub(open.clock) < context.settings.close_after);
-        let fresh = !self.open.contains_key(&key);
-        let open = self.open.entry(key).or_insert_with(|| OpenSensorAlert::new(own.clone(), context.clock));
-        if fresh {
+        let is_new = !self.open.contains_key(&key);
+        let open = self.open.entry(key).or_insert_with(|| OpenSensorAlert::new(alert.clone(), context.clock));
+        if is_new {
             open.publish(context, out);
         } else {
             open.count += 1;
-            (open.latest, open.clock) = (own, context.clock);
-            let due = open.published.1.saturating_add(context.settings.interval);
+            (open.latest, open.clock) = (alert, context.clock);
+            let due = open.due(context.settings);
             self.due = Some(self.due.map_or(due, |other| other.min(due)));
             self.advance(context, out);
         }
-        fresh
+        is_new
     }
 
-    /// Publishes again what has changed, and was not published for an interval.
-    #[inline]
+    /// Publishes a further revision of each alert that changed and was not published for an interval.
     pub(super) fn advance(&mut self, context: &SensorAlertContext<'_>, out: &mut dyn FnMut(Rendered)) {
         if self.due.is_some_and(|due| due <= context.clock) {
             self.publish_due(context, out);
         }
     }
 
-    #[cold]
     fn publish_due(&mut self, context: &SensorAlertContext<'_>, out: &mut dyn FnMut(Rendered)) {
         self.due = None;
         for open in self.open.values_mut().filter(|open| open.is_dirty()) {
-            let due = open.published.1.saturating_add(context.settings.interval);
+            let due = open.due(context.settings);
             if due <= context.clock {
                 open.publish(context, out);
             } else {
@@ -116,20 +112,25 @@ impl SensorAlerts {
         }
     }
 
-    /// The end: the last revision of each that changed since its latest one.
+    /// Ends the run: publishes the last revision of every alert that changed since its latest one.
     pub(super) fn finish(&mut self, context: &SensorAlertContext<'_>, out: &mut dyn FnMut(Rendered)) {
         self.open.values_mut().filter(|open| open.is_dirty()).for_each(|open| open.publish(context, out));
     }
 }
 
 impl OpenSensorAlert {
-    fn new(own: SensorAlert, clock: i64) -> Self {
-        let (id, first_seen) = (id(&own), own.time);
-        Self { latest: own, clock, id, first_seen, count: 1, revision: 0, published: (0, i64::MIN) }
+    fn new(alert: SensorAlert, clock: i64) -> Self {
+        let (id, first_seen) = (id(&alert), alert.time);
+        Self { latest: alert, clock, id, first_seen, count: 1, revision: 0, published: (0, i64::MIN) }
     }
 
     fn is_dirty(&self) -> bool {
         self.count != self.published.0
+    }
+
+    /// When a further revision is due, packet clock.
+    const fn due(&self, settings: &Settings) -> i64 {
+        self.published.1.saturating_add(settings.interval)
     }
 
     fn publish(&mut self, context: &SensorAlertContext<'_>, out: &mut dyn FnMut(Rendered)) {
@@ -156,32 +157,29 @@ impl OpenSensorAlert {
             count: self.count,
             revision: self.revision,
         };
-        json::object(out, |object| {
+        json::write_object(out, |object| {
             head.write(object, context.settings, context.policy);
             for name in ["client", "server", "conduit", "flow", "protocol", "operation", "outcome"] {
-                object.null(name);
+                object.add_null(name);
             }
-            object.string("about", about);
-            object.object("measured", |object| {
-                measured.iter().for_each(|(name, value)| object.number(name, *value));
+            object.add_string("about", about);
+            object.add_object("measured", |object| {
+                measured.iter().for_each(|(name, value)| object.add_number(name, *value));
             });
-            object.string("message", message);
-            object.words("attack", &[]);
+            object.add_string("message", message);
+            object.add_words("attack", &[]);
             add_requirements(object, &rule.row().requirements);
-            object.null("evidence");
+            object.add_null("evidence");
         });
     }
 }
 
-/// Made from what it is about and when it began.
-fn id(own: &SensorAlert) -> AlertId {
+/// The id of an alert, made of its subject and its first occurrence.
+fn id(alert: &SensorAlert) -> AlertId {
     let mut text = String::new();
-    let written = write!(text, "{}\n{}\n{}\n{}", own.rule.id(), own.about, own.time, own.message);
+    let written = write!(text, "{}\n{}\n{}\n{}", alert.rule.id(), alert.about, alert.time, alert.message);
     debug_assert!(written.is_ok(), "a String takes whatever is written to it");
-    let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
-    let mut id = [0; 16];
-    id.iter_mut().zip(hash).for_each(|(place, byte)| *place = byte);
-    AlertId(id)
+    AlertId::digest(&text)
 }
 
 /// Room for a common record.
@@ -194,22 +192,22 @@ mod tests {
 
     const SECOND: i64 = 1_000_000_000;
 
-    fn own(rule: SensorRule, time: i64) -> SensorAlert {
+    fn alert(rule: SensorRule, time: i64) -> SensorAlert {
         let measured = vec![("kernel_drops", 7)];
         SensorAlert { rule, about: "eth1".to_owned(), time, message: "eth1 lost 7 packets.".to_owned(), measured }
     }
 
-    /// Takes what happens at these seconds; returns count and revision of each record.
-    fn told(rule: SensorRule, seconds: &[i64]) -> Vec<(u64, u64)> {
+    /// Takes an occurrence at each of these seconds; returns count and revision of each record.
+    fn published(rule: SensorRule, seconds: &[i64]) -> Vec<(u64, u64)> {
         let (policy, settings) = (testing::policy(), testing::settings());
-        let mut owns = SensorAlerts::default();
+        let mut alerts = SensorAlerts::default();
         let mut out = Vec::new();
         for second in seconds {
             let context = SensorAlertContext { policy: &policy, settings: &settings, clock: second * SECOND };
-            owns.take(own(rule, second * SECOND), &context, &mut |rendered| out.push(rendered));
+            alerts.take(alert(rule, second * SECOND), &context, &mut |rendered| out.push(rendered));
         }
         let context = SensorAlertContext { policy: &policy, settings: &settings, clock: i64::MAX };
-        owns.finish(&context, &mut |rendered| out.push(rendered));
+        alerts.finish(&context, &mut |rendered| out.push(rendered));
         let json = out.iter().map(|rendered| serde_json::from_slice(&rendered.json).expect("JSON"));
         json.map(|json: serde_json::Value| {
             (json["count"].as_u64().unwrap_or(0), json["revision"].as_u64().unwrap_or(0))
@@ -222,7 +220,7 @@ mod tests {
         let (policy, settings) = (testing::policy(), testing::settings());
         let mut json = Vec::new();
         let context = SensorAlertContext { policy: &policy, settings: &settings, clock: 0 };
-        OpenSensorAlert::new(own(SensorRule::CaptureLoss, 0), 0).write(&context, &mut json);
+        OpenSensorAlert::new(alert(SensorRule::CaptureLoss, 0), 0).write(&context, &mut json);
         let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
         assert_eq!((&json["kind"], &json["rule"]), (&"sensor".into(), &"own.capture-loss".into()));
         assert_eq!((&json["about"], &json["measured"]["kernel_drops"]), (&"eth1".into(), &7.into()));
@@ -231,17 +229,17 @@ mod tests {
     }
 
     #[test]
-    fn the_same_trouble_is_one_alert_at_once_and_then_at_most_once_per_interval() {
-        assert_eq!(told(SensorRule::CaptureLoss, &[0, 1, 2, 61, 62]), [(1, 1), (4, 2), (5, 3)]);
+    fn the_same_condition_is_published_at_once_and_then_at_most_once_per_interval() {
+        assert_eq!(published(SensorRule::CaptureLoss, &[0, 1, 2, 61, 62]), [(1, 1), (4, 2), (5, 3)]);
     }
 
     #[test]
-    fn trouble_that_comes_back_after_long_is_another_alert() {
-        assert_eq!(told(SensorRule::CaptureSilent, &[0, 4000]), [(1, 1), (1, 1)]);
+    fn a_condition_that_returns_after_the_alert_has_closed_is_another_alert() {
+        assert_eq!(published(SensorRule::CaptureSilent, &[0, 4000]), [(1, 1), (1, 1)]);
     }
 
     #[test]
     fn every_change_of_policy_is_an_alert_of_its_own() {
-        assert_eq!(told(SensorRule::PolicyChanged, &[0, 1, 2]), [(1, 1); 3]);
+        assert_eq!(published(SensorRule::PolicyChanged, &[0, 1, 2]), [(1, 1); 3]);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lockkeeper_protocols::{Class, RequestRef, Table, Target};
 
-use super::{Endpoint, Evidence, Finding, OwnedOperation, OwnedTarget, OwnedValues, Settings, What};
+use super::{Endpoint, Evidence, Finding, FindingKind, OwnedOperation, OwnedTarget, OwnedValues, Settings};
 use crate::policy::{Carrier, Denial, FlowVerdict, Host, Place, Policy, Reason, Rule};
 
 /// 2026-01-02T03:04:05Z, where tests begin.
@@ -44,7 +44,7 @@ pub(super) fn finding(after: i64) -> Finding {
     let place = Place { zone: None, asset: None };
     let host = |ip: &str, mac, vlan| Host { ip: ip.parse().ok(), mac, vlan };
     Finding {
-        what: What::Denied(Denial { rule: Rule::OperationUndeclared, flow: None, reason: Reason::Plain }),
+        what: FindingKind::Denied(Denial { rule: Rule::OperationUndeclared, flow: None, reason: Reason::Plain }),
         time: START + after,
         proving_packet: Evidence { capture: 0, packet: 1 },
         conversation: 1,

@@ -1,7 +1,7 @@
-//! Transactions: one JSON line for each operation, written by the workers, merged into one order.
+//! Transactions: one JSON line for each operation, written by the workers and merged into one order.
 //!
-//! Workers write one for every operation they see, so what is the same for a whole conversation is formatted once
-//! ([`ConversationText`]) and only copied afterwards.
+//! Workers write one for every operation, so the parts that a whole conversation shares are formatted once
+//! ([`ConversationText`]) and then copied.
 
 use super::alert::add_endpoint;
 use super::community_id::community_id;
@@ -17,18 +17,17 @@ pub struct Transaction<'a> {
     pub time: i64,
     /// Number of the request in its conversation: operations of one request share it.
     pub request: u32,
-    /// What was asked; of a read with the values that were answered.
+    /// The requested operation; for a read, with the values of the answer.
     pub operation: OperationView<'a>,
     /// How it ended.
     pub ending: Ending,
-    /// From request to answer, nanoseconds; none without an answer.
+    /// Time from request to answer, nanoseconds; none without an answer.
     pub latency: Option<i64>,
-    /// The verdict on it. What is only observed counts as permitted: `verdict` is then `permit` and `flow` null. What
-    /// nothing is declared about is `not-judged`.
+    /// The verdict. An observed operation counts as permitted: `verdict` is `permit` and `flow` null.
     pub verdict: Verdict,
-    /// The packet of the request; of the answer where only that was seen.
+    /// The packet of the request; of the answer if only the answer was seen.
     pub evidence: Evidence,
-    /// The request is in the capture: otherwise the record has no number of its packet.
+    /// The request is in the capture; otherwise the record has no number of its packet.
     pub request_seen: bool,
     /// Number of the packet of the answer in its capture.
     pub response_packet: Option<u64>,
@@ -41,11 +40,11 @@ pub struct Captures {
 }
 
 impl Captures {
-    /// The names in the order of their index.
+    /// Takes the names in the order of their index.
     pub fn new(names: &[String]) -> Self {
         let escape = |name: &String| {
             let mut out = Vec::with_capacity(name.len() + 2);
-            json::string(&mut out, name);
+            json::write_string(&mut out, name);
             out
         };
         Self { names: names.iter().map(escape).collect() }
@@ -56,7 +55,7 @@ impl Captures {
     }
 }
 
-/// What all transactions of one conversation have in common. Made once for a conversation, and again when its roles or its
+/// The members that all transactions of a conversation share. Made once for a conversation, and again when its roles or its
 /// protocol change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversationText {
@@ -69,7 +68,7 @@ pub struct ConversationText {
 }
 
 impl ConversationText {
-    /// Formats the constant parts. `protocol` is none for what is not decoded.
+    /// Formats the members. `protocol` is none if it is not decoded.
     pub fn new(
         policy: &Policy,
         flow_verdict: &FlowVerdict,
@@ -77,20 +76,21 @@ impl ConversationText {
         carrier: Carrier,
         protocol: Option<&'static str>,
     ) -> Self {
-        let ends = json::members(|object| {
+        let ends = json::written_members(|object| {
             add_endpoint(object, "client", policy, client, flow_verdict.client, carrier);
             add_endpoint(object, "server", policy, server, flow_verdict.server, carrier);
-            object.string_or_null("conduit", flow_verdict.conduit.map(|conduit| policy.conduit_name(conduit)));
+            object.add_string_or_null("conduit", flow_verdict.conduit.map(|conduit| policy.conduit_name(conduit)));
         });
         let label = ProtocolLabel::of(protocol, carrier, server.port);
-        let protocol = json::members(|object| object.display("protocol", label));
+        let protocol = json::written_members(|object| object.add_display("protocol", label));
         let community_id = community_id(carrier, client, server);
-        let community_id = json::members(|object| object.string_or_null("community_id", community_id.as_deref()));
+        let community_id =
+            json::written_members(|object| object.add_string_or_null("community_id", community_id.as_deref()));
         Self { ends, protocol, community_id }
     }
 }
 
-/// Appends one line of schema `lockkeeper/transaction/1`, its end included. Allocates nothing but room in `out`.
+/// Appends one line of schema `lockkeeper/transaction/1`, its end included. Allocates only room in `out`.
 pub fn write_transaction(
     out: &mut Vec<u8>,
     policy: &Policy,
@@ -104,30 +104,30 @@ pub fn write_transaction(
         Verdict::NotJudged => (None, "not-judged"),
         Verdict::Deny(denial) => (denial.flow, denial.rule.id()),
     };
-    json::object(out, |object| {
-        object.word("schema", "lockkeeper/transaction/1");
-        object.time("time", transaction.time);
-        object.written(&text.ends);
-        object.string_or_null("flow", flow.map(|flow| policy.flow_id(flow)));
-        object.written(&text.protocol);
-        object.number("request", transaction.request);
-        object.value("operation", |out| operation::write(out, &transaction.operation));
-        object.value("outcome", |out| operation::write_ending(out, transaction.ending));
-        object.number_or_null("latency_ns", transaction.latency);
-        object.word("verdict", verdict);
-        object.object("evidence", |object| {
+    json::write_object(out, |object| {
+        object.add_word("schema", "lockkeeper/transaction/1");
+        object.add_time("time", transaction.time);
+        object.add_written(&text.ends);
+        object.add_string_or_null("flow", flow.map(|flow| policy.flow_id(flow)));
+        object.add_written(&text.protocol);
+        object.add_number("request", transaction.request);
+        object.add_value("operation", |out| operation::write(out, &transaction.operation));
+        object.add_value("outcome", |out| operation::write_ending(out, transaction.ending));
+        object.add_number_or_null("latency_ns", transaction.latency);
+        object.add_word("verdict", verdict);
+        object.add_object("evidence", |object| {
             let Evidence { capture, packet } = transaction.evidence;
-            object.value("capture", |out| out.extend_from_slice(captures.name(capture)));
-            object.number_or_null("packet", transaction.request_seen.then_some(packet));
-            object.number_or_null("response_packet", transaction.response_packet);
-            object.written(&text.community_id);
+            object.add_value("capture", |out| out.extend_from_slice(captures.name(capture)));
+            object.add_number_or_null("packet", transaction.request_seen.then_some(packet));
+            object.add_number_or_null("response_packet", transaction.response_packet);
+            object.add_written(&text.community_id);
         });
     });
     out.push(b'\n');
 }
 
-/// Writes the transactions of one block in the order of the run, from what each worker has in its own order: whole lines
-/// each time.
+/// Writes the transactions of one block in the order of the run; each worker's own are in order. Each call of `write` gets
+/// whole lines.
 pub fn merge_transactions<E>(reports: &[Report], mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
     let mut next = vec![0; reports.len()];
     let head = |next: &[usize], worker: usize| -> Option<SortKey> {
@@ -136,14 +136,15 @@ pub fn merge_transactions<E>(reports: &[Report], mut write: impl FnMut(&[u8]) ->
     loop {
         let heads = (0..reports.len()).filter_map(|worker| head(&next, worker).map(|order| (order, worker)));
         let Some((_, worker)) = heads.min() else { return Ok(()) };
-        // The first line of any other worker: up to there, this one's lines go out together.
+        // Up to the first line of any other worker, the lines of this one are written together.
         let limit = (0..reports.len()).filter(|other| *other != worker).filter_map(|other| head(&next, other)).min();
         let (Some(report), Some(position)) = (reports.get(worker), next.get_mut(worker)) else { return Ok(()) };
         *position = write_run(report, *position, limit, &mut write)?;
     }
 }
 
-/// Writes the lines of one worker from `position` on that come before `limit`; the first one always.
+/// Writes the lines of one worker from `position` on: the first one, and those behind it that come before `limit`. Returns the
+/// position behind them.
 fn write_run<E>(
     report: &Report,
     position: usize,
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_denied_and_never_answered_says_so() {
+    fn a_denied_operation_without_an_answer_has_its_rule_and_no_latency() {
         let verdict = Verdict::Deny(Denial { rule: Rule::AddressUndeclared, flow: None, reason: Reason::Plain });
         let transaction = Transaction {
             ending: Outcome::NoResponse.into(),
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_judged_is_not_called_permitted() {
+    fn an_operation_that_was_not_judged_is_not_called_permitted() {
         let transaction = Transaction { verdict: Verdict::NotJudged, ..read() };
         let json: serde_json::Value = serde_json::from_str(&line(&transaction)).expect("valid JSON");
         assert_eq!((&json["verdict"], &json["flow"]), (&"not-judged".into(), &serde_json::Value::Null));

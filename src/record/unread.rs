@@ -1,8 +1,8 @@
-//! What was not read of the traffic, and whether that is enough to tell: a sensor that reads only a part of what it hears
-//! judges only a part.
+//! Packets that could not be read, and the alert when they are too many: a sensor that reads only a part of the traffic judges
+//! only that part.
 //!
-//! Packets are counted in windows of packet time, so that the same capture gives the same alerts however it is cut into
-//! blocks and whoever reads it.
+//! Packets are counted in windows of packet time, so that the same capture gives the same alerts whatever the blocks and the
+//! number of workers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,7 +43,7 @@ impl Unread {
         }
     }
 
-    /// What the number stands for, where that has a name of its own.
+    /// The name of what the number stands for, if it has one.
     const fn title(self) -> Option<&'static str> {
         Some(match self {
             Self::EtherType(0) => "a network layer over LLC",
@@ -84,23 +84,22 @@ impl fmt::Display for Unread {
     }
 }
 
-/// Whether `unread` of `packets` packets are too many to call the rest all there is: more than `limit` percent, and not
-/// only a handful, unless nothing at all was read.
+/// Whether `unread` of `packets` packets are too many: more than `limit` percent and at least 10, or all of them.
 pub fn is_too_much(unread: u64, packets: u64, limit: f64) -> bool {
     let share = unread as f64 * 100.0 / packets.max(1) as f64;
     unread > 0 && (unread >= packets || unread >= LEAST_UNREAD && share > limit)
 }
 
-/// The most frequent of these, at most `most`, and how many packets the others are.
+/// The most frequent kinds, at most `most`, each with its packets, and how many packets the others are.
 pub fn most_frequent(counts: &BTreeMap<Unread, u64>, most: usize) -> (Vec<(Unread, u64)>, u64) {
     let mut sorted: Vec<(Unread, u64)> = counts.iter().map(|(kind, count)| (*kind, *count)).collect();
-    // The order among those that are as frequent is that of the kinds.
+    // Stable: equally frequent ones stay in the order of their kinds.
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let others = sorted.split_off(most.min(sorted.len()));
     (sorted, others.iter().map(|(_, count)| count).sum())
 }
 
-/// The same with a fixed set of names, for what keeps every name that it ever heard: those that are known, and `other`.
+/// The counts by a fixed set of names and `other`, for consumers that keep every name they ever received (metrics).
 pub fn by_known_name(counts: &BTreeMap<Unread, u64>) -> BTreeMap<String, u64> {
     let mut named: BTreeMap<String, u64> = KNOWN.iter().map(|kind| (kind.name(), 0)).collect();
     for (kind, count) in counts {
@@ -139,18 +138,18 @@ pub const fn window_of(clock: i64) -> i64 {
     clock.div_euclid(WINDOW)
 }
 
-/// Looks at what was not read, window by window.
+/// Compares unread packets with all packets, window by window.
 #[derive(Debug)]
 pub struct UnreadShare {
-    /// Percent.
+    /// Share of unread packets above which an alert is raised, percent.
     limit: f64,
-    /// What it is told of: the captures or interfaces.
+    /// The captures or interfaces, as the alert names them.
     about: String,
-    /// Packets that were counted into each window that is not over.
+    /// Packets of each window that is not over.
     open: BTreeMap<i64, Counted>,
-    /// What is over, and was too little to say something.
+    /// Packets of windows that are over and had too few packets to be judged.
     since: Counted,
-    /// Something was said of what is over, or it was found to be little.
+    /// Windows were judged before.
     judged: bool,
 }
 
@@ -162,7 +161,7 @@ struct Counted {
 }
 
 impl UnreadShare {
-    /// Begins to look. `limit`: in percent; `captures`: the names of the captures or interfaces.
+    /// Starts without any packet. `limit` is in percent; `captures` are the names of the captures or interfaces.
     pub fn new(limit: f64, captures: &[String]) -> Self {
         let (named, others) = captures.split_at(SHOWN.min(captures.len()));
         let mut about = named.join(", ");
@@ -172,38 +171,38 @@ impl UnreadShare {
         Self { limit, about, open: BTreeMap::new(), since: Counted::default(), judged: false }
     }
 
-    /// So many packets came in a window.
+    /// Counts packets of a window, read or not.
     pub fn add_packets(&mut self, window: i64, count: u64) {
         self.open.entry(window).or_default().packets += count;
     }
 
-    /// So many of them were not read.
+    /// Counts unread packets of a window.
     pub fn add_unread(&mut self, window: i64, kind: Unread, count: u64) {
         *self.open.entry(window).or_default().unread.entry(kind).or_default() += count;
     }
 
-    /// The packet clock is `clock`: what is to be told of the windows that are over.
-    pub fn advance(&mut self, clock: i64, tell: &mut dyn FnMut(SensorAlert)) {
+    /// Judges the windows that are over at packet clock `clock`; `out` receives the alerts.
+    pub fn advance(&mut self, clock: i64, out: &mut dyn FnMut(SensorAlert)) {
         while let Some(first) = self.open.first_entry().filter(|first| *first.key() < window_of(clock)) {
             let end = first.key().saturating_add(1).saturating_mul(WINDOW);
             self.since.add(first.remove());
             if self.since.packets >= LEAST_PACKETS {
-                self.judge(end, tell);
+                self.judge(end, out);
             }
         }
     }
 
-    /// The end, at `clock`. What is left says something if it is enough, or all there was.
-    pub fn finish(&mut self, clock: i64, tell: &mut dyn FnMut(SensorAlert)) {
+    /// Ends the run at packet clock `clock`. The remaining packets are judged if they are enough, or all of the run.
+    pub fn finish(&mut self, clock: i64, out: &mut dyn FnMut(SensorAlert)) {
         for (_, counted) in std::mem::take(&mut self.open) {
             self.since.add(counted);
         }
         if self.since.packets >= LEAST_PACKETS || !self.judged {
-            self.judge(clock, tell);
+            self.judge(clock, out);
         }
     }
 
-    fn judge(&mut self, time: i64, tell: &mut dyn FnMut(SensorAlert)) {
+    fn judge(&mut self, time: i64, out: &mut dyn FnMut(SensorAlert)) {
         self.judged = true;
         let Counted { packets, unread } = std::mem::take(&mut self.since);
         let total = unread.values().sum();
@@ -218,7 +217,7 @@ impl UnreadShare {
             kinds.join(", ")
         );
         let measured = vec![("packets", packets), ("unread", total)];
-        tell(SensorAlert { rule: SensorRule::Unread, about: self.about.clone(), time, message, measured });
+        out(SensorAlert { rule: SensorRule::Unread, about: self.about.clone(), time, message, measured });
     }
 }
 
@@ -233,9 +232,9 @@ impl Counted {
 
 /// Length of a window, nanoseconds of packet time.
 const WINDOW: i64 = 10_000_000_000;
-/// Fewer packets than this are looked at together with those of the next window.
+/// A window with fewer packets than this is judged together with the next one.
 const LEAST_PACKETS: u64 = 100;
-/// Fewer unread packets than this are a handful, unless they are all there is.
+/// Fewer unread packets than this raise no alert, unless they are all packets.
 const LEAST_UNREAD: u64 = 10;
 /// Kinds and captures that a message names.
 const SHOWN: usize = 3;
@@ -246,31 +245,31 @@ mod tests {
 
     const MACSEC: Unread = Unread::EtherType(0x88E5);
 
-    /// What is told of windows with so many packets and so many unread ones, and when, in windows.
-    fn told(windows: &[(u64, u64)]) -> Vec<(i64, u64)> {
+    /// The alerts about windows with these packets and unread packets: when, in windows, and how many were unread.
+    fn raised(windows: &[(u64, u64)]) -> Vec<(i64, u64)> {
         let mut share = UnreadShare::new(1.0, &["a.pcap".to_owned()]);
-        let mut told = Vec::new();
-        let mut tell = |own: SensorAlert| told.push((own.time / WINDOW, own.measured[1].1));
+        let mut raised = Vec::new();
+        let mut out = |alert: SensorAlert| raised.push((alert.time / WINDOW, alert.measured[1].1));
         for (window, (packets, unread)) in (0..).zip(windows) {
             share.add_packets(window, *packets);
             share.add_unread(window, MACSEC, *unread);
-            share.advance(window * WINDOW + 1, &mut tell);
+            share.advance(window * WINDOW + 1, &mut out);
         }
-        share.finish(windows.len() as i64 * WINDOW, &mut tell);
-        told
+        share.finish(windows.len() as i64 * WINDOW, &mut out);
+        raised
     }
 
     #[test]
-    fn a_share_above_the_limit_is_told_and_a_handful_is_not() {
-        assert_eq!(told(&[(1000, 11)]), [(1, 11)]);
-        assert_eq!(told(&[(1000, 10)]), [], "one percent is not more than one percent");
-        assert_eq!(told(&[(100, 9)]), [], "a handful");
-        assert_eq!(told(&[(3, 3)]), [(1, 3)], "all there was");
-        assert_eq!(told(&[(0, 0)]), []);
+    fn a_share_above_the_limit_raises_an_alert_and_a_handful_does_not() {
+        assert_eq!(raised(&[(1000, 11)]), [(1, 11)]);
+        assert_eq!(raised(&[(1000, 10)]), [], "one percent is not more than one percent");
+        assert_eq!(raised(&[(100, 9)]), [], "a handful");
+        assert_eq!(raised(&[(3, 3)]), [(1, 3)], "all there was");
+        assert_eq!(raised(&[(0, 0)]), []);
     }
 
     #[test]
-    fn metrics_have_the_same_names_whatever_came() {
+    fn metrics_have_the_same_names_whatever_was_unread() {
         let names = |counts: &BTreeMap<Unread, u64>| by_known_name(counts).into_keys().collect::<Vec<_>>();
         let strange = BTreeMap::from([(Unread::EtherType(0x1234), 2), (Unread::EtherType(0x1235), 3), (MACSEC, 1)]);
         assert_eq!(names(&BTreeMap::new()), names(&strange));
@@ -285,13 +284,13 @@ mod tests {
     }
 
     #[test]
-    fn each_window_is_looked_at_and_small_ones_together() {
-        assert_eq!(told(&[(200, 50), (200, 0), (200, 60)]), [(1, 50), (3, 60)]);
-        assert_eq!(told(&[(40, 10), (40, 0), (40, 10), (40, 40)]), [(3, 20)], "what is left is too little");
+    fn each_window_is_judged_and_small_ones_together() {
+        assert_eq!(raised(&[(200, 50), (200, 0), (200, 60)]), [(1, 50), (3, 60)]);
+        assert_eq!(raised(&[(40, 10), (40, 0), (40, 10), (40, 40)]), [(3, 20)], "what is left is too little");
     }
 
     #[test]
-    fn what_was_not_read_most_is_named_first() {
+    fn the_most_frequent_kinds_are_named_first() {
         let counts =
             BTreeMap::from([(MACSEC, 5), (Unread::IpProtocol(50), 7), (Unread::Malformed, 5), (Unread::Cut, 1)]);
         let (most, others) = most_frequent(&counts, 2);

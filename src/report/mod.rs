@@ -1,3 +1,3 @@
-//! What came of it, for people.
+//! The result of a run, for people.
 
 pub mod summary;

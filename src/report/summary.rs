@@ -1,4 +1,4 @@
-//! What a replay came to: counts for machines, and a page for people.
+//! The result of a replay: statistics as JSON, and a summary as text.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -77,7 +77,7 @@ impl FailedStats {
     }
 }
 
-/// The kinds of what was not read by name, the most frequent of them; the rest is `other`.
+/// Unread packets by the name of their kind, the most frequent ones; the rest is `other`.
 fn unread_by_name(unread: &BTreeMap<Unread, u64>) -> BTreeMap<String, u64> {
     let (most, others) = most_frequent(unread, KINDS_IN_STATS);
     let others = (others > 0).then(|| ("other".to_owned(), others));
@@ -96,7 +96,7 @@ impl<'a> CaptureStats<'a> {
     }
 }
 
-/// Writes the counts as one JSON object.
+/// Writes the statistics as one JSON object and a line end. Fails if `out` does.
 pub fn write_stats(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let counters = &replayed.counters;
     let stats = Stats {
@@ -121,7 +121,7 @@ pub fn write_stats(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// The senders with the most wrong checksums that are not believed, with how many there were.
+/// The senders with the most wrong checksums that are not believed, and how many each sent.
 fn not_believed(counters: &Counters, most: usize) -> BTreeMap<String, u64> {
     let mut senders: Vec<_> = counters.not_believed.iter().collect();
     senders.sort_by_key(|(address, wrong)| (Reverse(**wrong), **address));
@@ -136,27 +136,27 @@ fn alerts_by_rule(replayed: &Replayed) -> BTreeMap<&'static str, u64> {
     rules
 }
 
-/// Writes the page for people. Colours are the writer's business (`anstream`).
-pub fn write_page(
+/// Writes the summary. It always has colours; a writer such as `anstream` removes them. Fails if `out` does.
+pub fn write_text(
     replayed: &Replayed,
     highlights: &Highlights,
     policy: &Policy,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    incomplete(replayed, out)?;
-    captures(replayed, out)?;
-    operations(replayed, out)?;
-    violations(replayed, highlights, policy, out)?;
-    discoveries(replayed, out)?;
-    own(replayed, out)?;
-    failed_connections(replayed, out)?;
-    unread(replayed, out)?;
-    losses(replayed, out)?;
-    checksums(&replayed.counters, out)
+    write_incomplete(replayed, out)?;
+    write_captures(replayed, out)?;
+    write_operations(replayed, out)?;
+    write_violations(replayed, highlights, policy, out)?;
+    write_discoveries(replayed, out)?;
+    write_sensor_alerts(replayed, out)?;
+    write_failed_connections(replayed, out)?;
+    write_unread(replayed, out)?;
+    write_losses(replayed, out)?;
+    write_checksums(&replayed.counters, out)
 }
 
-/// What makes the rest of the page worth less than it looks comes first.
-fn incomplete(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+/// Writes why the run is incomplete, if it is: the rest of the summary depends on it, so it comes first.
+fn write_incomplete(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let why = match replayed.incomplete() {
         None => return Ok(()),
         Some(Incomplete::NoPackets) => "there is no packet in it".to_owned(),
@@ -175,8 +175,8 @@ fn incomplete(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  {WARNING}This says less than it should{WARNING:#}: {why}.")
 }
 
-/// What was decided about checksums, where that was anything but to believe them.
-fn checksums(counters: &Counters, out: &mut dyn Write) -> io::Result<()> {
+/// Writes whose checksums are not believed, if there are any.
+fn write_checksums(counters: &Counters, out: &mut dyn Write) -> io::Result<()> {
     if counters.not_believed.is_empty() {
         return Ok(());
     }
@@ -193,11 +193,11 @@ fn checksums(counters: &Counters, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  made before a network card computes them. Their packets count; --checksums verify drops them.")
 }
 
-/// Senders that statistics and the page name.
+/// Most senders that the statistics and the summary name.
 const MOST_SENDERS: usize = 100;
 const SHOWN_SENDERS: usize = 3;
 
-fn captures(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+fn write_captures(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let counters = &replayed.counters;
     heading(out, "Captures")?;
     for capture in &replayed.captures {
@@ -210,12 +210,12 @@ fn captures(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  {packets} packets, {bytes} bytes, {flows} conversations")
 }
 
-fn operations(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+fn write_operations(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let operations = replayed.counters.operations();
     heading(out, "Operations")?;
     if operations.is_empty() {
-        let known: Vec<_> = REGISTRY.iter().map(|row| row.title).collect();
-        return writeln!(out, "  none of {}", known.join(", "));
+        let decoded: Vec<_> = REGISTRY.iter().map(|row| row.title).collect();
+        return writeln!(out, "  none of {}", decoded.join(", "));
     }
     for (protocol, classes) in operations {
         for (class, count) in classes {
@@ -226,11 +226,11 @@ fn operations(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let ended = ended.into_iter().filter(|(_, count)| *count > 0);
     let ended: Vec<_> = ended.map(|(name, count)| format!("{} {}", grouped(count), name.replace('_', " "))).collect();
     writeln!(out, "  {}", ended.join(", "))?;
-    not_judged(replayed, out)
+    write_not_judged(replayed, out)
 }
 
-/// Operations on which there is no verdict: whoever reads that there are no violations has to know of them.
-fn not_judged(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+/// Writes how many operations have no verdict, without which "no violations" would mislead.
+fn write_not_judged(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let NotJudged { no_policy, no_zone } = replayed.counters.not_judged;
     for (count, why) in [(no_policy, "no policy"), (no_zone, "neither host is in a zone")] {
         if count > 0 {
@@ -240,7 +240,12 @@ fn not_judged(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn violations(replayed: &Replayed, highlights: &Highlights, policy: &Policy, out: &mut dyn Write) -> io::Result<()> {
+fn write_violations(
+    replayed: &Replayed,
+    highlights: &Highlights,
+    policy: &Policy,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     heading(out, "Violations")?;
     if !policy.judges() {
         return writeln!(out, "  {WARNING}not judged{WARNING:#}: no policy (--policy names one)");
@@ -259,10 +264,10 @@ fn violations(replayed: &Replayed, highlights: &Highlights, policy: &Policy, out
     }
     writeln!(out)?;
     let mut shown = 0;
-    for (severity, told) in highlights.worst() {
+    for (severity, violation) in highlights.worst() {
         let colour = colour_of(severity);
-        let times = if told.count > 1 { format!(" ({} times)", grouped(told.count)) } else { String::new() };
-        writeln!(out, "  {colour}{:<8}{colour:#} {}{times}", severity.name(), told.message)?;
+        let times = if violation.count > 1 { format!(" ({} times)", grouped(violation.count)) } else { String::new() };
+        writeln!(out, "  {colour}{:<8}{colour:#} {}{times}", severity.name(), violation.message)?;
         shown += 1;
     }
     match replayed.alerts.violations.saturating_sub(shown) {
@@ -271,9 +276,9 @@ fn violations(replayed: &Replayed, highlights: &Highlights, policy: &Policy, out
     }
 }
 
-/// What was learned about hosts: of kind `asset`, no violation.
-fn discoveries(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
-    let is_discovery = |rule: &str| !is_violation(rule) && !is_own(rule);
+/// Writes how many alerts of kind `asset` there are, by rule.
+fn write_discoveries(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    let is_discovery = |rule: &str| !is_violation(rule) && !is_about_sensor(rule);
     let mut found = replayed.tallies.iter().filter(|(rule, ..)| is_discovery(rule)).peekable();
     if found.peek().is_none() {
         return Ok(());
@@ -287,29 +292,29 @@ fn discoveries(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What the sensor told about itself.
-fn own(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
-    let told: Vec<_> = replayed.tallies.iter().filter(|(rule, ..)| is_own(rule)).collect();
-    if told.is_empty() {
+/// Writes how many alerts of kind `sensor` there are, by rule.
+fn write_sensor_alerts(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    let raised: Vec<_> = replayed.tallies.iter().filter(|(rule, ..)| is_about_sensor(rule)).collect();
+    if raised.is_empty() {
         return Ok(());
     }
     heading(out, "The sensor itself")?;
-    for (rule, _, tally) in told {
+    for (rule, _, tally) in raised {
         writeln!(out, "  {rule:<26} {:>12}", grouped(tally.occurrences))?;
     }
     Ok(())
 }
 
-fn is_own(rule: &str) -> bool {
-    SensorRule::ALL.iter().any(|known| known.id() == rule)
+fn is_about_sensor(rule: &str) -> bool {
+    SensorRule::ALL.iter().any(|one| one.id() == rule)
 }
 
 fn is_violation(rule: &str) -> bool {
-    Rule::ALL.iter().any(|known| known.id() == rule)
+    Rule::ALL.iter().any(|one| one.id() == rule)
 }
 
-/// Connections that nobody granted, by server.
-fn failed_connections(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+/// Writes the connections that were refused or not answered, by server.
+fn write_failed_connections(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let failed = &replayed.counters.failed;
     if failed.total.all() == 0 {
         return Ok(());
@@ -327,8 +332,8 @@ fn failed_connections(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()
     }
 }
 
-/// What was not read, by what it is.
-fn unread(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+/// Writes the packets that were not read, by kind.
+fn write_unread(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let unread = &replayed.counters.unread;
     if unread.is_empty() {
         return Ok(());
@@ -344,7 +349,7 @@ fn unread(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-fn losses(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+fn write_losses(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let lost: Vec<_> = replayed.counters.losses.named().filter(|(_, count)| *count > 0).collect();
     heading(out, "Not seen or given up")?;
     if lost.is_empty() {
@@ -370,7 +375,7 @@ fn colour_of(severity: Severity) -> Style {
     }
 }
 
-/// A number with its thousands set apart: `1,234,567`.
+/// A number with separated thousands: `1,234,567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -383,9 +388,9 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// Rows of a list that may be long.
+/// Most rows of a list.
 const SHOWN: usize = 8;
-/// Kinds of what was not read, and servers with failed connections, in the statistics.
+/// Most kinds of unread packets, and servers with failed connections, in the statistics.
 const KINDS_IN_STATS: usize = 64;
 const SERVERS_IN_STATS: usize = 64;
 
@@ -399,7 +404,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_are_separated() {
         let numbers = [0, 999, 1_000, 12_345, 1_234_567];
         assert_eq!(numbers.map(grouped), ["0", "999", "1,000", "12,345", "1,234,567"]);
     }

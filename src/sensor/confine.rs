@@ -1,16 +1,16 @@
-//! What a sensor gives up as soon as everything that it needs is open.
+//! Confinement: the rights that a sensor drops once everything that it needs is open.
 //!
-//! Whoever sends it hostile packets and finds a mistake in it shall not get more out of it than a program that can read
-//! packets: it must not be able to send one. Three walls, each of which holds without the others:
+//! An attacker who exploits a decoder bug with hostile packets gains a process that can read packets, but cannot send any.
+//! Three barriers, each of which holds without the others:
 //!
-//! * `rights`: no capability is left, and none can be had again. No other packet socket can be opened.
-//! * `files` (Landlock): of all files, those that the configuration names and those that a resolver reads; TCP
-//!   connections to the broker only; no signals to others.
-//! * `calls` (seccomp): nothing can be sent through the packet sockets that are open, under no other number either; no
-//!   program and no process can be started.
+//! * `rights`: every capability is dropped and cannot be regained. No further packet socket can be opened.
+//! * `files` (Landlock): only files that the configuration names and that a resolver reads can be opened; TCP connections
+//!   are limited to the ports of the sinks; other processes cannot be signalled.
+//! * `calls` (seccomp): nothing can be sent through the open packet sockets, nor through duplicates of them; no program and no
+//!   process can be started.
 //!
-//! All of them belong to a thread, and are passed on to the threads that it starts: this happens before there is a second
-//! one. What a kernel does not know is left out, said once, and shown in the sensor's status.
+//! Each applies to the calling thread and to the threads that it starts, so that they are set up before there is a second
+//! thread. What the kernel does not support is left out, logged once, and shown in the sensor's status.
 
 mod calls;
 mod files;
@@ -21,48 +21,48 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What a sensor still needs.
+/// The rights that a sensor keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Packet sockets: what they deliver is read, nothing is sent.
+    /// Packet sockets, which are only read.
     pub sockets: Vec<RawFd>,
-    /// Files, and folders with all that is in them, that are read. What is not there now is left out.
+    /// Files to read, and folders with everything in them. Those that do not exist are left out.
     pub read: Vec<PathBuf>,
-    /// Folders in which files are written, renamed and removed, and folders made. What is not there now is left out.
+    /// Folders in which files are written, renamed and removed, and folders created. Those that do not exist are left out.
     pub write: Vec<PathBuf>,
     /// TCP ports that it connects to.
     pub connect: Vec<u16>,
-    /// It speaks to somebody outside over an abstract Unix socket.
+    /// It connects to an abstract Unix socket of another process.
     pub abstract_sockets: bool,
 }
 
-/// How far a sensor is confined.
+/// The result of the confinement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confinement {
-    /// In a word.
+    /// How far the sensor is confined.
     pub level: Level,
-    /// What is missing, and what else somebody should know about it.
+    /// What is missing, and other remarks for people.
     pub notes: Vec<String>,
 }
 
-/// How far a sensor is confined, in a word.
+/// How far a sensor is confined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Not at all: nobody asked for it, or nothing of it can be had here.
+    /// Not at all: it is switched off, or this system supports none of it.
     #[default]
     Off,
-    /// As far as this system can.
+    /// Some of the barriers are missing.
     Partial,
-    /// In every way.
+    /// All barriers are set up.
     Full,
 }
 
 impl Level {
-    /// All of them.
+    /// Every level.
     pub const ALL: [Self; 3] = [Self::Off, Self::Partial, Self::Full];
 
-    /// The word.
+    /// The name, as in the status file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -72,24 +72,24 @@ impl Level {
     }
 }
 
-/// Gives everything up but what is still needed. To be called by the only thread that there is.
+/// Drops every right but those that are needed. To be called while there is only one thread.
 pub fn confine(needed: &Settings) -> Confinement {
-    // The filter of calls comes last: it would stand in the way of the others.
-    let walls = [rights::give_up(), files::close(needed), calls::refuse(&needed.sockets)];
-    let count = walls.len();
-    let mut notes: Vec<String> = walls.into_iter().filter_map(Result::err).collect();
+    // The system call filter comes last, because it would refuse the others.
+    let barriers = [rights::drop_all(), files::restrict_to(needed), calls::refuse(&needed.sockets)];
+    let count = barriers.len();
+    let mut notes: Vec<String> = barriers.into_iter().filter_map(Result::err).collect();
     let level = match notes.len() {
         0 => Level::Full,
         missing if missing < count => Level::Partial,
         _ => Level::Off,
     };
-    notes.extend(rights::as_root());
+    notes.extend(rights::note_for_root());
     notes.iter().for_each(|note| tracing::warn!("{note}"));
     Confinement { level, notes }
 }
 
 impl Confinement {
-    /// The level and its notes, on one line for people.
+    /// The level and its notes, on one line.
     pub fn line(&self) -> String {
         let Self { level, notes } = self;
         if notes.is_empty() { level.name().to_owned() } else { format!("{}: {}", level.name(), notes.join("; ")) }

@@ -1,7 +1,7 @@
-//! `lockkeeper interfaces`: which network interfaces can be watched, what is wrong with each, and what mends it.
+//! `lockkeeper interfaces`: the network interfaces that can be watched, the problems of each, and their remedies.
 //!
-//! A SPAN port wants an interface that only listens: switched on, promiscuous, without addresses of its own, and without
-//! offloads that change what was on the wire before anybody sees it.
+//! An interface for a SPAN port should only listen: switched on, without addresses, and without offloads that change packets
+//! before they are captured.
 
 mod offload;
 
@@ -21,42 +21,43 @@ use crate::capture::live::{Device, devices};
 pub struct Interface {
     /// Its name.
     pub name: String,
-    /// It can be watched as it is: nothing of severity `error` is wrong with it.
+    /// It can be watched: it has no problem of severity `error`.
     pub watchable: bool,
-    /// Switched on.
+    /// It is switched on.
     pub up: bool,
-    /// It has a link to something.
+    /// It has a link.
     pub carrier: bool,
-    /// Longest frame, without its Ethernet header.
+    /// MTU, bytes: the longest frame without its Ethernet header.
     pub mtu: Option<u32>,
-    /// Megabits a second, where the hardware says so.
+    /// Speed, Mbit/s, if the hardware reports it.
     pub speed: Option<u32>,
-    /// Addresses of this machine on it.
+    /// Its IP addresses.
     pub addresses: Vec<IpAddr>,
-    /// Offloads that are on and matter to a sensor.
+    /// Active offloads that change captured packets.
     pub offloads: Vec<&'static str>,
-    /// What is wrong with it.
+    /// Its problems.
     pub problems: Vec<Problem>,
 }
 
-/// Something that is wrong with an interface.
+/// A problem of an interface.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// How bad it is.
+    /// How severe it is.
     pub severity: Severity,
     /// What is wrong.
     pub what: String,
-    /// The command that mends it, where there is one.
-    pub mend: Option<String>,
+    /// The command that remedies it, if there is one.
+    #[serde(rename = "mend")]
+    pub remedy: Option<String>,
 }
 
-/// How bad a problem is.
+/// How severe a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// It cannot be watched.
+    /// The interface cannot be watched.
     Error,
-    /// It can be watched, and shows less or something else than what is on the wire.
+    /// Captured packets may differ from those on the wire.
     Warning,
 }
 
@@ -66,10 +67,10 @@ struct Listing<'a> {
     interfaces: &'a [Interface],
 }
 
-/// Looks at every interface of this machine.
+/// Lists and checks every interface of this machine.
 pub fn list() -> Result<Vec<Interface>, Error> {
     let may_listen = may_listen(&fs::read_to_string("/proc/self/status").unwrap_or_default());
-    Ok(devices()?.into_iter().map(|device| look_at(device, may_listen)).collect())
+    Ok(devices()?.into_iter().map(|device| check(device, may_listen)).collect())
 }
 
 /// Writes the list as one JSON object.
@@ -78,8 +79,8 @@ pub fn write_json(interfaces: &[Interface], out: &mut dyn Write) -> io::Result<(
     out.write_all(b"\n")
 }
 
-/// Writes the list for people. Colours are the writer's business (`anstream`).
-pub fn write_page(interfaces: &[Interface], out: &mut dyn Write) -> io::Result<()> {
+/// Writes the list for people, with colours. A writer of `anstream` removes them where they are not wanted.
+pub fn write_text(interfaces: &[Interface], out: &mut dyn Write) -> io::Result<()> {
     for interface in interfaces {
         let Interface { name, up, carrier, mtu, speed, .. } = interface;
         let state = match (up, carrier) {
@@ -97,8 +98,8 @@ pub fn write_page(interfaces: &[Interface], out: &mut dyn Write) -> io::Result<(
         for problem in &interface.problems {
             let colour = if problem.severity == Severity::Error { BAD } else { WARNING };
             writeln!(out, "  {colour}{}{colour:#}", problem.what)?;
-            if let Some(mend) = &problem.mend {
-                writeln!(out, "      {mend}")?;
+            if let Some(remedy) = &problem.remedy {
+                writeln!(out, "      {remedy}")?;
             }
         }
     }
@@ -108,7 +109,7 @@ pub fn write_page(interfaces: &[Interface], out: &mut dyn Write) -> io::Result<(
     Ok(())
 }
 
-fn look_at(device: Device, may_listen: bool) -> Interface {
+fn check(device: Device, may_listen: bool) -> Interface {
     let Device { name, addresses, loopback } = device;
     let system = |file: &str| {
         let text = fs::read_to_string(Path::new("/sys/class/net").join(&name).join(file));
@@ -134,7 +135,7 @@ fn look_at(device: Device, may_listen: bool) -> Interface {
 fn problems(interface: &Interface, may_listen: bool, loopback: bool) -> Vec<Problem> {
     let Interface { name, up, carrier, mtu, addresses, offloads, .. } = interface;
     let mut found = Vec::new();
-    let mut problem = |severity, what: String, mend: Option<String>| found.push(Problem { severity, what, mend });
+    let mut problem = |severity, what: String, remedy: Option<String>| found.push(Problem { severity, what, remedy });
     if !may_listen {
         problem(
             Severity::Error,
@@ -153,8 +154,8 @@ fn problems(interface: &Interface, may_listen: bool, loopback: bool) -> Vec<Prob
     if *up && !carrier {
         problem(Severity::Warning, "it has no link: look at the cable and at the SPAN port of the switch".into(), None);
     }
-    if mtu.is_some_and(|mtu| mtu < LEAST_MTU) {
-        let what = format!("its MTU is below {LEAST_MTU}: longer frames with VLAN tags or tunnels may be dropped");
+    if mtu.is_some_and(|mtu| mtu < MIN_MTU) {
+        let what = format!("its MTU is below {MIN_MTU}: longer frames with VLAN tags or tunnels may be dropped");
         problem(Severity::Warning, what, Some(format!("ip link set dev {name} mtu 1600")));
     }
     for offload in offloads {
@@ -164,13 +165,13 @@ fn problems(interface: &Interface, may_listen: bool, loopback: bool) -> Vec<Prob
     if !addresses.is_empty() {
         let list: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
         let what = format!("this machine has addresses on it and may send: {}", list.join(", "));
-        let mend = format!("ip address flush dev {name} && sysctl -w net.ipv6.conf.{name}.disable_ipv6=1");
-        problem(Severity::Warning, what, Some(mend));
+        let remedy = format!("ip address flush dev {name} && sysctl -w net.ipv6.conf.{name}.disable_ipv6=1");
+        problem(Severity::Warning, what, Some(remedy));
     }
     found
 }
 
-/// Whether `/proc/self/status` says that this process may open packet sockets.
+/// Whether this process may open packet sockets, according to `/proc/self/status`.
 fn may_listen(status: &str) -> bool {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok());
@@ -179,10 +180,10 @@ fn may_listen(status: &str) -> bool {
 
 /// `IFF_UP` of netdevice(7).
 const IFF_UP: u32 = 1;
-/// Number of the capability that packet sockets need: capabilities(7).
+/// The number of the capability for packet sockets: capabilities(7).
 const CAP_NET_RAW: u32 = 13;
-/// MTU of plain Ethernet.
-const LEAST_MTU: u32 = 1500;
+/// The MTU of plain Ethernet.
+const MIN_MTU: u32 = 1500;
 
 const HEADING: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn each_problem_comes_with_the_command_that_mends_it() {
+    fn each_problem_comes_with_the_command_that_remedies_it() {
         let bad = Interface {
             up: false,
             mtu: Some(1400),
@@ -222,7 +223,7 @@ mod tests {
             ..interface()
         };
         let found = problems(&bad, false, false);
-        let mends: Vec<&str> = found.iter().filter_map(|problem| problem.mend.as_deref()).collect();
+        let remedies: Vec<&str> = found.iter().filter_map(|problem| problem.remedy.as_deref()).collect();
         let expected = [
             "setcap cap_net_raw+ep \"$(command -v lockkeeper)\", or run it as root",
             "ip link set dev eth1 up",
@@ -230,7 +231,7 @@ mod tests {
             "ethtool -K eth1 gro off",
             "ip address flush dev eth1 && sysctl -w net.ipv6.conf.eth1.disable_ipv6=1",
         ];
-        assert_eq!(mends, expected);
+        assert_eq!(remedies, expected);
         let errors = found.iter().filter(|problem| problem.severity == Severity::Error).count();
         assert_eq!(errors, 2, "no permission, switched off");
     }

@@ -1,23 +1,22 @@
-//! The life of a sensor: listens, judges and tells until it is asked to stop, and then delivers what it has.
+//! A live sensor: captures, judges and publishes until it is asked to stop, and then delivers the remaining alerts.
 //!
 //! ```text
-//!  signals, policy file (looked at by a thread of its own), counters of the interfaces
+//!  signals, policy file (watched by a thread of its own), counters of the interfaces
 //!        |
-//!      keeper (a thread, once a second) == ControlCommand ==> pipeline (every worker, between two blocks)
-//!        |                              <== Census ==
-//!        +-> alarms: what is wrong with the sensor itself, as alerts
-//!        +-> shown: the board of its health
+//!      supervisor (a thread, once a second) == ControlCommand ==> pipeline (every worker, between two blocks)
+//!        |                                  <== PipelineStatus ==
+//!        +-> alarms: alerts about the sensor itself
+//!        +-> health_updater: the board of its health
 //! ```
-//! Nothing here is on the path of a packet: the keeper gives orders, and the pipeline carries them out when it has a block
-//! in its hands.
+//! Nothing here is on the packet path: the supervisor sends commands, and the pipeline executes them between two blocks.
 
 mod alarms;
 pub mod confine;
 pub mod health;
+mod health_updater;
 pub mod interfaces;
-mod keeper;
 mod policy_file;
-mod shown;
+mod supervisor;
 
 use std::io;
 use std::path::PathBuf;
@@ -33,72 +32,72 @@ use crate::capture::{Live, Source};
 use crate::pipeline::{self, Outputs, PipelineStatus, Replayed, control_channel};
 use crate::policy::Policy;
 pub use alarms::Limits;
-use keeper::Keeper;
-pub use shown::Shown;
+pub use health_updater::HealthUpdater;
+use supervisor::Supervisor;
 
-/// What a sensor runs on, beside its pipeline.
+/// The settings of a sensor beside those of its pipeline.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Where the policy is read from again; none: it stays as it is.
+    /// The policy file to watch for changes; `None`: the policy never changes.
     pub policy: Option<PathBuf>,
-    /// What is wrong enough with the sensor itself to tell it.
+    /// Thresholds for alerts about the sensor itself.
     pub limits: Limits,
 }
 
-/// What a sensor is like at one moment.
+/// The state of a sensor at one moment.
 #[derive(Debug)]
-struct Look<'a> {
+struct Observation<'a> {
     /// Nanoseconds since 1970.
     now: i64,
     /// Each interface with its counters.
     interfaces: &'a [(String, InterfaceReading)],
-    /// What the pipeline has counted; none before it has answered for the first time.
+    /// The latest status of the pipeline; `None` before the first.
     status: Option<&'a PipelineStatus>,
-    /// The policy that is in force.
+    /// The policy in force.
     policy: &'a Policy,
-    /// Since when, nanoseconds since 1970.
+    /// When it came into force, nanoseconds since 1970.
     policy_since: i64,
-    /// The policy that should be in force and is not, if there is one.
+    /// The rejection of the latest change, if it was rejected.
     policy_rejected: Option<&'a Rejection>,
 }
 
-/// A policy that was not taken.
+/// A changed policy that was rejected.
 #[derive(Debug)]
 struct Rejection {
-    /// When, nanoseconds since 1970.
+    /// When it was rejected, nanoseconds since 1970.
     time: i64,
-    /// Why.
+    /// Its mistake, or why it cannot be read.
     reason: String,
 }
 
-/// Runs until it is asked to stop, or until an interface can only be heard by a sensor that is started again. What was
-/// captured until then is judged and delivered. Once a second, what the sensor is like is shown.
+/// Runs until it is asked to stop, or until an interface is replaced by one that only a restarted sensor can open. Packets
+/// captured until then are judged, and their alerts delivered. The health is updated once a second.
 pub fn run(
     mut live: Live,
     policy: &Arc<Policy>,
     settings: &Settings,
     pipeline: &pipeline::Settings,
     outputs: &mut Outputs,
-    shown: Shown,
+    health: HealthUpdater,
 ) -> io::Result<Replayed> {
     live.start().map_err(io::Error::other)?;
     let (control, port) = control_channel();
     let names = live.captures().iter().map(|capture| capture.name.clone());
     let interfaces = names.zip(live.counters().iter().map(Arc::clone)).collect();
-    let keeper = Keeper::new(control, interfaces, settings, Arc::clone(policy), live.stop(), shown)?;
+    let supervisor = Supervisor::new(control, interfaces, settings, Arc::clone(policy), live.stop(), health)?;
     let (running, ended) = bounded::<()>(0);
     thread::scope(|scope| {
-        let thread = thread::Builder::new().name("keeper".to_owned());
-        let keeper = thread.spawn_scoped(scope, move || keeper.run(&ended))?;
+        let thread = thread::Builder::new().name("supervisor".to_owned());
+        let supervisor = thread.spawn_scoped(scope, move || supervisor.run(&ended))?;
         let watched = pipeline::watch(&mut live, policy, pipeline, outputs, &port);
         drop(running);
-        // It does not panic; if it did, what was watched is worth no less.
-        let _ = keeper.join();
+        // The supervisor does not panic; the results would be valid nevertheless.
+        let _ = supervisor.join();
         Ok(watched)
     })
 }
 
-/// SIGINT and SIGTERM: the first signal asks for an orderly end, the second one ends at once.
+/// Handles SIGINT and SIGTERM: the first signal stops the sensor in an orderly way, the second one ends it at once.
 pub fn stop_on_signals(stop: &Stop) -> io::Result<()> {
     for signal in [SIGINT, SIGTERM] {
         flag::register_conditional_shutdown(signal, KILLED, stop.flag())?;
@@ -107,5 +106,5 @@ pub fn stop_on_signals(stop: &Stop) -> io::Result<()> {
     Ok(())
 }
 
-/// Exit status of a program that was ended by force.
+/// The exit status after a second signal.
 const KILLED: i32 = 2;

@@ -1,7 +1,7 @@
-//! A policy that may change while the sensor runs.
+//! Reloading the policy file while the sensor runs.
 //!
-//! The file is looked at on a thread of its own, which nothing waits for: a file system that hangs, or a policy that takes
-//! long to compile, holds up neither the pipeline nor the keeper.
+//! A thread of its own watches the file, so that neither a file system that hangs nor a policy that takes long to compile
+//! delays the pipeline or the supervisor.
 
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read};
@@ -16,99 +16,98 @@ use rustix::fs::OFlags;
 
 use crate::policy::{Policy, Severity};
 
-/// The file that a policy is read from, and the thread that looks at it.
+/// A policy file and the thread that watches it.
 pub(super) struct PolicyWatch {
     path: PathBuf,
     requests: Sender<()>,
-    news: Receiver<Reload>,
+    changes: Receiver<Reload>,
 }
 
 impl PolicyWatch {
-    /// Looks at a file once a second; `policy` was just read from it.
+    /// Checks a file once a second; `policy` was just read from it.
     pub(super) fn start(path: &Path, policy: &Policy) -> io::Result<Self> {
         let mut file = PolicyFile::new(path, policy);
-        let ((requests, asked), (news, found)) = (bounded(1), bounded(1));
+        let ((requests, requested), (sender, changes)) = (bounded(1), bounded(1));
         let watch = move || {
             loop {
-                let asked = match asked.recv_timeout(LOOKED_AT_EVERY) {
+                let requested = match requested.recv_timeout(CHECK_INTERVAL) {
                     Ok(()) => true,
                     Err(RecvTimeoutError::Timeout) => false,
                     Err(RecvTimeoutError::Disconnected) => break,
                 };
-                if let Some(reload) = file.look(asked)
-                    && news.send(reload).is_err()
+                if let Some(reload) = file.check(requested)
+                    && sender.send(reload).is_err()
                 {
                     break;
                 }
             }
         };
-        // Not joined: it may hang in the file system when the sensor ends.
+        // Not joined: it may be blocked by the file system when the sensor ends.
         thread::Builder::new().name("policy".to_owned()).spawn(watch)?;
-        Ok(Self { path: path.to_owned(), requests, news: found })
+        Ok(Self { path: path.to_owned(), requests, changes })
     }
 
     pub(super) fn name(&self) -> String {
         self.path.display().to_string()
     }
 
-    /// Reads the file at once, whether or not it has changed. While a request waits, another one says nothing new.
+    /// Asks to read the file at once, whether or not it has changed.
     pub(super) fn request(&self) {
-        let _waits = self.requests.try_send(());
+        // Fails only while an earlier request is pending.
+        let _ = self.requests.try_send(());
     }
 
-    /// What was found since, without waiting.
-    pub(super) fn news(&self) -> Option<Reload> {
-        self.news.try_recv().ok()
+    /// Takes the latest change, without waiting.
+    pub(super) fn take_change(&self) -> Option<Reload> {
+        self.changes.try_recv().ok()
     }
 }
 
-/// Whether a path leads to the same text again: that of an open file of this process, such as the shell makes for `<(...)`,
-/// does not.
-pub(super) fn can_be_read_again(path: &Path) -> bool {
+/// Whether a path can be read again: not if it names an open file of this process, such as the shell passes for `<(...)`.
+pub(super) fn is_rereadable(path: &Path) -> bool {
     !["/dev/fd", "/dev/stdin", "/proc"].iter().any(|place| path.starts_with(place))
 }
 
-/// What has come of looking at the file.
+/// A change of the file.
 #[derive(Debug)]
 pub(super) enum Reload {
-    /// Another policy.
+    /// It holds another policy.
     Changed(Arc<Policy>),
-    /// After something that was rejected, the file says again what is in force.
+    /// After a rejected change, it holds the policy in force again.
     Restored,
-    /// A policy that cannot be used.
-    Rejected(Rejected),
+    /// It was rejected.
+    Rejected(RejectionReason),
 }
 
-/// Why a policy was not taken.
+/// Why a policy was rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Rejected {
-    /// It has mistakes.
+pub(super) enum RejectionReason {
+    /// It has errors.
     Mistakes {
-        /// How many.
+        /// Number of errors.
         errors: u64,
-        /// The first of them, with its place.
+        /// The first error, with its place.
         first: String,
     },
     /// It cannot be read, for this reason.
     Unreadable(String),
 }
 
-/// What a file looked like, and what was told of it.
+/// A policy file, with its state at the latest check.
 struct PolicyFile {
     path: PathBuf,
-    /// What it looked like when it was read last; none before that. It may have changed between the start of the sensor and
-    /// the first look.
+    /// Its stamp when it was last read; `None` before that, because it may have changed between the start of the sensor and
+    /// the first check.
     read: Option<Option<Stamp>>,
-    /// What it looked like the last time: a file that is still being written changes from look to look.
+    /// Its stamp at the latest check: a file that is still being written changes between checks.
     seen: Option<Stamp>,
-    /// Which text is in force.
+    /// The hash of the policy in force.
     in_force: String,
-    /// What was wrong with the file when it was read last.
-    rejected: Option<Rejected>,
+    /// Why it was rejected when it was last read.
+    rejected: Option<RejectionReason>,
 }
 
-/// What changes when a file does: device, number, size, and the times of its content and of everything about it. None: it
-/// cannot be looked at.
+/// The identity and version of a file: device, inode, size, time of modification and time of status change.
 type Stamp = (u64, u64, u64, [i64; 2], [i64; 2]);
 
 impl PolicyFile {
@@ -116,17 +115,17 @@ impl PolicyFile {
         Self { path: path.to_owned(), read: None, seen: stamp(path), in_force: policy.sha256.clone(), rejected: None }
     }
 
-    /// Reads the file again if it has changed since, and no longer changes; or if that is `asked` for. A file that could not
-    /// be read is tried again each time.
-    fn look(&mut self, asked: bool) -> Option<Reload> {
+    /// Reads the file if it has changed and no longer changes, or if that is `requested`. A file that could not be read is
+    /// retried at each check.
+    fn check(&mut self, requested: bool) -> Option<Reload> {
         let now = stamp(&self.path);
         let settled = now == std::mem::replace(&mut self.seen, now);
-        let failed = matches!(self.rejected, Some(Rejected::Unreadable(_)));
-        if !asked && (!settled || self.read == Some(now) && !failed) {
+        let failed = matches!(self.rejected, Some(RejectionReason::Unreadable(_)));
+        if !requested && (!settled || self.read == Some(now) && !failed) {
             return None;
         }
         self.read = Some(now);
-        match self.policy() {
+        match self.read_policy() {
             Ok(policy) if policy.sha256 == self.in_force => self.rejected.take().map(|_| Reload::Restored),
             Ok(policy) => {
                 (self.in_force, self.rejected) = (policy.sha256.clone(), None);
@@ -135,48 +134,48 @@ impl PolicyFile {
             Err(rejected) => {
                 let is_known = self.rejected.as_ref() == Some(&rejected);
                 self.rejected = Some(rejected.clone());
-                (asked || !is_known || !failed).then_some(Reload::Rejected(rejected))
+                (requested || !is_known || !failed).then_some(Reload::Rejected(rejected))
             }
         }
     }
 
-    fn policy(&self) -> Result<Policy, Rejected> {
+    fn read_policy(&self) -> Result<Policy, RejectionReason> {
         let name = self.path.display().to_string();
-        let text = read(&self.path).map_err(|reason| Rejected::Unreadable(format!("{name}: {reason}")))?;
+        let text = read_text(&self.path).map_err(|reason| RejectionReason::Unreadable(format!("{name}: {reason}")))?;
         Policy::parse(&name, &text).map_err(|found| {
             let first = found.to_string().lines().next().unwrap_or_default().to_owned();
-            Rejected::Mistakes { errors: found.count(Severity::Error) as u64, first }
+            RejectionReason::Mistakes { errors: found.count(Severity::Error) as u64, first }
         })
     }
 }
 
-/// The text of a file. Whatever lies there instead of one is an error, and none of it is waited for.
-fn read(path: &Path) -> Result<String, String> {
+/// The text of a regular file. Anything else is an error, and never blocks. The error is a reason for people.
+fn read_text(path: &Path) -> Result<String, String> {
     let wrong = |error: io::Error| error.to_string();
-    // Looked at first: to open a device may do something.
-    is_a_policy(&fs::metadata(path).map_err(wrong)?)?;
+    // Checked first, because opening a device may have effects.
+    check_file(&fs::metadata(path).map_err(wrong)?)?;
     let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or(0);
     let file = File::options().read(true).custom_flags(flags).open(path).map_err(wrong)?;
-    is_a_policy(&file.metadata().map_err(wrong)?)?;
+    check_file(&file.metadata().map_err(wrong)?)?;
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(wrong)?;
-    if bytes.len() as u64 > LARGEST {
+    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(wrong)?;
+    if bytes.len() as u64 > MAX_SIZE {
         return Err(too_large());
     }
     String::from_utf8(bytes).map_err(|_| "it is not text".to_owned())
 }
 
-/// Whether it can be a policy, before it is read.
-fn is_a_policy(about: &Metadata) -> Result<(), String> {
-    match kind(about.file_type()) {
-        Some(kind) => Err(format!("it is {kind}, and no file")),
-        None if about.len() > LARGEST => Err(too_large()),
+/// Checks type and size of a file before it is read.
+fn check_file(metadata: &Metadata) -> Result<(), String> {
+    match special_type(metadata.file_type()) {
+        Some(special) => Err(format!("it is {special}, and no file")),
+        None if metadata.len() > MAX_SIZE => Err(too_large()),
         None => Ok(()),
     }
 }
 
-/// What something is that is no file.
-fn kind(of: FileType) -> Option<&'static str> {
+/// The type of anything but a regular file, for people.
+fn special_type(of: FileType) -> Option<&'static str> {
     match of {
         of if of.is_file() => None,
         of if of.is_dir() => Some("a directory"),
@@ -187,20 +186,22 @@ fn kind(of: FileType) -> Option<&'static str> {
 }
 
 fn too_large() -> String {
-    format!("it is larger than {} MiB", LARGEST >> 20)
+    format!("it is larger than {} MiB", MAX_SIZE >> 20)
 }
 
+/// The stamp of a file; `None` if it cannot be inspected.
 fn stamp(path: &Path) -> Option<Stamp> {
-    let about = fs::metadata(path).ok()?;
-    let (modified, changed) = ([about.mtime(), about.mtime_nsec()], [about.ctime(), about.ctime_nsec()]);
-    Some((about.dev(), about.ino(), about.len(), modified, changed))
+    let metadata = fs::metadata(path).ok()?;
+    let modified = [metadata.mtime(), metadata.mtime_nsec()];
+    let changed = [metadata.ctime(), metadata.ctime_nsec()];
+    Some((metadata.dev(), metadata.ino(), metadata.len(), modified, changed))
 }
 
-/// Bytes of a policy, at most: hundreds of times those of a large plant.
-const LARGEST: u64 = 16 << 20;
+/// Bytes of a policy file, at most: hundreds of times the size of a large plant's policy.
+const MAX_SIZE: u64 = 16 << 20;
 
-/// How often the file is looked at.
-const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+/// The time between two checks of the file.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -218,49 +219,49 @@ mod tests {
         let path = folder.path().join("plant.toml");
         fs::write(&path, POLICY).expect("written");
         let mut file = PolicyFile::new(&path, &Policy::load(&path).expect("sound"));
-        assert!(file.look(false).is_none(), "it says what is in force");
+        assert!(file.check(false).is_none(), "it holds the policy in force");
         (folder, path, file)
     }
 
-    /// Two looks at a file that has changed: it is read when it no longer changes.
-    fn look(file: &mut PolicyFile) -> Option<Reload> {
-        assert!(file.look(false).is_none(), "it has just changed");
-        file.look(false)
+    /// Checks a changed file twice: it is read when it no longer changes.
+    fn check_twice(file: &mut PolicyFile) -> Option<Reload> {
+        assert!(file.check(false).is_none(), "it has just changed");
+        file.check(false)
     }
 
     #[test]
     fn a_file_that_is_still_written_is_read_when_it_no_longer_changes() {
         let (_folder, path, mut file) = watched();
-        assert!(file.look(false).is_none());
+        assert!(file.check(false).is_none());
         fs::write(&path, POLICY.replace("version = \"1\"", "version = \"22\"")).expect("written");
-        let changed = look(&mut file);
+        let changed = check_twice(&mut file);
         assert!(matches!(&changed, Some(Reload::Changed(policy)) if policy.version == "22"), "{changed:?}");
-        assert!(file.look(false).is_none(), "it is read once");
+        assert!(file.check(false).is_none(), "it is read once");
     }
 
     #[test]
     fn a_request_does_not_wait_and_the_same_policy_is_no_change() {
         let (_folder, path, mut file) = watched();
-        assert!(file.look(true).is_none());
+        assert!(file.check(true).is_none());
         fs::write(&path, POLICY.replace("\"P\"", "\"Q\"")).expect("written");
-        assert!(matches!(file.look(true), Some(Reload::Changed(_))));
+        assert!(matches!(file.check(true), Some(Reload::Changed(_))));
     }
 
     #[test]
-    fn mistakes_are_counted_and_the_first_is_told_with_its_place_until_they_are_taken_back() {
+    fn mistakes_are_counted_and_the_first_is_reported_with_its_place_until_they_are_undone() {
         let (_folder, path, mut file) = watched();
         fs::write(&path, format!("{POLICY}zoen.b = 1\nzone.c.networsk = []\n")).expect("written");
-        let rejected = look(&mut file);
-        let is_told = |errors: u64, first: &str| errors >= 2 && first.contains(":4:1: error: ");
+        let rejected = check_twice(&mut file);
+        let is_reported = |errors: u64, first: &str| errors >= 2 && first.contains(":4:1: error: ");
         assert!(
-            matches!(&rejected, Some(Reload::Rejected(Rejected::Mistakes { errors, first })) if is_told(*errors, first)),
+            matches!(&rejected, Some(Reload::Rejected(RejectionReason::Mistakes { errors, first })) if is_reported(*errors, first)),
             "{rejected:?}"
         );
-        assert!(file.look(false).is_none(), "it is told once");
-        assert!(matches!(file.look(true), Some(Reload::Rejected(_))), "and to whoever asks");
+        assert!(file.check(false).is_none(), "it is reported once");
+        assert!(matches!(file.check(true), Some(Reload::Rejected(_))), "and on request");
         fs::write(&path, POLICY).expect("written");
-        assert!(matches!(look(&mut file), Some(Reload::Restored)));
-        assert!(file.look(true).is_none(), "that is told once, too");
+        assert!(matches!(check_twice(&mut file), Some(Reload::Restored)));
+        assert!(file.check(true).is_none(), "that is reported once, too");
     }
 
     /// Puts something else in the place of a policy, and the policy back; returns why it was not taken.
@@ -268,19 +269,19 @@ mod tests {
         let (_folder, path, mut file) = watched();
         fs::remove_file(&path).expect("removed");
         put(&path);
-        let reason = match look(&mut file) {
-            Some(Reload::Rejected(Rejected::Unreadable(reason))) => reason,
+        let reason = match check_twice(&mut file) {
+            Some(Reload::Rejected(RejectionReason::Unreadable(reason))) => reason,
             other => format!("{other:?}"),
         };
-        assert!(file.look(false).is_none(), "{reason}: it is told once");
+        assert!(file.check(false).is_none(), "{reason}: it is reported once");
         take_away(&path);
         fs::write(&path, POLICY).expect("written");
-        assert!(matches!(look(&mut file), Some(Reload::Restored)), "{reason}");
+        assert!(matches!(check_twice(&mut file), Some(Reload::Restored)), "{reason}");
         reason.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&reason).to_owned()
     }
 
     #[test]
-    fn whatever_lies_there_instead_of_a_policy_is_told_and_not_waited_for() {
+    fn anything_but_a_policy_file_is_reported_and_never_blocks() {
         let remove = |path: &Path| fs::remove_file(path).expect("removed");
         assert!(in_its_place(|_| {}, |_| {}).starts_with("No such file or directory"));
         let make_folder = |path: &Path| fs::create_dir(path).expect("made");
@@ -324,16 +325,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_may_not_be_read_is_told_until_it_may() {
+    fn an_unreadable_file_is_reported_until_it_can_be_read() {
         let (_folder, path, mut file) = watched();
         let _as_others = ReadsWhatOthersRead::begin();
         let allow = |mode| fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("changed");
         allow(0o000);
         assert!(
-            matches!(look(&mut file), Some(Reload::Rejected(Rejected::Unreadable(reason))) if reason.contains("denied"))
+            matches!(check_twice(&mut file), Some(Reload::Rejected(RejectionReason::Unreadable(reason))) if reason.contains("denied"))
         );
         allow(0o600);
-        assert!(matches!(look(&mut file), Some(Reload::Restored)));
+        assert!(matches!(check_twice(&mut file), Some(Reload::Restored)));
     }
 
     #[test]
@@ -344,31 +345,31 @@ mod tests {
         fs::write(&other, POLICY.replace("\"P\"", "\"Q\"")).expect("written");
         File::options().write(true).open(&other).and_then(|file| file.set_modified(time)).expect("changed");
         fs::rename(&other, &path).expect("renamed");
-        assert!(matches!(look(&mut file), Some(Reload::Changed(_))));
+        assert!(matches!(check_twice(&mut file), Some(Reload::Changed(_))));
     }
 
     #[test]
-    fn what_a_shell_hands_over_is_not_looked_at_again() {
-        let again = |path| can_be_read_again(Path::new(path));
+    fn a_file_passed_by_a_shell_is_not_read_again() {
+        let again = |path| is_rereadable(Path::new(path));
         assert!(!again("/dev/fd/63") && !again("/proc/self/fd/63") && !again("/dev/stdin"));
         assert!(again("/dev/shm/plant.toml") && again("plant.toml"));
     }
 
     #[test]
-    fn a_policy_that_has_changed_before_the_first_look_is_read() {
+    fn a_policy_that_has_changed_before_the_first_check_is_read() {
         let (_folder, path, _) = watched();
         let policy = Policy::load(&path).expect("sound");
         fs::write(&path, POLICY.replace("\"P\"", "\"Q\"")).expect("written");
-        assert!(matches!(PolicyFile::new(&path, &policy).look(false), Some(Reload::Changed(_))));
+        assert!(matches!(PolicyFile::new(&path, &policy).check(false), Some(Reload::Changed(_))));
     }
 
     #[test]
-    fn a_watch_answers_a_request_soon_and_the_end_does_not_wait_for_it() {
+    fn a_watch_handles_a_request_soon_and_does_not_delay_the_end() {
         let (_folder, path, _) = watched();
         let watch = PolicyWatch::start(&path, &Policy::load(&path).expect("sound")).expect("started");
         fs::write(&path, POLICY.replace("\"P\"", "\"Q\"")).expect("written");
         watch.request();
-        let news = watch.news.recv_timeout(Duration::from_secs(20));
-        assert!(matches!(news, Ok(Reload::Changed(_))), "{news:?}");
+        let change = watch.changes.recv_timeout(Duration::from_secs(20));
+        assert!(matches!(change, Ok(Reload::Changed(_))), "{change:?}");
     }
 }

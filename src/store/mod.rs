@@ -1,4 +1,4 @@
-//! Packets on disk: those around alerts, and all of the last days, each in a folder that is bounded.
+//! Packets on disk: those around alerts, and a recording of the last days, each in a folder of bounded size.
 
 pub mod evidence;
 pub mod recording;

@@ -1,17 +1,16 @@
-//! Everything that was captured, on disk, as long as there is room: the oldest goes.
+//! The recording: every captured packet on disk, of which the oldest are deleted to make room.
 //!
 //! ```text
-//!  blocks, in order -> Recorder == Chunk ==> Writer (a thread) -> recording-TIME.pcapng, of which the oldest are removed
+//!  blocks, in order -> Recorder == Chunk ==> Writer (a thread) -> recording-TIME.pcapng, of which the oldest are deleted
 //!                         ^                    |
-//!                         +=== empty, news ==+
+//!                         +=== empty, update ==+
 //! ```
-//! **The packet path never waits for the disk.** Whoever collects the results copies packets into a chunk, already in the
-//! form in which they lie in the file, and a thread of its own writes whole chunks. There is a bounded number of them: when the
-//! disk is slower than the network for so long that none is left, or takes nothing at all, packets are not recorded and
-//! counted ([`Counters::dropped`]).
+//! **The packet path never waits for the disk.** The thread that collects results copies packets into a chunk, encoded as in
+//! the file, and a thread of its own writes complete chunks. The number of chunks is bounded: if none is free, because the
+//! disk is too slow or fails, packets are dropped and counted ([`Counters::dropped`]).
 //!
-//! **A file can be read at any time.** It grows by whole blocks, a few times a second; what the disk took only half of is
-//! cut off again. Each file stands alone: it describes every interface, and ends with what was lost at each.
+//! **A file can be read at any time.** It grows by complete blocks, a few times a second; a partly written block is removed.
+//! Each file is complete on its own: it describes every interface, and ends with the losses of each.
 
 mod writer;
 
@@ -26,16 +25,16 @@ use crate::capture::live::InterfaceCounters;
 use crate::capture::pcapng::write::{self, Interfaces, PACKET_OVERHEAD};
 use crate::capture::{Block, LinkType, Packet};
 use crate::fault::FaultReport;
-use writer::{News, Writer};
+use writer::{Update, Writer};
 
-/// What is recorded, and how much of it is kept.
+/// What to record, and how much of it to keep.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where the files go. It is made if it is not there.
+    /// The folder of the files. It is created if it does not exist.
     pub folder: PathBuf,
-    /// Bytes of all files together, the one that is being written included.
+    /// Bytes of all files together, at most, including the one being written.
     pub bytes: u64,
-    /// Bytes of one file, at most: what goes when the oldest goes.
+    /// Bytes of one file, at most: the amount that is deleted at once.
     pub file_bytes: u64,
     /// The interfaces, in the order of [`Origin::capture`](crate::capture::Origin::capture).
     pub interfaces: Vec<Interface>,
@@ -48,80 +47,81 @@ pub struct Interface {
     pub name: String,
     /// Bytes of each packet that are captured.
     pub snap_length: u32,
-    /// What is counted of it.
+    /// Its counters.
     pub counters: Arc<InterfaceCounters>,
 }
 
-/// What became of the packets.
+/// Packets by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Packets that were not recorded, because the disk was too slow, full or gone.
+    /// Packets that were not recorded, because the disk was too slow or failed.
     pub dropped: u64,
 }
 
-/// What is on the disk.
+/// The files on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stock {
-    /// Files.
+pub struct RecordingStatus {
+    /// Number of files.
     pub files: u64,
-    /// Bytes of them.
+    /// Bytes of all files.
     pub bytes: u64,
-    /// Name of the oldest: it says since when there are packets.
+    /// Name of the oldest file, which contains its start time.
     pub oldest: Option<String>,
 }
 
-/// Nothing can be recorded, or not all was.
+/// Packets cannot be recorded.
 #[derive(Debug, thiserror::Error)]
 #[error("recording {folder}: {source}")]
 pub struct Error {
     /// The folder.
     pub folder: String,
-    /// What the system said.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 
-/// Takes packets to the disk.
+/// Passes packets to the thread that writes them.
 #[derive(Debug)]
 pub struct Recorder {
     folder: String,
-    /// What is being filled.
+    /// The chunk that is being filled.
     chunk: Option<Chunk>,
     spare: Vec<Chunk>,
-    made: usize,
+    /// Number of chunks allocated.
+    allocated: usize,
     interfaces: Interfaces,
     empty: Receiver<Chunk>,
-    news: Receiver<News>,
-    latest: News,
-    /// As long as packets may follow.
+    updates: Receiver<Update>,
+    latest: Update,
+    /// `None` once finished.
     thread: Option<Thread>,
     counters: Counters,
 }
 
-/// The thread that writes, and what it lives on.
+/// The writing thread.
 #[derive(Debug)]
 struct Thread {
     full: Sender<Chunk>,
-    /// Hung up when nothing follows.
+    /// Dropped when no further chunk comes.
     running: Sender<()>,
-    /// Ends with how many packets it could not write.
+    /// Returns the number of packets that it could not write.
     handle: JoinHandle<u64>,
 }
 
-/// Packets in the form in which they lie in the file.
+/// Packets, encoded as in the file.
 #[derive(Debug, Default)]
 struct Chunk {
     bytes: Vec<u8>,
-    /// Interfaces that are named here for the first time: they have to be described before.
-    new: Vec<(u16, LinkType)>,
+    /// Interfaces that appear for the first time, which have to be described before the packets.
+    new_interfaces: Vec<(u16, LinkType)>,
     /// Packets by interface.
     packets: Vec<u64>,
-    /// Times of the first and the last packet.
+    /// Times of the first and the last packet, nanoseconds since 1970.
     span: (i64, i64),
-    /// The packet clock at the first.
-    begun: i64,
+    /// The packet clock at the first packet.
+    started_at: i64,
 }
 
-/// A recording whose folder was looked at, and that has no thread yet.
+/// A recording whose folder is open, and whose thread has not started yet.
 pub struct Prepared {
     writer: Writer,
     chunks: Receiver<Chunk>,
@@ -131,7 +131,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Starts to record, on a thread of its own.
+    /// Starts the writing thread.
     pub fn start(self) -> Result<Recorder, Error> {
         let Self { writer, chunks, full, running, mut recorder } = self;
         let thread = thread::Builder::new().name("record".to_owned()).spawn(move || writer.run(&chunks));
@@ -142,83 +142,82 @@ impl Prepared {
 }
 
 impl Recorder {
-    /// Makes ready to record. A folder that cannot be written to is an error at once; a disk that is full is waited for.
+    /// Opens the folder. An error if it cannot be written to; a full disk is retried instead.
     pub fn prepare(settings: Settings) -> Result<Prepared, Error> {
         let folder = settings.folder.display().to_string();
         let failed = |source| Error { folder: folder.clone(), source };
         let ((full, chunks), (spare, empty)) = (bounded(CHUNKS), bounded(CHUNKS));
-        let ((told, news), (running, ended)) = (bounded(NEWS), bounded(0));
-        let writer = Writer::new(settings, spare, told, ended).map_err(failed)?;
+        let ((sender, updates), (running, ended)) = (bounded(UPDATES), bounded(0));
+        let writer = Writer::new(settings, spare, sender, ended).map_err(failed)?;
         let recorder = Self {
             thread: None,
             folder,
             chunk: None,
             spare: Vec::new(),
-            made: 0,
+            allocated: 0,
             interfaces: Interfaces::default(),
             empty,
-            news,
-            latest: News::default(),
+            updates,
+            latest: Update::default(),
             counters: Counters::default(),
         };
         Ok(Prepared { writer, chunks, full, running, recorder })
     }
 
     /// Takes the packets of one block.
-    pub fn block(&mut self, block: &Block) {
+    pub fn take_block(&mut self, block: &Block) {
         for packet in block.as_captured() {
-            self.packet(&packet, block.bytes_of(&packet));
+            self.add_packet(&packet, block.bytes_of(&packet));
         }
     }
 
-    /// The end of a block, when it is `clock`: what has waited for long enough goes to the disk.
-    pub fn end_of_block(&mut self, clock: i64) {
-        if let Some(chunk) = self.chunk.take_if(|chunk| clock >= chunk.begun.saturating_add(WRITTEN_EVERY)) {
-            self.hand_over(chunk);
+    /// Ends a block at the packet clock `clock`: passes on a chunk that is old enough.
+    pub fn end_block(&mut self, clock: i64) {
+        if let Some(chunk) = self.chunk.take_if(|chunk| clock >= chunk.started_at.saturating_add(WRITE_INTERVAL)) {
+            self.pass_on(chunk);
         }
-        self.listen();
+        self.read_updates();
     }
 
-    /// Waits until everything is on the disk, or it is certain that it never will be.
+    /// Waits until every packet is written or given up.
     pub fn finish(&mut self) -> Result<(), Error> {
         if let Some(chunk) = self.chunk.take() {
-            self.hand_over(chunk);
+            self.pass_on(chunk);
         }
         let Some(Thread { full, running, handle }) = self.thread.take() else { return Ok(()) };
         drop((full, running));
-        // It does not panic; if it did, nobody knows what was written.
+        // The thread does not panic; after a panic, the number of lost packets would be unknown.
         self.counters.dropped += handle.join().unwrap_or_default();
-        self.listen();
+        self.read_updates();
         match self.fault() {
-            Some(told) => Err(Error { folder: self.folder.clone(), source: io::Error::other(told.why) }),
+            Some(fault) => Err(Error { folder: self.folder.clone(), source: io::Error::other(fault.why) }),
             None => Ok(()),
         }
     }
 
-    /// What became of the packets so far.
+    /// The counters so far.
     pub const fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// What is on the disk, as far as it is known here.
-    pub const fn stock(&self) -> &Stock {
-        &self.latest.stock
+    /// The files on disk at the latest update.
+    pub const fn status(&self) -> &RecordingStatus {
+        &self.latest.status
     }
 
-    /// What keeps packets from being recorded now.
+    /// The current failure, while it is being retried.
     pub fn fault(&self) -> Option<FaultReport> {
         self.latest.fault.clone()
     }
 
-    fn listen(&mut self) {
-        self.latest = self.news.try_iter().last().unwrap_or(std::mem::take(&mut self.latest));
+    fn read_updates(&mut self) {
+        self.latest = self.updates.try_iter().last().unwrap_or(std::mem::take(&mut self.latest));
     }
 
-    #[inline]
-    fn packet(&mut self, packet: &Packet, bytes: &[u8]) {
+    fn add_packet(&mut self, packet: &Packet, bytes: &[u8]) {
         let size = bytes.len() + PACKET_OVERHEAD;
         if let Some(chunk) = self.chunk.take_if(|chunk| chunk.bytes.len() + size > CHUNK_BYTES) {
-            self.hand_over(chunk);
+            self.pass_on(chunk);
         }
         if self.chunk.is_none() {
             self.chunk = self.next_chunk(packet);
@@ -227,45 +226,43 @@ impl Recorder {
             self.counters.dropped += 1;
             return;
         };
-        let interface = self.interfaces.of(packet).unwrap_or_else(|new| {
-            chunk.new.push((packet.origin().capture, packet.link));
+        let interface = self.interfaces.find_or_add(packet).unwrap_or_else(|new| {
+            chunk.new_interfaces.push((packet.origin().capture, packet.link));
             new
         });
         write::packet(&mut chunk.bytes, interface, packet, bytes, None);
         chunk.count(interface as usize, packet.stamp.time);
     }
 
-    /// An empty chunk for packets from this one on, if there is one.
-    #[cold]
+    /// A free chunk for packets from this one on, if there is one.
     fn next_chunk(&mut self, packet: &Packet) -> Option<Chunk> {
         self.spare.extend(self.empty.try_iter());
-        // The one that was used last is still in the caches.
+        // The chunk used last is most likely still in the CPU caches.
         let mut chunk = self.spare.pop().or_else(|| {
-            let more = self.made < CHUNKS;
-            self.made += usize::from(more);
+            let more = self.allocated < CHUNKS;
+            self.allocated += usize::from(more);
             more.then(|| Chunk { bytes: Vec::with_capacity(CHUNK_BYTES), ..Chunk::default() })
         })?;
-        chunk.begin(packet);
+        chunk.start_at(packet);
         Some(chunk)
     }
 
-    #[cold]
-    fn hand_over(&mut self, chunk: Chunk) {
-        // All chunks that there are have room; the thread only hangs up when it has panicked.
+    fn pass_on(&mut self, chunk: Chunk) {
+        // The channel has room for all chunks; it is closed only if the thread has panicked.
         let refused = self.thread.as_ref().and_then(|thread| thread.full.try_send(chunk).err());
-        self.counters.dropped += refused.map_or(0, |refused| refused.into_inner().packets());
+        self.counters.dropped += refused.map_or(0, |refused| refused.into_inner().packet_count());
     }
 }
 
 impl Chunk {
-    fn begin(&mut self, packet: &Packet) {
+    /// Clears the chunk for packets from this one on.
+    fn start_at(&mut self, packet: &Packet) {
         self.bytes.clear();
-        self.new.clear();
+        self.new_interfaces.clear();
         self.packets.clear();
-        (self.span, self.begun) = ((packet.stamp.time, packet.stamp.time), packet.stamp.clock);
+        (self.span, self.started_at) = ((packet.stamp.time, packet.stamp.time), packet.stamp.clock);
     }
 
-    #[inline]
     fn count(&mut self, interface: usize, time: i64) {
         if self.packets.len() <= interface {
             self.packets.resize(interface + 1, 0);
@@ -276,21 +273,20 @@ impl Chunk {
         self.span = (self.span.0.min(time), self.span.1.max(time));
     }
 
-    /// Packets in it.
-    fn packets(&self) -> u64 {
+    fn packet_count(&self) -> u64 {
         self.packets.iter().sum()
     }
 }
 
-/// Chunks that there are, at most, and bytes of each: 32 MiB between the network and the disk.
+/// Number of chunks, at most: with [`CHUNK_BYTES`], 32 MiB between the network and the disk.
 const CHUNKS: usize = 128;
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// News that wait to be heard. Whoever does not hear some hears the next.
-const NEWS: usize = 64;
+/// Updates in the channel, at most. Further ones are dropped; a later one replaces them.
+const UPDATES: usize = 64;
 
-/// How long a packet waits for others before it is written, nanoseconds of packet time.
-const WRITTEN_EVERY: i64 = 200_000_000;
+/// How long packets are collected in a chunk before it is written, nanoseconds of packet time.
+const WRITE_INTERVAL: i64 = 200_000_000;
 
 #[cfg(test)]
 mod tests;

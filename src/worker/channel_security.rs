@@ -7,7 +7,7 @@ use super::flow_facts::{ChannelSecurity, FlowFacts};
 use super::flow_sink::FlowSink;
 use crate::policy::certificate::MAX_BYTES;
 use crate::policy::{Denial, FactVerdict, Rule, Secured};
-use crate::record::{Fact, OwnedOperation, What};
+use crate::record::{Fact, FindingKind, OwnedOperation};
 
 impl FlowFacts {
     /// Whether the first use of the channel by an operation of this class has yet to be judged.
@@ -65,7 +65,7 @@ impl FlowSink<'_> {
     fn report_verdict(&mut self, verdict: FactVerdict, operation: Option<&Operation<'_>>, stamp: &Stamp) {
         for denial in verdict.denials {
             let operation = operation.map(OwnedOperation::from);
-            self.state.report_finding(self.facts, What::Denied(denial), None, operation, stamp);
+            self.state.report_finding(self.facts, FindingKind::Denied(denial), None, operation, stamp);
         }
         if let Some(channel) = verdict.channel {
             self.state.report_fact(self.facts, Fact::Channel(channel), stamp);

@@ -23,7 +23,7 @@ pub(super) struct FlowContext<'a> {
     pub(super) state: &'a mut WorkerState,
     pub(super) streams: &'a StreamSettings,
     pub(super) counters: &'a mut StreamCounters,
-    pub(super) copies: DuplicateSettings,
+    pub(super) duplicates: DuplicateSettings,
     pub(super) shared: &'a mut Shared,
 }
 
@@ -34,12 +34,12 @@ impl<'a> FlowContext<'a> {
         counters: &'a mut StreamCounters,
         shared: &'a mut Shared,
     ) -> Self {
-        Self { state, streams: &settings.streams, counters, copies: settings.copies, shared }
+        Self { state, streams: &settings.streams, counters, duplicates: settings.duplicates, shared }
     }
 
-    /// What reassembly works with, and the worker's state. `compares`: delivered bytes are kept.
-    pub(super) fn assembly(&mut self, compares: bool) -> (Assembly<'_>, &mut WorkerState) {
-        let recent = if compares { Some(&mut self.shared.recent) } else { None };
+    /// What reassembly works with, and the worker's state. `keeps_delivered`: delivered bytes are kept.
+    pub(super) fn assembly(&mut self, keeps_delivered: bool) -> (Assembly<'_>, &mut WorkerState) {
+        let recent = if keeps_delivered { Some(&mut self.shared.recent) } else { None };
         (Assembly { settings: self.streams, counters: self.counters, recent }, self.state)
     }
 }

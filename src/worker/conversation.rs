@@ -59,10 +59,10 @@ impl Conversation {
                     flow.facts.note_handshake(if segment.flags.ack { from.other() } else { from });
                     flow.judge(Identification::Pending, stamp, context.state);
                 }
-                let duplicate_window = context.copies.window(frame.redundancy);
+                let duplicate_window = context.duplicates.window(frame.redundancy);
                 let arrival = Arrival { is_doubtful: is_dropped, duplicate_window };
                 let taken = context.counters.taken_doubtful;
-                let (assembly, state) = context.assembly(flow.facts.compares);
+                let (assembly, state) = context.assembly(flow.facts.keeps_delivered);
                 let progress = tcp.process(from, segment, arrival, stamp, assembly, &mut StreamSink { flow, state });
                 if context.counters.taken_doubtful > taken {
                     flow.facts.disprove(from.other(), &mut context.shared.senders);
@@ -110,7 +110,7 @@ impl Conversation {
     /// Does what is due at `clock`: gives up holes and answers, judges a conversation whose protocol is still unknown.
     pub(super) fn expire(&mut self, clock: i64, context: &mut FlowContext<'_>) {
         let Self { tcp, flow } = self;
-        let (assembly, state) = context.assembly(flow.facts.compares);
+        let (assembly, state) = context.assembly(flow.facts.keeps_delivered);
         tcp.expire(clock, assembly, &mut StreamSink { flow, state });
         flow.expire(clock, context.state);
     }
@@ -118,7 +118,7 @@ impl Conversation {
     /// Ends the conversation: delivers what is held, reports what is pending.
     pub(super) fn finish(&mut self, clock: i64, context: &mut FlowContext<'_>) {
         let Self { tcp, flow } = self;
-        let (assembly, state) = context.assembly(flow.facts.compares);
+        let (assembly, state) = context.assembly(flow.facts.keeps_delivered);
         tcp.finish(clock, assembly, &mut StreamSink { flow, state });
         flow.finish(clock, context.state);
     }
@@ -128,7 +128,7 @@ impl FlowFacts {
     /// Counts the checksums of a packet, and returns whether its receiver drops it.
     fn note_checksum(&mut self, from: End, checksum: Checksum, context: &mut FlowContext<'_>) -> bool {
         let Some(sender) = self.ends[from.index()].host.ip else { return false };
-        let right = &mut self.right[from.index()];
+        let right = &mut self.uncounted_right[from.index()];
         let vouching = if checksum == Checksum::Wrong { mem::take(right) } else { 0 };
         context.shared.senders.note_checksum(sender, checksum, vouching.into())
     }

@@ -21,7 +21,7 @@ impl Worker {
         let mut counters = self.state.counters.clone();
         for shard in &self.shards {
             counters.add_table(shard.flows.counters());
-            counters.add_duplicates(shard.copies.counters());
+            counters.add_duplicates(shard.duplicates.counters());
             shard.shared.senders.add_not_believed(&mut counters.not_believed);
             counters.failed.add(&shard.shared.failed);
         }

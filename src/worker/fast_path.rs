@@ -7,18 +7,18 @@
 //!
 //! # By packet: `Worker::judge_plain`
 //!
-//! A TCP segment in IPv4 without options on Ethernet, captured whole ([`Plain`]), of a conversation that the table has, at the
-//! very place where its stream goes on (`Conversation::expects`). It skips
+//! A TCP segment in IPv4 without options on Ethernet, captured whole ([`PlainSegment`]), that is the next segment of a known
+//! conversation (`Conversation::expects`). It skips
 //!
 //! * decoding of the whole frame: a plain segment has no other headers, is no fragment and is in no tunnel, so that there is
 //!   nothing to count as unread and no tunnel to judge;
-//! * the filter of mirrored copies, which leaves TCP to reassembly: a copy is never the expected segment;
+//! * the duplicate filter, which leaves TCP to reassembly: a copy is never the expected segment;
 //! * the search by the full key: the brief key names the same conversation;
 //! * hardware addresses and VLANs: the brief key holds the VLAN, and where the policy declares hardware, the sender must have
 //!   the address that is known of it. Without such a policy, the addresses in alerts are those of the latest frame that took
 //!   the full path;
 //! * the table of senders with wrong checksums: the segment's own are verified where checksums count, and a right one is
-//!   noted in the conversation (`FlowFacts::right`), which vouches for its sender when one is wrong;
+//!   noted in the conversation (`FlowFacts::uncounted_right`), which vouches for its sender when one is wrong;
 //! * timers and the memory budget, unless the conversation may need a timer (`Conversation::may_need_timer`) or its decoder
 //!   took memory.
 //!
@@ -54,7 +54,7 @@ use crate::capture::Packet;
 use crate::flow::{BriefKey, End, Progress, RecentBytes, Used};
 use crate::frame::{PlainSegment, Segment};
 
-/// Whether short ways are taken: always, but for the test that compares both.
+/// Whether short ways are taken: always, except in the test that compares both paths.
 #[cfg(not(test))]
 const fn is_on() -> bool {
     true
@@ -136,9 +136,9 @@ impl Conversation {
         state: &mut WorkerState,
     ) -> Progress {
         let Self { tcp, flow } = self;
-        let right = &mut flow.facts.right[from.index()];
+        let right = &mut flow.facts.uncounted_right[from.index()];
         *right = right.saturating_add(1);
-        let recent = if flow.facts.compares { Some(recent) } else { None };
+        let recent = if flow.facts.keeps_delivered { Some(recent) } else { None };
         tcp.process_expected(from, segment, stamp, recent, &mut StreamSink { flow, state })
     }
 
@@ -150,9 +150,9 @@ impl Conversation {
 }
 
 impl FlowSink<'_> {
-    /// Whether operations of a class may pass: nothing but a count and a verdict comes of them while they are permitted.
+    /// Whether operations of a class may pass: permitted ones result only in a count and a verdict.
     fn may_pass(&self, class: Class) -> bool {
-        is_on() && !self.state.transactions && !self.facts.awaits_use_by(class) && !self.facts.reads_twice
+        is_on() && !self.state.transactions && !self.facts.awaits_use_by(class) && !self.facts.has_readings
     }
 
     /// Lets an operation pass that is certainly permitted, or that nothing judges. Returns whether its outcome is needed;

@@ -33,9 +33,9 @@ pub(super) struct FlowFacts {
     /// Whether the first use of its channel has yet to be judged.
     pub(super) awaits_use: bool,
     /// Whether delivered bytes are kept for a while, to compare retransmissions with them.
-    pub(super) compares: bool,
+    pub(super) keeps_delivered: bool,
     /// Whether alternative readings of its stream are open.
-    pub(super) reads_twice: bool,
+    pub(super) has_readings: bool,
     pub(super) session: SessionState,
     /// Row of its protocol in the registry, or [`NO_ROW`].
     pub(super) row: u8,
@@ -46,13 +46,13 @@ pub(super) struct FlowFacts {
     /// Both ends, by [`End`].
     pub(super) ends: [Endpoint; 2],
     /// Right checksums of each end that the table of senders has not counted, saturating.
-    pub(super) right: [u8; 2],
+    pub(super) uncounted_right: [u8; 2],
     /// Packet clock at which the conversation is judged even if its protocol is unknown; [`NEVER`] for no deadline.
     pub(super) judge_by: i64,
     /// Its first packet: the name of the conversation, and its evidence where no other packet proves a finding.
     pub(super) first: First,
     /// Packet clock and packet number of the last report.
-    pub(super) latest: (i64, u64),
+    pub(super) last_report: (i64, u64),
 }
 
 /// The first packet of a conversation: its [`Stamp`] without the clock.
@@ -100,16 +100,16 @@ impl FlowFacts {
         Self {
             first: First::of(stamp),
             armed: NEVER,
-            latest: (i64::MIN, 0),
+            last_report: (i64::MIN, 0),
             carrier,
             ends: [end(End::Low), end(End::High)],
             client: roles::guess_client(key, from, carrier, roles::is_to_all(frame)),
             roles: Roles::Guessed,
             midstream,
             awaits_use: false,
-            compares: true,
-            reads_twice: false,
-            right: [0; 2],
+            keeps_delivered: true,
+            has_readings: false,
+            uncounted_right: [0; 2],
             seen: [false; 2],
             judge_by: if midstream { stamp.clock.saturating_add(JUDGE_AFTER) } else { NEVER },
             flow_verdict: None,

@@ -11,7 +11,7 @@ use super::flow_facts::{FlowFacts, Identification};
 use super::pending::PendingOperation;
 use super::state::WorkerState;
 use crate::policy::Verdict;
-use crate::record::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
+use crate::record::{Doubt, Ending, Event, FindingKind, OwnedOperation, OwnedValues, TRANSACTION_BYTES, short_name};
 
 /// Takes in what the decoder of one conversation announces.
 pub(super) struct FlowSink<'a> {
@@ -85,7 +85,7 @@ impl Sink for FlowSink<'_> {
         if let Verdict::Deny(denial) = verdict {
             state.report_finding(
                 facts,
-                What::RequestUnseen(denial),
+                FindingKind::RequestUnseen(denial),
                 None,
                 Some(OwnedOperation::from(operation)),
                 stamp,
@@ -98,7 +98,7 @@ impl Sink for FlowSink<'_> {
     }
 
     fn identity(&mut self, identity: &Identity<'_>, stamp: &Stamp) {
-        let what = What::Identity {
+        let what = FindingKind::Identity {
             of: identity.of,
             unit: identity.unit,
             field: identity.field,
@@ -129,7 +129,7 @@ impl Sink for FlowSink<'_> {
             AnomalyKind::Malformed | AnomalyKind::Echo => {}
         }
         if matches!(anomaly.kind, AnomalyKind::Malformed | AnomalyKind::Desynchronised) {
-            state.report_malformed(facts, What::Malformed { name: anomaly.name, value: anomaly.value }, stamp);
+            state.report_malformed(facts, FindingKind::Malformed { name: anomaly.name, value: anomaly.value }, stamp);
         }
     }
 
@@ -196,7 +196,7 @@ impl FlowSink<'_> {
     fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let verdict = self.verdict_on(operation, stamp);
         let Self { facts, state } = self;
-        if facts.reads_twice {
+        if facts.has_readings {
             facts.make_rare().readings.note(&state.fingerprints, operation);
         }
         let reported = match verdict {
@@ -222,7 +222,7 @@ impl FlowSink<'_> {
         }
         if let Some(denial) = reported {
             let operation = OwnedOperation::from(operation);
-            self.state.report_finding(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
+            self.state.report_finding(self.facts, FindingKind::Denied(denial), Some(at), Some(operation), stamp);
         }
         self.needs_outcome(is_open, operation.class)
     }

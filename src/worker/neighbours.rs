@@ -6,7 +6,7 @@ use lockkeeper_protocols::{Side, Stamp};
 use super::state::{Between, WorkerState};
 use crate::frame::{Body, Frame, Macs};
 use crate::policy::{Carrier, Denial, FlowTuple, Host, Verdict};
-use crate::record::{Endpoint, Event, Fact, Finding, What};
+use crate::record::{Endpoint, Event, Fact, Finding, FindingKind};
 
 /// The hosts of one shard that send frames without IP.
 #[derive(Default)]
@@ -99,8 +99,9 @@ impl Neighbours {
         }
         self.listed.insert(host);
         if state.judging && state.policy.flow_verdict(&pair.tuple(), None).client.asset.is_none() {
-            let new =
-                |base: Box<Finding>| Event::Finding(Box::new(Finding { what: What::NewHost(Side::Client), ..*base }));
+            let new = |base: Box<Finding>| {
+                Event::Finding(Box::new(Finding { what: FindingKind::NewHost(Side::Client), ..*base }))
+            };
             pair.report(state, stamp.packet, stamp, new);
         }
     }

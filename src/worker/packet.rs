@@ -40,8 +40,8 @@ impl Worker {
         if frame.cut > 0 || frame.undecoded.is_some() {
             self.state.count_partly_read(&frame, clock);
         }
-        let copies = self.shards.get_mut(index).map(|shard| &mut shard.copies);
-        match copies.map(|copies| copies.detect(&frame, clock)) {
+        let duplicates = self.shards.get_mut(index).map(|shard| &mut shard.duplicates);
+        match duplicates.map(|filter| filter.detect(&frame, clock)) {
             Some(false) => self.judge_frame(&frame, packet, index, is_ambiguous),
             // A copy from other hardware comes from a router, or from a man in the middle.
             Some(true) => self.report_sender(index, &frame, &packet.stamp),

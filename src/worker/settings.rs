@@ -16,7 +16,7 @@ pub struct Settings {
     /// Reordering and reassembly.
     pub streams: StreamSettings,
     /// Recognition of mirrored copies.
-    pub copies: DuplicateSettings,
+    pub duplicates: DuplicateSettings,
     /// What a wrong checksum means.
     pub checksums: Checksums,
     /// Bounds of the decoders.

@@ -14,7 +14,7 @@ use crate::metrics::FailedConnections;
 pub(super) struct Shard {
     pub(super) flows: FlowTable<Conversation>,
     pub(super) shared: Shared,
-    pub(super) copies: DuplicateFilter,
+    pub(super) duplicates: DuplicateFilter,
     pub(super) neighbours: Neighbours,
     pub(super) sightings: Sightings,
 }
@@ -29,7 +29,7 @@ impl Shard {
                 failed: FailedConnections::default(),
                 memory: 0,
             },
-            copies: DuplicateFilter::new(&settings.copies),
+            duplicates: DuplicateFilter::new(&settings.duplicates),
             neighbours: Neighbours::default(),
             sightings: Sightings::default(),
         }

@@ -13,8 +13,8 @@ use crate::keys::KeyRing;
 use crate::metrics::Counters;
 use crate::policy::{Carrier, Denial, FlowTuple, FlowVerdict, Policy, Verdict};
 use crate::record::{
-    Captures, ConversationText, Doubt, Ending, Endpoint, Event, Evidence, Fact, Finding, OperationView, OwnedOperation,
-    OwnedValues, Report, SortKey, Transaction, ValuesView, What, write_transaction,
+    Captures, ConversationText, Doubt, Ending, Endpoint, Event, Evidence, Fact, Finding, FindingKind, OperationView,
+    OwnedOperation, OwnedValues, Report, SortKey, Transaction, ValuesView, write_transaction,
 };
 
 /// The state of one worker that its conversations share.
@@ -80,7 +80,7 @@ impl WorkerState {
     }
 
     /// Orders all further reports behind `clock`.
-    pub(super) fn begin_last_call(&mut self, clock: i64) {
+    pub(super) fn order_rest_after(&mut self, clock: i64) {
         self.floor = clock.saturating_add(1);
     }
 
@@ -93,12 +93,12 @@ impl WorkerState {
     }
 
     /// Reports from now on are about the tunnel header at `depth`, and come behind those about its content.
-    pub(super) fn begin_wrapping(&mut self, depth: u8) {
+    pub(super) fn begin_tunnel_reports(&mut self, depth: u8) {
         self.sub_from = (u32::from(u8::MAX - depth) + 1) << WRAPPINGS_AT;
     }
 
     /// Reports from now on are about packets again.
-    pub(super) fn end_wrapping(&mut self) {
+    pub(super) fn end_tunnel_reports(&mut self) {
         self.sub_from = 0;
     }
 
@@ -139,8 +139,8 @@ impl WorkerState {
     /// answer may lie in an earlier packet than its request.
     fn next_key(&mut self, facts: &mut FlowFacts, stamp: &Stamp) -> SortKey {
         self.sub += 1;
-        facts.latest = facts.latest.max((stamp.clock.max(self.floor), stamp.packet));
-        let (clock, packet) = facts.latest;
+        facts.last_report = facts.last_report.max((stamp.clock.max(self.floor), stamp.packet));
+        let (clock, packet) = facts.last_report;
         SortKey { clock, packet, sub: self.sub_from + self.sub }
     }
 
@@ -148,7 +148,7 @@ impl WorkerState {
     pub(super) fn report_finding(
         &mut self,
         facts: &mut FlowFacts,
-        what: What,
+        what: FindingKind,
         at: Option<RequestRef>,
         operation: Option<OwnedOperation>,
         stamp: &Stamp,
@@ -161,7 +161,7 @@ impl WorkerState {
     /// Reports a fact about a conversation, for the correlator to judge.
     pub(super) fn report_fact(&mut self, facts: &mut FlowFacts, fact: Fact, stamp: &Stamp) {
         // The correlator replaces this by what the fact amounts to.
-        if let Some(base) = finding(facts, What::NewHost(Side::Client), None, None, stamp) {
+        if let Some(base) = finding(facts, FindingKind::NewHost(Side::Client), None, None, stamp) {
             self.report(facts, Event::Fact(base, fact), stamp);
         }
     }
@@ -171,12 +171,12 @@ impl WorkerState {
     pub(super) fn report_denied_flow(&mut self, facts: &mut FlowFacts, denial: Denial, stamp: &Stamp) {
         match facts.only_speaker() {
             Some(by) => self.report_fact(facts, Fact::Unasked { denial, by }, stamp),
-            None => self.report_finding(facts, What::Denied(denial), None, None, stamp),
+            None => self.report_finding(facts, FindingKind::Denied(denial), None, None, stamp),
         }
     }
 
     /// Reports a PDU or segment that breaks its specification, if there is a policy.
-    pub(super) fn report_malformed(&mut self, facts: &mut FlowFacts, what: What, stamp: &Stamp) {
+    pub(super) fn report_malformed(&mut self, facts: &mut FlowFacts, what: FindingKind, stamp: &Stamp) {
         if self.judging {
             self.report_finding(facts, what, None, None, stamp);
         }
@@ -184,8 +184,8 @@ impl WorkerState {
 
     /// Reports that the content of a conversation is uncertain, where it is judged.
     pub(super) fn report_doubt(&mut self, facts: &mut FlowFacts, doubt: Doubt, stamp: &Stamp) {
-        if self.judging && facts.compares {
-            self.report_finding(facts, What::Doubtful(doubt), None, None, stamp);
+        if self.judging && facts.keeps_delivered {
+            self.report_finding(facts, FindingKind::Doubtful(doubt), None, None, stamp);
         }
     }
 
@@ -200,9 +200,9 @@ impl WorkerState {
                 continue;
             }
             if unknown {
-                self.report_finding(facts, What::UnknownAsset(side), None, None, stamp);
+                self.report_finding(facts, FindingKind::UnknownAsset(side), None, None, stamp);
             } else if place.asset.is_none() {
-                self.report_finding(facts, What::NewHost(side), None, None, stamp);
+                self.report_finding(facts, FindingKind::NewHost(side), None, None, stamp);
             }
         }
     }
@@ -219,7 +219,7 @@ impl WorkerState {
     ) {
         let finding = Finding {
             // The event replaces this.
-            what: What::NewHost(Side::Client),
+            what: FindingKind::NewHost(Side::Client),
             time: stamp.time,
             proving_packet: evidence_of(stamp),
             conversation,
@@ -257,7 +257,7 @@ impl WorkerState {
         let transaction = Transaction {
             time: requested.time,
             request: at.request,
-            operation: asked_and_answered(operation, &pending.values),
+            operation: operation_view(operation, &pending.values),
             ending: Ending { outcome, late: pending.overdue && answered },
             latency: (answered && pending.request_seen).then(|| stamp.time.saturating_sub(requested.time)),
             verdict: pending.verdict,
@@ -289,7 +289,7 @@ impl Between {
 /// A finding about a conversation; none before its first verdict.
 fn finding(
     facts: &FlowFacts,
-    what: What,
+    what: FindingKind,
     at: Option<RequestRef>,
     operation: Option<OwnedOperation>,
     stamp: &Stamp,
@@ -316,7 +316,7 @@ fn evidence_of(stamp: &Stamp) -> Evidence {
 }
 
 /// An operation with the values that were answered, or else those that were requested.
-fn asked_and_answered<'a>(operation: &Operation<'a>, requested: &'a OwnedValues) -> OperationView<'a> {
+fn operation_view<'a>(operation: &Operation<'a>, requested: &'a OwnedValues) -> OperationView<'a> {
     let view = OperationView::from(operation);
     if operation.values == Values::None { OperationView { values: ValuesView::Owned(requested), ..view } } else { view }
 }

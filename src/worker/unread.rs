@@ -8,7 +8,7 @@ use super::flow_facts::FlowFacts;
 use super::state::{Between, WorkerState};
 use crate::frame::{Body, Frame, Undecoded};
 use crate::policy::{Carrier, Host};
-use crate::record::{Endpoint, Event, Finding, Unread, What};
+use crate::record::{Endpoint, Event, Finding, FindingKind, Unread};
 
 /// How a packet is counted that could not be decoded into a frame.
 pub(super) const fn of_refused(reason: Undecoded) -> Unread {
@@ -59,7 +59,7 @@ impl WorkerState {
         let flow_verdict = self.policy.flow_verdict(&between.tuple(), None);
         if flow_verdict.client.zone.or(flow_verdict.server.zone).is_some() {
             self.report_between(&between, flow_verdict, stamp.packet, stamp, |base| {
-                let what = What::Malformed { name: TOO_MANY, value: None };
+                let what = FindingKind::Malformed { name: TOO_MANY, value: None };
                 Event::Finding(Box::new(Finding { what, ..*base }))
             });
         }
@@ -78,7 +78,7 @@ impl WorkerState {
         let Some(flow_verdict) = facts.flow_verdict.as_ref().map(Arc::clone) else { return };
         let concerns = flow_verdict.client.zone.or(flow_verdict.server.zone).is_some();
         if concerns && !facts.is_denied() {
-            self.report_malformed(facts, What::Malformed { name, value: None }, stamp);
+            self.report_malformed(facts, FindingKind::Malformed { name, value: None }, stamp);
         }
     }
 }

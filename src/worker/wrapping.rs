@@ -7,7 +7,7 @@ use crate::capture::Packet;
 use crate::flow::FlowKey;
 use crate::frame;
 use crate::policy::{Carrier, Denial, FlowTuple, Rule, Verdict};
-use crate::record::What;
+use crate::record::FindingKind;
 
 impl Worker {
     /// Judges the tunnel header of a packet at `depth`, 0 outermost, by the pair of its ends. The dealer decides when that is
@@ -23,9 +23,9 @@ impl Worker {
         // The ends of a tunnel are peers: the sender of the first packet stands for the client. Its port varies by content.
         facts.client = from;
         facts.ends[from.index()].port = 0;
-        self.state.begin_wrapping(depth);
+        self.state.begin_tunnel_reports(depth);
         self.state.judge_tunnel(&mut facts, packet);
-        self.state.end_wrapping();
+        self.state.end_tunnel_reports();
     }
 }
 
@@ -41,7 +41,7 @@ impl WorkerState {
         facts.flow_verdict = Some(flow_verdict);
         self.report_unknown_hosts(facts, &packet.stamp);
         if let Verdict::Deny(denial) = self.verdict_on_peers(verdict, &tuple, packet.stamp.time) {
-            self.report_finding(facts, What::Denied(denial), None, None, &packet.stamp);
+            self.report_finding(facts, FindingKind::Denied(denial), None, None, &packet.stamp);
         }
     }
 

@@ -1,33 +1,33 @@
-//! Ways to get a write past a sensor (T. Ptacek, T. Newsham, "Insertion, Evasion, and Denial of Service", 1998, and what was
-//! thought of since): in each, the server executes the `real` request. Most have an honest twin: the same done to a request
+//! Attempts to hide a write from a sensor (T. Ptacek, T. Newsham, "Insertion, Evasion, and Denial of Service", 1998, and
+//! later ones): in each, the server executes the `real` request. Most have an honest twin: the same packets for a request
 //! that is sent once, or twice alike.
 
 use super::wire::{ACK, FIN, Line, PSH_ACK, RST, SECOND, SYN, Segment, Tag};
 
-/// What is sent.
+/// The requests of an attack.
 pub(crate) struct Requests<'a> {
-    /// What the server executes.
+    /// The request that the server executes.
     pub real: &'a [u8],
-    /// What the sensor is meant to see instead; the same as `real` in an honest twin.
+    /// The decoy for the sensor; equal to `real` in an honest twin.
     pub decoy: &'a [u8],
-    /// Nobody lies: whatever differs from what a correct host sends is left out.
+    /// Whether this is an honest twin, without packets that a correct host would not send.
     pub is_honest: bool,
 }
 
-/// A way to send them.
+/// A way to send the requests.
 pub(crate) struct Attack {
     pub name: &'static str,
-    /// A host that means no harm may send such packets.
+    /// Whether a correct host may send such packets.
     pub has_twin: bool,
     pub send: fn(&mut Line, &Requests<'_>),
 }
 
-/// How a decoy is made, so that the server does not take it.
+/// A property of a decoy that makes the server discard it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lie {
     TcpChecksum,
     IpChecksum,
-    /// It does not get to the server.
+    /// Its TTL ends before the server.
     Ttl,
     NoAck,
 }
@@ -35,7 +35,7 @@ pub(crate) enum Lie {
 pub(crate) const LIES: [Lie; 4] = [Lie::TcpChecksum, Lie::IpChecksum, Lie::Ttl, Lie::NoAck];
 
 impl Requests<'_> {
-    /// A segment that the server does not take.
+    /// A segment that the server discards.
     pub(crate) fn lie(&self, segment: Segment, lie: Lie) -> Segment {
         if self.is_honest {
             return segment;
@@ -54,7 +54,7 @@ fn honestly(line: &mut Line, requests: &Requests<'_>) {
     line.say(true, requests.real);
 }
 
-/// The part of a stream that begins `at` bytes after where it is.
+/// The part of a stream from offset `at` on.
 fn part(line: &mut Line, at: usize, bytes: &[u8]) -> Segment {
     let segment = line.segment(true, bytes);
     Segment { sequence: segment.sequence + at as u32, ..segment }
@@ -389,7 +389,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     },
 ];
 
-/// Both versions of the second fragment, and the first one last, so that the datagram is complete with it.
+/// Both versions of the second fragment, then the first fragment, which completes the datagram.
 fn fragmented(line: &mut Line, requests: &Requests<'_>, order: [bool; 2]) {
     let real = line.segment(true, requests.real);
     let [first, second] = line.fragments(&real, 4);

@@ -1,4 +1,4 @@
-//! What is said: in each protocol a beginning, a read that a policy permits, and a write that it does not.
+//! Messages of each protocol: the opening, a read that the policy permits, and a write that it does not.
 
 use lockkeeper_protocols::Side;
 
@@ -12,17 +12,17 @@ pub(crate) mod opcua;
 pub(crate) struct Speech {
     pub name: &'static str,
     pub port: u16,
-    /// What both ends say first.
+    /// The opening of both ends.
     pub beginning: Vec<(bool, Vec<u8>)>,
-    /// Reads and their answers, as often as a conversation has any.
+    /// Permitted reads and their responses.
     pub reads: Vec<(Vec<u8>, Vec<u8>)>,
-    /// What is asked by a client that goes on reading, where another one writes.
+    /// The request of a client that reads where another one writes.
     pub read_on: Vec<u8>,
-    /// What must not happen.
+    /// The write that must not pass unseen.
     pub write: Vec<u8>,
-    /// A request that is permitted, as long as the write.
+    /// A permitted request of the same length as the write.
     pub decoy: Vec<u8>,
-    /// The answer to the write.
+    /// The response to the write.
     pub written: Vec<u8>,
 }
 
@@ -39,7 +39,7 @@ impl Speech {
         self.poll(line);
     }
 
-    /// What both ends say before anything is asked.
+    /// Sends the opening of both ends.
     pub(crate) fn greet(&self, line: &mut Line) {
         for (from_client, bytes) in &self.beginning {
             line.say(*from_client, bytes);
@@ -90,7 +90,7 @@ pub(crate) fn s7_pdu(kind: u8, reference: u16, error: &[u8], parameters: &[u8], 
     .concat()
 }
 
-/// S7ANY: so many bytes of a data block.
+/// S7ANY: `bytes` bytes of a data block.
 pub(crate) fn s7_item(db: u16, start: u16, bytes: u16) -> Vec<u8> {
     let [high, low] = (8 * start).to_be_bytes();
     [&[0x12, 0x0A, 0x10, 2], &bytes.to_be_bytes()[..], &db.to_be_bytes(), &[0x84, 0, high, low]].concat()
@@ -114,7 +114,7 @@ pub(crate) fn s7comm() -> Speech {
         ],
         reads: vec![(read.clone(), s7_pdu(3, 100, &[0, 0], &[4, 1], &[0xFF, 4, 0, 32, 1, 2, 3, 4])); 4],
         read_on: read,
-        // Write Var of DB20, bytes 0 to 3; the decoy asks to read as much, with as much data behind it.
+        // Write Var of DB20, bytes 0 to 3; the decoy is a read of the same bytes with the same data behind it.
         write: s7_pdu(1, 7, &[], &[&[5, 1][..], &s7_item(20, 0, 4)].concat(), &[0, 4, 0, 32, 9, 9, 9, 9]),
         decoy: s7_pdu(
             1,
@@ -127,7 +127,7 @@ pub(crate) fn s7comm() -> Speech {
     }
 }
 
-/// OPC UA without a server that would insist on a session.
+/// OPC UA with a server that requires no session.
 fn opc_ua_alone() -> Speech {
     let mut channel = opcua::Channel::new(0);
     let opened = channel.open(opcua::NONE, 1).map(|(side, bytes)| (side == Side::Client, bytes));
@@ -135,7 +135,7 @@ fn opc_ua_alone() -> Speech {
     Speech { beginning: greetings.into_iter().chain(opened).collect(), ..opc_ua(channel, &[0, 1]) }
 }
 
-/// What is said in an open channel and in a session, whose authentication token is given as it is encoded.
+/// Messages in an open channel and session; `token` is the encoded authentication token.
 pub(crate) fn opc_ua(mut channel: opcua::Channel, token: &[u8]) -> Speech {
     let ask = |channel: &mut opcua::Channel, request, body: &[u8]| {
         channel.piece(Side::Client, b'F', request, &in_session(body, token))
@@ -145,11 +145,11 @@ pub(crate) fn opc_ua(mut channel: opcua::Channel, token: &[u8]) -> Speech {
         (read, channel.piece(Side::Server, b'F', request, &opcua::values(&[7])))
     };
     let mut reads = vec![poll(&mut channel, 11), poll(&mut channel, 12)];
-    // Whoever does not write reads on from here.
+    // A client that does not write continues to read from here.
     let (read_on, _) = poll(&mut channel.clone(), 13);
     let items = [value_of(&opcua::node("Weir.Label"), &text(&"9".repeat(40)))];
     let write = ask(&mut channel.clone(), 13, &opcua::request(673, 1, &opcua::array(&items)));
-    // A read with a name that makes it as long.
+    // A read whose name gives it the same length.
     let spare = write.len() - ask(&mut channel.clone(), 13, &opcua::read(&["Weir.Label"])).len();
     let longer = format!("Weir.Label{}", "x".repeat(spare));
     let decoy = ask(&mut channel, 13, &opcua::read(&[&longer]));
@@ -159,7 +159,7 @@ pub(crate) fn opc_ua(mut channel: opcua::Channel, token: &[u8]) -> Speech {
     Speech { name: "opcua", port: 4840, beginning: vec![], reads, read_on, write, decoy, written }
 }
 
-/// A request with the authentication token of a session in the place of the two bytes that it was written with.
+/// A request with the authentication token of a session in place of its two-byte null token.
 pub(crate) fn in_session(request: &[u8], token: &[u8]) -> Vec<u8> {
     [&request[..4], token, &request[6..]].concat()
 }

@@ -1,4 +1,4 @@
-//! A TCP connection over Ethernet, segment by segment, in which the sender may lie.
+//! A TCP connection over Ethernet, segment by segment, with forged fields on demand.
 
 use crate::support::rewrite::{Packet, checksum};
 
@@ -17,7 +17,7 @@ pub(crate) const ACK: u8 = 0x10;
 pub(crate) const PSH_ACK: u8 = 0x18;
 const URG: u8 = 0x20;
 
-/// What wraps a frame.
+/// Tags around a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tag {
     Vlan(u16),
@@ -44,7 +44,7 @@ pub(crate) struct Segment {
     pub tag: Option<Tag>,
 }
 
-/// A connection, and what was sent in it.
+/// A connection with its packets.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub packets: Vec<Packet>,
@@ -53,9 +53,9 @@ pub(crate) struct Line {
     pub client_port: u16,
     /// Next sequence numbers of client and server.
     pub next: [u32; 2],
-    /// Tags of what each end sends.
+    /// Tags of the frames of each end.
     pub tags: [Option<Tag>; 2],
-    /// How often something was read.
+    /// Number of reads so far.
     pub polls: usize,
     id: u16,
 }
@@ -75,7 +75,7 @@ impl Line {
         }
     }
 
-    /// The handshake. With `early`: data in the SYN.
+    /// Sends the handshake; `early` is data in the SYN.
     pub(crate) fn open(&mut self, early: &[u8]) {
         let syn = self.segment(true, early);
         self.send(&Segment { flags: SYN, acknowledgement: 0, ..syn });
@@ -86,7 +86,7 @@ impl Line {
         self.acknowledge(true);
     }
 
-    /// A segment with the next bytes of an end, as it should be.
+    /// A correct segment with the next bytes of an end.
     pub(crate) fn segment(&mut self, from_client: bool, bytes: &[u8]) -> Segment {
         let (own, other) = if from_client { (0, 1) } else { (1, 0) };
         self.id = self.id.wrapping_add(1);
@@ -105,31 +105,31 @@ impl Line {
         }
     }
 
-    /// An end says something, which the other has received after that.
+    /// An end sends bytes, which the other end receives.
     pub(crate) fn say(&mut self, from_client: bool, bytes: &[u8]) {
         let segment = self.segment(from_client, bytes);
         self.send(&segment);
         self.went_on(from_client, bytes.len());
     }
 
-    /// The receiver has taken so many bytes of an end.
+    /// Marks `bytes` bytes of an end as received.
     pub(crate) fn went_on(&mut self, from_client: bool, bytes: usize) {
         self.next[usize::from(!from_client)] += bytes as u32;
     }
 
-    /// An end acknowledges what it has received.
+    /// An end acknowledges all received bytes.
     pub(crate) fn acknowledge(&mut self, from_client: bool) {
         let segment = self.segment(from_client, b"");
         self.send(&segment);
     }
 
-    /// A millisecond after the one before.
+    /// Adds a packet a millisecond after the last one.
     pub(crate) fn send(&mut self, segment: &Segment) {
         let ip = ipv4(segment, &tcp(segment, [self.client_port, self.port]));
         self.frame(segment, 0x0800, &ip);
     }
 
-    /// The same segment in two IP fragments, cut behind so many bytes of its payload (with its header, a multiple of eight).
+    /// The same segment in two IP fragments, split `cut` bytes into its payload (with the header, a multiple of eight).
     pub(crate) fn fragments(&self, segment: &Segment, cut: usize) -> [Vec<u8>; 2] {
         let whole = tcp(segment, [self.client_port, self.port]);
         let at = 20 + cut;

@@ -1,4 +1,4 @@
-//! A network of our own: a namespace with a hub in it, whose every port hears what any other says, as a SPAN port does.
+//! A namespace with a hub that repeats every frame on all other ports, as a SPAN port does.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,12 +18,12 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// A hub with ports of these names; `None`, with the reason on standard error, where none can be made.
+    /// A hub with ports of these names; `None` if namespaces are missing and the run allows that.
     pub(crate) fn new(ports: &[&str]) -> Option<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let place = Namespace::new(&MADE.fetch_add(1, Ordering::Relaxed).to_string())?;
         let hub = Self { place };
-        // Nothing is learned, so that every frame goes to every port; nobody has an address, so that nobody speaks.
+        // Without learning, the bridge sends every frame to every port; without addresses, no port sends by itself.
         hub.quiet("default");
         hub.ip(&["link", "add", "hub", "type", "bridge", "ageing_time", "0", "mcast_snooping", "0"]);
         hub.ip(&["link", "set", "hub", "up"]);
@@ -37,7 +37,7 @@ impl Hub {
         self.ip(&["link", "set", &far(port), "master", "hub"]);
     }
 
-    /// Adds a cable whose other end nobody else is at.
+    /// Adds a cable with an unused other end.
     pub(crate) fn cable(&self, port: &str) {
         let far = far(port);
         self.ip(&["link", "add", "name", port, "type", "veth", "peer", "name", &far]);
@@ -57,7 +57,7 @@ impl Hub {
         self.place.command(program)
     }
 
-    /// Frames that have left a port towards the hub, as each end of the cable counts them.
+    /// Frames from a port towards the hub, as counted at each end of the cable.
     pub(crate) fn frames_sent_by(&self, port: &str) -> [u64; 2] {
         [self.counted(port, "tx"), self.counted(&far(port), "rx")]
     }
@@ -77,12 +77,12 @@ impl Hub {
         self.place.inside(work)
     }
 
-    /// Sends frames through a port, with the pauses between them cut down to a millisecond.
+    /// Sends frames through a port, with pauses of at most a millisecond.
     pub(crate) fn send(&self, port: &str, packets: &[Packet]) {
         self.send_by(&[port], packets, |_| 0);
     }
 
-    /// The same through several ports; `choose` says through which of them.
+    /// The same through several ports; `choose` selects the port of a frame.
     pub(crate) fn send_by(&self, ports: &[&str], packets: &[Packet], choose: impl Fn(&Packet) -> usize + Sync) {
         self.inside(|| {
             let mut sockets: Vec<_> = ports.iter().map(|port| open(port)).collect();
@@ -96,7 +96,7 @@ impl Hub {
         });
     }
 
-    /// Records what arrives at a port while something else is done.
+    /// Records the frames that arrive at a port during `meanwhile`.
     pub(crate) fn record(&self, port: &str, to: &Path, meanwhile: impl FnOnce()) {
         let (socket, to) = (self.inside(|| open(port)), to.to_owned());
         socket.direction(Direction::In).expect("one direction");

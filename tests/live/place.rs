@@ -1,4 +1,4 @@
-//! A place for a sensor: its configuration, what it writes, ways to ask it, and others on the same network.
+//! The folder of a sensor with its configuration and outputs, its status, and other processes on its network.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use super::sensor::Sensor;
 use super::support::require::{MOSQUITTO, missing};
 use super::support::{self, plant};
 
-/// A folder with a configuration, and what the sensor writes there.
+/// A folder with a configuration and the outputs of the sensor.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
@@ -32,7 +32,7 @@ impl Place {
         Self { folder }
     }
 
-    /// Gives it a policy of its own, which can be changed.
+    /// Uses a copy of the policy that a test can change.
     pub(crate) fn owns_its_policy(&mut self) -> PathBuf {
         let (config, own) = (self.file("lockkeeper.toml"), self.file("plant.toml"));
         std::fs::copy(plant(), &own).expect("copied");
@@ -42,12 +42,12 @@ impl Place {
         own
     }
 
-    /// Where a file of the folder is.
+    /// The path of a file of the folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Writes the configuration anew.
+    /// Replaces the configuration.
     pub(crate) fn configure(&self, change: impl FnOnce(&str) -> String) {
         let file = self.file("lockkeeper.toml");
         let text = std::fs::read_to_string(&file).expect("written before");
@@ -59,37 +59,37 @@ impl Place {
         Sensor::start(hub, &[&"--config", &self.file("lockkeeper.toml")])
     }
 
-    /// What `lockkeeper status` says, and its exit status.
+    /// Exit status and output of `lockkeeper status`.
     pub(crate) fn status(&self) -> (Option<i32>, Value) {
         let file = self.file("status.json");
         let output = support::lockkeeper(&[&"status", &"--json", &"--file", &file]);
         (output.status.code(), serde_json::from_slice(&output.stdout).expect("JSON"))
     }
 
-    /// Waits until it says something.
+    /// Waits until the status satisfies a condition.
     pub(crate) fn eventually(&self, what: &str, is_so: impl Fn(Option<i32>, &Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
-            let (code, said) = self.status();
-            if is_so(code, &said) {
-                return said;
+            let (code, report) = self.status();
+            if is_so(code, &report) {
+                return report;
             }
-            assert!(begun.elapsed() < PATIENCE, "not {what}: {code:?} {said:#}");
+            assert!(begun.elapsed() < PATIENCE, "not {what}: {code:?} {report:#}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 }
 
 /// Whether a status gives a reason.
-pub(crate) fn has_reason(said: &Value, what: &str) -> bool {
-    said["reasons"].as_array().is_some_and(|reasons| reasons.iter().any(|reason| reason["what"] == what))
+pub(crate) fn has_reason(report: &Value, what: &str) -> bool {
+    report["reasons"].as_array().is_some_and(|reasons| reasons.iter().any(|reason| reason["what"] == what))
 }
 
 /// A process of the test in the namespace of the hub.
 pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
-    /// Starts it; `None`, with the reason on standard error, where it is not installed.
+    /// Starts it; `None` if it is not installed and the run allows that.
     pub(crate) fn start(hub: &Hub, program: &str, arguments: &[&str]) -> Option<Self> {
         let path =
             ["/usr/sbin", "/usr/bin"].iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
@@ -110,7 +110,7 @@ impl Drop for Process {
     }
 }
 
-/// What Prometheus would read.
+/// The page of the Prometheus endpoint.
 pub(crate) fn scrape(hub: &Hub, port: u16) -> String {
     hub.inside(|| {
         let mut caller = TcpStream::connect(("127.0.0.1", port)).expect("the sensor listens");

@@ -1,4 +1,4 @@
-//! A sensor that runs in a network of ours.
+//! A running sensor in a namespace.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -14,12 +14,12 @@ use super::network::Hub;
 /// `lockkeeper watch`, running.
 pub(crate) struct Sensor {
     child: Child,
-    /// What it says after it has begun to listen.
+    /// Its standard error after the line that reports readiness.
     errors: Option<JoinHandle<String>>,
 }
 
 impl Sensor {
-    /// Starts it, and waits until it listens.
+    /// Starts it and waits until it captures.
     pub(crate) fn start(hub: &Hub, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Self {
         let mut command = hub.command(Path::new(env!("CARGO_BIN_EXE_lockkeeper")));
         command.arg("watch").args(arguments.iter().map(AsRef::as_ref));
@@ -27,7 +27,7 @@ impl Sensor {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut line = String::new();
-        errors.read_line(&mut line).expect("what it says");
+        errors.read_line(&mut line).expect("its log");
         assert!(line.starts_with("Listening on "), "{line}{}", rest(errors));
         Self { child, errors: Some(std::thread::spawn(move || rest(errors))) }
     }
@@ -43,22 +43,22 @@ impl Sensor {
         self.child.id()
     }
 
-    /// Asks it to end; returns how it ended and what it said.
+    /// Sends SIGTERM; returns exit status and standard error.
     pub(crate) fn stop(self) -> (ExitStatus, String) {
         self.signal(Signal::TERM);
         self.ended()
     }
 
-    /// Waits until it has ended; returns how it ended and what it said.
+    /// Waits until it has ended; returns exit status and standard error.
     pub(crate) fn ended(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("an end");
-        (status, self.errors.take().expect("stopped once").join().expect("what it said"))
+        (status, self.errors.take().expect("stopped once").join().expect("its log"))
     }
 }
 
 impl Drop for Sensor {
     fn drop(&mut self) {
-        // Ended already, as a rule; a test that failed leaves it behind.
+        // Usually ended already; a failed test leaves it running.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -70,14 +70,14 @@ fn rest(mut errors: BufReader<ChildStderr>) -> String {
     text
 }
 
-/// Waits until a file holds a line that fits.
+/// Waits until a file has a line that satisfies a condition.
 pub(crate) fn wait_for(path: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        // The last line may be half written.
-        let mut told = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-        if let Some(alert) = told.find(&fits) {
+        // The last line may be incomplete.
+        let mut alerts = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        if let Some(alert) = alerts.find(&fits) {
             return alert;
         }
         assert!(begun.elapsed() < PATIENCE, "{what} does not come; there is\n{text}");

@@ -23,7 +23,7 @@ pub(crate) struct Attacker {
     /// The longest pause between packets.
     patience: Duration,
     /// Received bytes that form no complete message yet.
-    heard: Vec<u8>,
+    received: Vec<u8>,
     /// Every complete message of the server.
     pub answers: Vec<Vec<u8>>,
 }
@@ -42,7 +42,7 @@ impl Attacker {
         card.direction(Direction::In).expect("one direction");
         let mut line = Line::new(port);
         line.client_port = client_port;
-        Self { card, tap, before: line.time, line, sent: 0, patience, heard: Vec::new(), answers: Vec::new() }
+        Self { card, tap, before: line.time, line, sent: 0, patience, received: Vec::new(), answers: Vec::new() }
     }
 
     /// The handshake, with data in the SYN.
@@ -53,7 +53,7 @@ impl Attacker {
         self.line.next[0] += 1;
         let begun = Instant::now();
         loop {
-            assert!(begun.elapsed() < PATIENCE, "nobody listens on port {}", self.line.port);
+            assert!(begun.elapsed() < PATIENCE, "no server listens on port {}", self.line.port);
             if let Some(answer) = self.next_answer().filter(|answer| answer.flags & (SYN | RST) == SYN) {
                 self.line.next[1] = answer.sequence.wrapping_add(1);
                 break;
@@ -80,8 +80,9 @@ impl Attacker {
     pub(crate) fn answer(&mut self, patience: Duration) -> Option<Vec<u8>> {
         let begun = Instant::now();
         loop {
-            if let Some(length) = length(self.line.port, &self.heard).filter(|length| *length <= self.heard.len()) {
-                let answer: Vec<u8> = self.heard.drain(..length).collect();
+            if let Some(length) = length(self.line.port, &self.received).filter(|length| *length <= self.received.len())
+            {
+                let answer: Vec<u8> = self.received.drain(..length).collect();
                 self.answers.push(answer.clone());
                 return Some(answer);
             }
@@ -139,7 +140,7 @@ impl Attacker {
         }
         if answer.sequence == self.line.next[1] {
             self.line.went_on(false, answer.bytes.len());
-            self.heard.extend(answer.bytes);
+            self.received.extend(answer.bytes);
         }
         self.line.acknowledge(true);
         self.transmit();

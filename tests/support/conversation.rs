@@ -5,20 +5,20 @@ use lockkeeper_protocols::Side::{self, Client, Server};
 use serde_json::Value;
 
 use super::raised;
-use super::wire::{Outcome, Station, Wire};
+use super::wire::{ReplayResult, Station, Wire};
 
-/// What a tap hears of a connection; both ends number their bytes without gaps.
+/// The packets of a connection that a tap captures; sequence numbers also count the others.
 pub(crate) struct Conversation {
     wire: Wire,
     port: u16,
     /// Next sequence numbers of client and server.
     next: [u32; 2],
-    /// The side that the tap hears, if it does not hear both.
+    /// The only captured side, unless both are.
     only: Option<Side>,
 }
 
 impl Conversation {
-    /// A connection to a port, from its handshake on.
+    /// A connection to a port, captured from its handshake on.
     pub(crate) fn new(port: u16) -> Self {
         let mut conversation = Self::half(port, None);
         conversation.segment(Client, "S", &[]);
@@ -27,7 +27,7 @@ impl Conversation {
         conversation
     }
 
-    /// A connection of which the tap hears neither the handshake nor the other side.
+    /// A connection captured midstream in one direction only.
     pub(crate) fn one_sided(port: u16, side: Side) -> Self {
         Self::half(port, Some(side))
     }
@@ -36,17 +36,17 @@ impl Conversation {
         Self { wire: Wire::default(), port, next: [100, 500], only }
     }
 
-    /// From now on, the tap hears this side only.
-    pub(crate) fn hear_only(&mut self, side: Side) {
+    /// Captures only this side from now on.
+    pub(crate) fn capture_only(&mut self, side: Side) {
         self.only = Some(side);
     }
 
-    /// One side sends bytes, in as many segments as they need.
+    /// One side sends bytes in as many segments as they need.
     pub(crate) fn send(&mut self, from: Side, bytes: &[u8]) {
         bytes.chunks(LONGEST).for_each(|segment| self.segment(from, "A", segment));
     }
 
-    /// Segments of both sides, one after the other.
+    /// Sends segments of both sides in order.
     pub(crate) fn say<B: AsRef<[u8]>>(mut self, segments: &[(Side, B)]) -> Self {
         segments.iter().for_each(|(from, bytes)| self.send(*from, bytes.as_ref()));
         self
@@ -61,7 +61,7 @@ impl Conversation {
     }
 
     /// Alerts, transactions and statistics of a replay.
-    pub(crate) fn replay(&self, policy: &str) -> Outcome {
+    pub(crate) fn replay(&self, policy: &str) -> ReplayResult {
         self.wire.replay(policy)
     }
 

@@ -1,4 +1,4 @@
-//! Packets written byte by byte: headers in hex with what they mean, lengths filled in, and a small plant to send them in.
+//! Packets built from annotated hex, with lengths filled in, and a policy for them.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -32,7 +32,7 @@ pub(crate) const PLC: [u8; 4] = [10, 0, 2, 10];
 pub(crate) const OFFICE: [u8; 4] = [10, 0, 9, 5];
 pub(crate) const MILLISECOND: i64 = 1_000_000;
 
-/// Bytes from hex digits; what follows a `;` in a line is a remark.
+/// Bytes from hex digits; `;` begins a comment.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text
         .lines()
@@ -138,14 +138,14 @@ pub(crate) struct Wire {
     policy: PathBuf,
 }
 
-/// What a replay came to.
-pub(crate) struct Told {
+/// The result of a replay.
+pub(crate) struct ReplayResult {
     /// The last revision of each alert, in the order of the first.
     pub(crate) alerts: Vec<Value>,
     pub(crate) stats: Value,
     pub(crate) status: Option<i32>,
-    /// The page for people.
-    pub(crate) page: String,
+    /// The summary.
+    pub(crate) summary: String,
 }
 
 impl Wire {
@@ -169,18 +169,18 @@ impl Wire {
         Self { folder, capture, policy: path }
     }
 
-    /// A replay under the policy.
-    pub(crate) fn replay(&self, options: &[&str]) -> Told {
+    /// Replays under the policy.
+    pub(crate) fn replay(&self, options: &[&str]) -> ReplayResult {
         let policy = self.policy.clone();
         self.run(Some(&policy), options)
     }
 
-    /// A replay without one.
-    pub(crate) fn count(&self, options: &[&str]) -> Told {
+    /// Replays without a policy.
+    pub(crate) fn count(&self, options: &[&str]) -> ReplayResult {
         self.run(None, options)
     }
 
-    fn run(&self, policy: Option<&Path>, options: &[&str]) -> Told {
+    fn run(&self, policy: Option<&Path>, options: &[&str]) -> ReplayResult {
         let stats = self.folder.path().join("stats.json");
         let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> =
             vec![&"replay", &self.capture, &"--alerts", &"-", &"--stats", &stats];
@@ -189,21 +189,21 @@ impl Wire {
         }
         arguments.extend(options.iter().map(|option| option as &dyn AsRef<std::ffi::OsStr>));
         let Output { status, stdout, stderr } = lockkeeper(&arguments);
-        let page = String::from_utf8(stderr).expect("UTF-8");
+        let summary = String::from_utf8(stderr).expect("UTF-8");
         let text = std::fs::read_to_string(&stats).unwrap_or_default();
-        assert!(!text.is_empty(), "no statistics: {page}");
+        assert!(!text.is_empty(), "no statistics: {summary}");
         let alerts = last_revisions(lines(&String::from_utf8(stdout).expect("UTF-8")));
-        Told { alerts, stats: lines(&text).remove(0), status: status.code(), page }
+        ReplayResult { alerts, stats: lines(&text).remove(0), status: status.code(), summary }
     }
 }
 
-impl Told {
+impl ReplayResult {
     /// The alerts of a rule.
     pub(crate) fn of(&self, rule: &str) -> Vec<&Value> {
         self.alerts.iter().filter(|alert| alert["rule"] == rule).collect()
     }
 
-    /// The rules of everything but discoveries, each once.
+    /// The rules of all alerts that are not of kind `asset`, each once.
     pub(crate) fn rules(&self) -> Vec<&str> {
         let mut rules: Vec<&str> = self
             .alerts

@@ -1,8 +1,7 @@
 //! The expected alerts of a shipped capture, beside it in `pcaps/`.
 //!
-//! `NAME.alerts.jsonl` holds them as they are printed. Where that is too long to be reviewed in a diff, `NAME.alerts.json`
-//! holds how many there are by rule, severity, endpoints and function, the first alert of each rule, and digests, so that a
-//! change of any alert is still noticed.
+//! `NAME.alerts.jsonl` holds them as printed. If they are too long to be reviewed in a diff, `NAME.alerts.json` holds their
+//! number by rule, severity, endpoints and function, the first alert of each rule, and digests that change with any alert.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use super::lines;
 /// The longest file of alerts that a person can review, bytes.
 pub(crate) const LONGEST: usize = 200 << 10;
 
-/// Compares the alerts of a capture with those that are expected; with `LOCKKEEPER_BLESS=1`, they become the expected ones.
+/// Asserts that the alerts of a capture are the expected ones; with `LOCKKEEPER_BLESS=1`, they become the expected ones.
 pub(crate) fn check(capture: &Path, found: &str) {
     let printed = capture.with_extension("alerts.jsonl");
     let counted = capture.with_extension("alerts.json");
@@ -41,7 +40,7 @@ pub(crate) fn check(capture: &Path, found: &str) {
     );
 }
 
-/// What is expected of alerts that are too many to be reviewed one by one.
+/// The summary of alerts that are too many to be reviewed individually.
 pub(crate) fn summary(alerts: &str) -> Value {
     let mut by_rule: BTreeMap<String, BTreeMap<String, Vec<&str>>> = BTreeMap::new();
     let mut counts = json!({});
@@ -55,11 +54,11 @@ pub(crate) fn summary(alerts: &str) -> Value {
         *count = (count.as_u64().unwrap_or(0) + 1).into();
         samples.entry(rule).or_insert(alert);
     }
-    let told = |lines: &Vec<&str>| json!({ "alerts": lines.len(), "sha256": digest(&lines.concat())[..16] });
+    let digest_of = |lines: &Vec<&str>| json!({ "alerts": lines.len(), "sha256": digest(&lines.concat())[..16] });
     let rules: BTreeMap<_, BTreeMap<_, _>> = by_rule
         .iter()
         .map(|(rule, by_severity)| {
-            (rule, by_severity.iter().map(|(severity, lines)| (severity, told(lines))).collect())
+            (rule, by_severity.iter().map(|(severity, lines)| (severity, digest_of(lines))).collect())
         })
         .collect();
     json!({
@@ -71,7 +70,7 @@ pub(crate) fn summary(alerts: &str) -> Value {
     })
 }
 
-/// The members in which two summaries differ, a line each.
+/// One line for each member in which two summaries differ.
 pub(crate) fn different_counts(expected: &str, found: &str) -> Vec<String> {
     let [expected, found] = [expected, found].map(|text| {
         let mut members = BTreeMap::new();
@@ -105,7 +104,7 @@ fn different_lines(expected: &str, found: &str) -> Vec<String> {
     different
 }
 
-/// Every leaf of a value under the path to it.
+/// Collects every leaf of a value by its path.
 fn flatten(value: &Value, path: String, members: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(object) => {
@@ -117,7 +116,7 @@ fn flatten(value: &Value, path: String, members: &mut BTreeMap<String, String>) 
     }
 }
 
-/// Keeps all alerts where a person who reviews the difference finds them.
+/// Writes all alerts to a file for the review of a difference.
 fn keep(capture: &Path, alerts: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("alerts");
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -134,7 +133,7 @@ fn shortened(differences: &[String]) -> String {
     shown
 }
 
-/// An asset where it has a name, else an address.
+/// The asset, or the address of a host without one.
 fn endpoint(end: &Value) -> String {
     let name = [&end["asset"], &end["ip"], &end["mac"]].into_iter().find(|name| name.is_string());
     name.map_or_else(|| "-".to_owned(), word)
@@ -148,5 +147,5 @@ fn digest(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Differences that fit on a screen.
+/// Most differences in a message.
 const MOST_SHOWN: usize = 40;

@@ -1,4 +1,4 @@
-//! What the black-box tests share: running the program, and writing captures anew.
+//! Helpers of the black-box tests: running the program, building and rewriting captures.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod conversation;
@@ -15,12 +15,12 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// The repository.
+/// The root of the repository.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The captures that ship, in the order of their names.
+/// The shipped captures, sorted by name.
 pub(crate) fn shipped() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(root().join("pcaps"))
         .expect("the captures ship with the source")
@@ -32,7 +32,7 @@ pub(crate) fn shipped() -> Vec<PathBuf> {
     found
 }
 
-/// The policy of the plant in which they were recorded.
+/// The policy of the plant of the shipped captures.
 pub(crate) fn plant() -> PathBuf {
     root().join("rules/plant.toml")
 }
@@ -44,7 +44,7 @@ pub(crate) fn lockkeeper(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
     command.output().expect("the program starts")
 }
 
-/// What a replay printed on standard output; panics with its errors when it ended with status 2.
+/// Standard output of a replay; panics with its errors on exit status 2.
 pub(crate) fn replay(capture: &Path, more: &[&dyn AsRef<std::ffi::OsStr>]) -> String {
     let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"replay", &capture, &"--quiet"];
     arguments.extend(more);
@@ -59,7 +59,7 @@ pub(crate) fn alerts(capture: &Path) -> String {
     replay(capture, &[&"--policy", &plant(), &"--alerts", &"-"])
 }
 
-/// JSON lines.
+/// Parses JSON lines.
 pub(crate) fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
 }
@@ -101,7 +101,7 @@ pub(crate) fn policy(flows: &[&str]) -> String {
     zones.to_owned() + &flows.collect::<String>()
 }
 
-/// What Wireshark's command line says about a file: the fields of a packet a line. It must not complain.
+/// Fields of each packet of a file, as tshark prints them; panics if tshark reports an error.
 pub(crate) fn tshark(file: &Path, arguments: &[&str]) -> Vec<Vec<String>> {
     let mut command = Command::new("tshark");
     let output = command.arg("-r").arg(file).args(["-T", "fields"]).args(arguments).output();
@@ -113,8 +113,8 @@ pub(crate) fn tshark(file: &Path, arguments: &[&str]) -> Vec<Vec<String>> {
     text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
-/// What alerts say whatever the time and the numbers of the packets: the last revision of each, in their order. A request
-/// that was not answered when a recording ends is pending for ever; a sensor goes on, and after a while there is no answer.
+/// The last revision of each alert without times and packet numbers, in order. An outcome that is pending at the end of a
+/// recording is replaced by no response, because a sensor continues until the request times out.
 pub(crate) fn essence(alerts: &str) -> Vec<Value> {
     let mut last: Vec<(Value, Value)> = Vec::new();
     for mut alert in lines(alerts) {

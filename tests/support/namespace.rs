@@ -1,4 +1,4 @@
-//! Network namespaces of our own, in which tests send what they like and nothing leaves.
+//! Network namespaces for tests, isolated from the machine's network.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -16,7 +16,7 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// A new one; `None` where none can be made and that is allowed. The names of one process differ.
+    /// Creates one; `None` if namespaces are missing and the run allows that. Names must differ within a process.
     pub(crate) fn new(name: &str) -> Option<Self> {
         static CLEANED: Once = Once::new();
         if !rustix::process::geteuid().is_root() {
@@ -33,7 +33,7 @@ impl Namespace {
         Some(Self { name })
     }
 
-    /// What ip(8) calls it.
+    /// Its name for ip(8).
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -58,7 +58,7 @@ impl Namespace {
         command
     }
 
-    /// Runs something on a thread that lives in the namespace.
+    /// Runs `work` on a thread in the namespace.
     pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let place = File::open(Path::new("/run/netns").join(&self.name)).expect("the namespace");
         thread::scope(|scope| {
@@ -78,7 +78,7 @@ impl Drop for Namespace {
     }
 }
 
-/// Removes what tests have left that were killed, with the processes in it.
+/// Removes namespaces of killed tests with the processes in them.
 fn remove_ruins() {
     let places = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
     for name in places.map(|place| place.file_name().to_string_lossy().into_owned()) {
@@ -86,11 +86,11 @@ fn remove_ruins() {
         if owner.is_none_or(|owner| Path::new("/proc").join(owner.to_string()).exists()) {
             continue;
         }
-        // Another test may be doing the same: whoever comes second has nothing to do.
+        // Another test may remove the same namespace; the second attempt fails harmlessly.
         let script = "ip netns pids $0 | xargs -r kill; ip netns del $0";
         let _already_gone = Command::new("sh").args(["-c", script, &name]).output();
     }
 }
 
-/// What the names of the namespaces begin with; the number of the process follows.
+/// Prefix of the names of namespaces; the process number follows.
 const PREFIX: &str = "lockkeeper-";

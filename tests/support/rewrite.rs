@@ -1,4 +1,4 @@
-//! Captures written anew: in other formats, with the same packets cut, doubled and shuffled.
+//! Rewrites captures: in other formats, and with the same data cut, duplicated and reordered.
 
 use std::io::Write;
 use std::ops::Range;
@@ -76,14 +76,14 @@ fn block(out: &mut Vec<u8>, kind: u32, body: &[u8]) {
     out.extend(length);
 }
 
-/// Packed with gzip.
+/// Compresses with gzip.
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packer.write_all(bytes).expect("writing to memory");
     packer.finish().expect("writing to memory")
 }
 
-/// Packed with zstd.
+/// Compresses with zstd.
 pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).expect("writing to memory")
 }
@@ -109,7 +109,8 @@ pub(crate) fn payload(packet: &Packet) -> usize {
     Place::of(packet).map_or(0, |place| place.length)
 }
 
-/// The pieces of a plain TCP segment; `size` says how long the next one is, of how much is left. Others stay whole.
+/// The pieces of a plain TCP segment; `size` returns the length of the next piece, given the remaining length. Other packets
+/// stay whole.
 fn cut(packet: &Packet, mut size: impl FnMut(usize) -> usize) -> Vec<Packet> {
     let Some(place) = Place::of(packet) else { return vec![packet.clone()] };
     let (mut at, mut pieces) = (0, Vec::new());
@@ -144,14 +145,14 @@ fn seal(bytes: &mut [u8], place: &Place) {
     set_checksum(&mut bytes[place.tcp..], 16, pseudo_header);
 }
 
-/// Puts the checksum of bytes and of what was summed up before at its place among them.
+/// Stores the checksum of `bytes`, added to the sum `before`, at offset `at`.
 fn set_checksum(bytes: &mut [u8], at: usize, before: u32) {
     bytes[at..at + 2].fill(0);
     let sum = checksum(bytes, before);
     bytes[at..at + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// The internet checksum (RFC 1071) of bytes and of what was summed up before.
+/// The internet checksum (RFC 1071) of `bytes`, added to the sum `before`.
 pub(crate) fn checksum(bytes: &[u8], before: u32) -> u16 {
     let mut sum = before + words(bytes);
     while sum > 0xFFFF {
@@ -164,7 +165,7 @@ fn words(bytes: &[u8]) -> u32 {
     bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0))).sum()
 }
 
-/// Where the layers of a plain TCP segment begin.
+/// Offsets of the layers of a plain TCP segment.
 struct Place {
     v4: bool,
     ip: usize,
@@ -193,7 +194,7 @@ impl Place {
     }
 }
 
-/// Numbers that look random and are the same for the same seed.
+/// Pseudorandom numbers, the same for the same seed.
 pub(crate) struct Dice(pub u64);
 
 impl Dice {
@@ -204,7 +205,7 @@ impl Dice {
     }
 }
 
-/// Sends some packets twice, up to four packets later.
+/// Duplicates some packets, up to four packets later.
 pub(crate) fn duplicated(packets: &[Packet], dice: &mut Dice) -> Vec<Packet> {
     let mut out: Vec<Packet> = Vec::new();
     let mut again: Vec<(usize, Packet)> = Vec::new();
@@ -219,8 +220,7 @@ pub(crate) fn duplicated(packets: &[Packet], dice: &mut Dice) -> Vec<Packet> {
     out
 }
 
-/// Shuffles TCP segments among up to eight neighbours that lie within ten milliseconds: they change places,
-/// the times of capture stay.
+/// Shuffles TCP segments among up to eight neighbours within ten milliseconds: packets change places, capture times stay.
 pub(crate) fn reordered(packets: &[Packet], dice: &mut Dice) -> Vec<Packet> {
     let mut out = packets.to_vec();
     let mut start = 0;

@@ -1,4 +1,4 @@
-//! Conversations written segment by segment.
+//! A Modbus connection of the plant, segment by segment.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ const CLIENT: [u8; 4] = [10, 20, 20, 5];
 const SERVER: [u8; 4] = [10, 20, 10, 12];
 pub(crate) const SECOND: i64 = 1_000_000_000;
 
-/// Segments between a client and a server, in the order in which they are sent.
+/// Segments between a client and a server, in order.
 #[derive(Default)]
 pub(crate) struct Tape(Vec<Packet>);
 
@@ -24,7 +24,7 @@ impl Tape {
         self.send(time, (CLIENT, 40_000), (SERVER, 502), flags, [sequence, acknowledgement], payload);
     }
 
-    /// The server sends one.
+    /// The server sends a segment; `flags` are of `S` and `A`.
     pub(crate) fn server(&mut self, time: i64, flags: &str, sequence: u32, acknowledgement: u32, payload: &[u8]) {
         self.send(time, (SERVER, 502), (CLIENT, 40_000), flags, [sequence, acknowledgement], payload);
     }
@@ -67,7 +67,7 @@ impl Tape {
         self.server(time + 1000, "A", 500, 112, &[0, 1, 0, 0, 0, 5, 1, 3, 2, 3, 132]);
     }
 
-    /// Writes a capture; it is gone with the folder.
+    /// Writes a capture into a temporary folder.
     pub(crate) fn write(&self) -> (TempDir, PathBuf) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("flood.pcap");
@@ -75,7 +75,7 @@ impl Tape {
         (folder, path)
     }
 
-    /// The counts of a replay without a policy.
+    /// The statistics of a replay without a policy.
     pub(crate) fn stats(&self, options: &[&str]) -> Value {
         let (_folder, path) = self.write();
         let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"replay", &path, &"-q", &"--stats", &"-"];

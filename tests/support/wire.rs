@@ -1,4 +1,4 @@
-//! Frames on a link, made one by one: who sends what to whom, from which hardware, on which VLAN.
+//! Frames on a link, built one by one with their hardware addresses and VLANs.
 
 use std::ffi::OsStr;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use super::frames::tcp;
 use super::rewrite::{Packet, pcap};
 use super::{last_revisions, lines, lockkeeper};
 
-/// One end of what is sent: hardware address, IP address, VLAN.
+/// One end of a frame: hardware address, IP address, VLAN.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Station {
     pub mac: [u8; 6],
@@ -26,7 +26,7 @@ impl Station {
         Self { mac: [2, 0, 0, 0, 0, number], ip: ip.parse().expect("an address"), vlan: None }
     }
 
-    /// The same address from other hardware.
+    /// The same address on other hardware.
     pub(crate) fn through(self, number: u8) -> Self {
         Self { mac: [2, 0, 0, 0, 0, number], ..self }
     }
@@ -37,32 +37,32 @@ impl Station {
     }
 }
 
-/// Every hardware address.
+/// The broadcast hardware address.
 pub(crate) const ALL: [u8; 6] = [0xFF; 6];
 
-/// What was sent, in order, a millisecond apart.
+/// Frames in order, a millisecond apart.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wire {
     packets: Vec<Packet>,
     time: i64,
 }
 
-/// What a replay came to: the last revision of each alert that is not of kind `asset`, transactions, and statistics.
+/// The result of a replay: the last revision of each alert that is not of kind `asset`, transactions, and statistics.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct ReplayResult {
     pub alerts: Vec<Value>,
     pub transactions: Vec<Value>,
     pub stats: Value,
-    pub page: String,
+    pub summary: String,
 }
 
 impl Wire {
-    /// Lets time pass, nanoseconds.
+    /// Advances the time, nanoseconds.
     pub(crate) fn wait(&mut self, nanoseconds: i64) {
         self.time += nanoseconds;
     }
 
-    /// A frame as it is.
+    /// Adds a frame unchanged.
     pub(crate) fn raw(&mut self, bytes: Vec<u8>) {
         self.time += 1_000_000;
         self.packets.push(Packet { time: self.time, link: 1, bytes });
@@ -75,7 +75,7 @@ impl Wire {
         self.raw(bytes);
     }
 
-    /// The latest frame again, as one station after another sends it on, from other hardware to other hardware.
+    /// Repeats the latest frame with other hardware addresses, as a router forwards it.
     pub(crate) fn forwarded(&mut self, from: [u8; 6], to: [u8; 6]) {
         let mut bytes = self.last().to_vec();
         bytes[..12].copy_from_slice(&[to, from].concat());
@@ -96,7 +96,7 @@ impl Wire {
         self.raw(tagged(&bytes, from.0.vlan));
     }
 
-    /// A connection of Modbus on which one register is read and, if asked for, written.
+    /// A Modbus connection that reads one register and, with `writes`, writes one.
     pub(crate) fn modbus(&mut self, client: Station, server: Station, port: u16, writes: bool) {
         let (client, server) = ((client, port), (server, 502));
         self.tcp(client, server, "S", [99, 0], &[]);
@@ -109,7 +109,7 @@ impl Wire {
         }
     }
 
-    /// ARP: `from` says that its address is at its hardware.
+    /// ARP: `from` claims its address for its hardware.
     pub(crate) fn arp(&mut self, from: Station, to: Station) {
         let (IpAddr::V4(sender), IpAddr::V4(target)) = (from.ip, to.ip) else { unreachable!("ARP is for IPv4") };
         let fixed = [0, 1, 8, 0, 6, 4, 0, 2];
@@ -138,13 +138,13 @@ impl Wire {
         self.raw(bytes);
     }
 
-    /// Replays it.
-    pub(crate) fn replay(&self, policy: &str) -> Outcome {
+    /// Replays the frames.
+    pub(crate) fn replay(&self, policy: &str) -> ReplayResult {
         self.replay_with(policy, &[])
     }
 
-    /// Replays it with more options: the same comes out for any number of workers.
-    pub(crate) fn replay_with(&self, policy: &str, options: &[&str]) -> Outcome {
+    /// Replays the frames with more options; asserts the same result for any number of workers.
+    pub(crate) fn replay_with(&self, policy: &str, options: &[&str]) -> ReplayResult {
         let one = self.replay_by(policy, options, "1");
         for workers in ["2", "7"] {
             let other = self.replay_by(policy, options, workers);
@@ -154,7 +154,7 @@ impl Wire {
         one
     }
 
-    fn replay_by(&self, policy: &str, options: &[&str], workers: &str) -> Outcome {
+    fn replay_by(&self, policy: &str, options: &[&str], workers: &str) -> ReplayResult {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let place = |name: &str| folder.path().join(name);
         std::fs::write(place("wire.pcap"), pcap(&self.packets)).expect("a written file");
@@ -171,13 +171,13 @@ impl Wire {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() != Some(2), "{errors}");
         let read = |name| lines(&std::fs::read_to_string(place(name)).unwrap_or_default());
-        let page = String::from_utf8_lossy(&output.stdout).into_owned() + &errors;
+        let summary = String::from_utf8_lossy(&output.stdout).into_owned() + &errors;
         let mut alerts = last_revisions(read("alerts"));
         alerts.retain(|alert| alert["kind"] != "asset");
-        Outcome { alerts, transactions: read("transactions"), stats: read("stats").remove(0), page }
+        ReplayResult { alerts, transactions: read("transactions"), stats: read("stats").remove(0), summary }
     }
 
-    /// Writes a capture; it is gone with the folder.
+    /// Writes a capture into a temporary folder.
     pub(crate) fn write(&self) -> (TempDir, PathBuf) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("wire.pcap");
@@ -186,14 +186,14 @@ impl Wire {
     }
 }
 
-impl Outcome {
-    /// What is told of each rule, `rule severity count`, sorted.
-    pub(crate) fn told(&self) -> Vec<String> {
+impl ReplayResult {
+    /// `rule severity count` of each alert, sorted.
+    pub(crate) fn raised(&self) -> Vec<String> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let tell = |alert: &Value| format!("{} {} {}", text(&alert["rule"]), text(&alert["severity"]), alert["count"]);
-        let mut told: Vec<String> = self.alerts.iter().map(tell).collect();
-        told.sort();
-        told
+        let line = |alert: &Value| format!("{} {} {}", text(&alert["rule"]), text(&alert["severity"]), alert["count"]);
+        let mut raised: Vec<String> = self.alerts.iter().map(line).collect();
+        raised.sort();
+        raised
     }
 
     /// Occurrences of a rule.
@@ -202,7 +202,7 @@ impl Outcome {
     }
 
     /// Function, outcome and verdict of each transaction, in order.
-    pub(crate) fn story(&self) -> Vec<String> {
+    pub(crate) fn operations(&self) -> Vec<String> {
         let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
         let of = |one: &Value| {
             [&one["operation"]["function"], &one["outcome"]["status"], &one["verdict"]].map(text).join(" ")
@@ -228,11 +228,11 @@ fn network(from: Station, to: Station) -> PacketBuilderStep<IpHeaders> {
     match (from.ip, to.ip) {
         (IpAddr::V4(from), IpAddr::V4(to)) => link.ipv4(from.octets(), to.octets(), 64),
         (IpAddr::V6(from), IpAddr::V6(to)) => link.ipv6(from.octets(), to.octets(), 64),
-        _ => unreachable!("a host speaks to one of its own version"),
+        _ => unreachable!("both hosts have addresses of one IP version"),
     }
 }
 
-/// Puts a tag behind the hardware addresses of a frame.
+/// Inserts a VLAN tag behind the hardware addresses of a frame.
 fn tagged(frame: &[u8], vlan: Option<u16>) -> Vec<u8> {
     let Some(vlan) = vlan else { return frame.to_vec() };
     let (addresses, rest) = frame.split_at(12);

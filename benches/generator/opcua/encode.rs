@@ -1,4 +1,4 @@
-//! The binary encoding of OPC UA (OPC 10000-6, 5.2), as far as the generator speaks it: everything little-endian.
+//! The part of the binary encoding of OPC UA (OPC 10000-6, 5.2) that the generator uses, little-endian.
 
 /// A string, or a byte string.
 pub(super) fn string(text: &str, out: &mut Vec<u8>) {
@@ -6,7 +6,7 @@ pub(super) fn string(text: &str, out: &mut Vec<u8>) {
     out.extend(text.as_bytes());
 }
 
-/// A string, byte string or array that is not there.
+/// A null string, byte string or array.
 pub(super) fn null(out: &mut Vec<u8>) {
     out.extend([0xFF; 4]);
 }
@@ -25,12 +25,12 @@ pub(super) fn node(namespace: u8, id: u16, out: &mut Vec<u8>) {
     out.extend(id.to_le_bytes());
 }
 
-/// A moment: 100 ns since 1601. All are the same day, which no decoder minds.
+/// A DateTime in units of 100 ns since 1601, constant.
 pub(super) fn moment(tick: u32, out: &mut Vec<u8>) {
     out.extend((134_118_720_000_000_000_i64 + i64::from(tick) * 10_000).to_le_bytes());
 }
 
-/// An extension object without anything in it.
+/// An empty extension object.
 pub(super) fn nothing(out: &mut Vec<u8>) {
     out.extend([0, 0, 0]);
 }
@@ -64,7 +64,7 @@ pub(super) fn name(id: u16) -> String {
     format!("Hall{}.Drive{:02}.Value{}", id / 100, id / 10 % 10, id % 10)
 }
 
-/// What is read or monitored: the value of a node, all of it, as it is.
+/// A ReadValueId: the whole value of a node without data encoding.
 pub(super) fn read_value_id(id: u16, named: bool, out: &mut Vec<u8>) {
     place(NAMESPACE, id, named, out);
     number(VALUE, out);
@@ -100,7 +100,7 @@ pub(super) fn message(kind: &[u8; 4], body: &[u8], out: &mut Vec<u8>) {
 
 /// Chunk header, channel, token, sequence number, request id.
 pub(super) const HEADERS: usize = 24;
-/// The buffer that is agreed on: the smallest that the standard allows.
+/// The negotiated buffer: the smallest that the standard allows.
 pub(super) const BUFFER: usize = 8_192;
 pub(super) const CHANNEL: u32 = 1;
 pub(super) const TOKEN: u32 = 1;

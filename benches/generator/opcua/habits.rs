@@ -1,28 +1,28 @@
-//! What clients ask for, and how much of it at once.
+//! Request patterns of OPC UA clients.
 
 use super::super::random::Random;
 use super::{NODES, PUBLISH, READ, WRITE};
 
-/// What the clients of a capture are like.
+/// The request pattern of the clients of a capture.
 pub(in super::super) struct Habits {
-    /// How often each service is asked.
+    /// Frequency of each service.
     pub(super) mix: [u16; 10],
-    /// The nodes of the next Read of a flow: the first, and how many.
+    /// The nodes of the next Read of a flow: first, count.
     pub(super) read: fn(flow: usize, random: &mut Random) -> (u16, u16),
     /// Nodes of a Write, at most.
     pub(super) writes: u32,
     /// Nodes of a subscription.
     pub(super) monitored: u32,
-    /// The values of the next notification: the first, and how many.
+    /// The values of the next notification: first, count.
     pub(super) changed: fn(random: &mut Random) -> (u32, u32),
-    /// Nodes have names instead of numbers.
+    /// Whether nodes have names instead of numbers.
     pub(super) named: bool,
     /// Segments of the longest message.
     pub(super) most_segments: u64,
 }
 
-/// Clients that ask for as much as there is in a segment, in several, or in several chunks, and for other nodes each time.
-/// The notification of a subscription is about half a segment.
+/// Clients that read one segment, several segments, or several chunks at once, and other nodes each time. The notification
+/// of a subscription is about half a segment.
 pub(in super::super) static BULK: Habits = Habits {
     mix: [READ, READ, READ, READ, READ, READ, PUBLISH, PUBLISH, PUBLISH, WRITE],
     read: |_, random| {
@@ -40,7 +40,7 @@ pub(in super::super) static BULK: Habits = Habits {
     most_segments: 11,
 };
 
-/// Historians, which read whole machines at once: every Read names 600 nodes, of which each answer has the values.
+/// Historians, which read whole machines at once: every Read names 600 nodes.
 pub(in super::super) static HISTORIAN: Habits = Habits {
     mix: [READ, READ, READ, READ, READ, READ, READ, READ, READ, WRITE],
     read: |_, random| (1 + random.below(u32::from(NODES - MACHINE)) as u16, MACHINE),
@@ -51,8 +51,8 @@ pub(in super::super) static HISTORIAN: Habits = Habits {
     most_segments: 16,
 };
 
-/// Operator panels: what has changed is reported to them, the pages that they show are read, each the same every time,
-/// and sometimes somebody sets a value.
+/// Operator panels: subscriptions report changes, each displayed page is the same Read every time, and an operator
+/// sometimes writes a value.
 pub(in super::super) static PANEL: Habits = Habits {
     mix: [PUBLISH, PUBLISH, PUBLISH, PUBLISH, PUBLISH, PUBLISH, READ, READ, READ, WRITE],
     read: |flow, random| {

@@ -1,9 +1,10 @@
-//! Any conversation, through any row of the registry, in any cut.
+//! Drives any row of the registry with any conversation in any segmentation.
 //!
-//! The first byte selects the row, the transport, the tracked outcomes and whether the flow is joined in mid-stream;
-//! `FUZZ_ROW` in the environment, such as `s7comm/iso-on-tcp`, selects the row instead. The rest are instructions: one byte
-//! for the side, a gap, elapsed time, lack of memory or the end of the connection, and the upper bits of a length, one byte
-//! for its lower bits, then that many bytes.
+//! The first byte selects the row, the transport, the tracked outcomes, and whether the flow is joined midstream; `FUZZ_ROW` in
+//! the environment, such as `s7comm/iso-on-tcp`, selects the row instead. The rest are instructions: one byte for the side, a
+//! gap, passing time, lack of memory or the end of the connection, and the upper bits of the length, one for its lower bits,
+//! then that many bytes.
+#![no_main]
 
 use std::sync::LazyLock;
 
@@ -17,10 +18,10 @@ use testing::{Answers, Detail, Log};
 
 const LIMITS: Limits = Limits { pending: 8, answer_timeout: 1_000, partial: 1024 };
 
-/// The transports of the flow.
+/// Transports of the flow.
 const PORTS: [u16; 4] = [0, 502, 102, 4840];
 
-/// The only row to drive, if one is named.
+/// The row named by `FUZZ_ROW`.
 static ROW: LazyLock<Option<&Protocol>> = LazyLock::new(|| {
     let named = std::env::var("FUZZ_ROW").ok()?;
     let row = REGISTRY.iter().find(|row| format!("{}/{}", row.name, row.framing) == named);

@@ -1,4 +1,4 @@
-//! Encodes OPC UA for tests.
+//! Encodes OPC UA messages for tests.
 
 use lockkeeper_protocols::Side;
 
@@ -63,7 +63,7 @@ pub fn response(number: u16, status: u32, content: &[u8]) -> Vec<u8> {
 
 const TIME: i64 = 133_617_024_000_000_000;
 
-/// An array of what is encoded already.
+/// An array of encoded elements.
 pub fn array(elements: &[Vec<u8>]) -> Vec<u8> {
     [(elements.len() as u32).to_le_bytes().to_vec(), elements.concat()].concat()
 }
@@ -75,7 +75,7 @@ pub fn read(nodes: &[&str]) -> Vec<u8> {
     request(631, 1, &[&[0; 8][..], &[2, 0, 0, 0], &array(&ids)].concat())
 }
 
-/// The answer to it: Int32 values.
+/// The response to [`read`]: Int32 values.
 pub fn values(values: &[i32]) -> Vec<u8> {
     let all: Vec<_> = values.iter().map(|value| [&[1, 6][..], &value.to_le_bytes()].concat()).collect();
     response(634, 0, &[array(&all), NULL.to_vec()].concat())
@@ -88,7 +88,7 @@ pub fn write(name: &str, value: &[u8]) -> Vec<u8> {
     request(673, 1, &array(&[item]))
 }
 
-/// The answer to Write, DeleteNodes and the like.
+/// The response to Write, DeleteNodes and the like.
 pub fn results(number: u16, statuses: &[u32]) -> Vec<u8> {
     let all: Vec<_> = statuses.iter().map(|status| status.to_le_bytes().to_vec()).collect();
     response(number, 0, &[array(&all), NULL.to_vec()].concat())
@@ -109,7 +109,7 @@ pub fn monitor(subscription: u32, nodes: &[&str]) -> Vec<u8> {
     request(751, 1, &[&subscription.to_le_bytes()[..], &[0; 4], &array(&items)].concat())
 }
 
-/// The answer to it: the server's numbers from 1.
+/// The response to [`monitor`]: the server's ids from 1.
 pub fn monitored(count: u32) -> Vec<u8> {
     let one = |item: u32| [&[0; 4][..], &item.to_le_bytes(), &[0; 8], &[1, 0, 0, 0], &[0; 3]].concat();
     response(754, 0, &[array(&(1..=count).map(one).collect::<Vec<_>>()), NULL.to_vec()].concat())
@@ -127,7 +127,7 @@ pub fn renumbered() -> Vec<u8> {
     response(766, 0, &[array(&[one]), NULL.to_vec()].concat())
 }
 
-/// The answer to Publish: values (Int32) of monitored items.
+/// The response to Publish: values (Int32) of monitored items.
 pub fn published(subscription: u32, values: &[(u32, i32)]) -> Vec<u8> {
     let one = |(handle, value): &(u32, i32)| [&handle.to_le_bytes()[..], &[1, 6], &value.to_le_bytes()].concat();
     let change = [array(&values.iter().map(one).collect::<Vec<_>>()), NULL.to_vec()].concat();
@@ -161,7 +161,7 @@ pub fn activated() -> Vec<u8> {
     response(470, 0, &[NULL, NULL, NULL].concat())
 }
 
-/// One secure channel: numbers its chunks, and signs them with a row of `S`.
+/// A secure channel, which numbers its chunks and signs each with `signature` bytes of `S`.
 #[derive(Clone, Debug)]
 pub struct Channel {
     pub id: u32,
@@ -181,7 +181,7 @@ impl Channel {
         number
     }
 
-    /// OPN, both ways, with a clear body.
+    /// OPN in both directions with a plaintext body.
     pub fn open(&mut self, policy: &str, mode: u8) -> [(Side, Vec<u8>); 2] {
         let asked = request(446, 0, &[&[0; 8][..], &[mode, 0, 0, 0], &NULL, &3_600_000_u32.to_le_bytes()].concat());
         let granted =
@@ -193,7 +193,7 @@ impl Channel {
         [(Side::Client, chunk("OPN", b'F', &ask)), (Side::Server, chunk("OPN", b'F', &grant))]
     }
 
-    /// OPN, both ways, encrypted.
+    /// OPN in both directions, encrypted.
     pub fn open_sealed(&mut self, policy: &str) -> [(Side, Vec<u8>); 2] {
         let thumbprint = [&20_u32.to_le_bytes()[..], &[0xAB; 20]].concat();
         let certificate = [&4_u32.to_le_bytes()[..], b"cert"].concat();
@@ -244,7 +244,7 @@ impl Channel {
     }
 }
 
-/// Pseudo-random bytes.
+/// Pseudorandom bytes.
 pub fn noise(length: usize, seed: u32) -> Vec<u8> {
     let mut state = u64::from(seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {

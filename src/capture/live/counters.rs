@@ -1,19 +1,19 @@
-//! What is counted of an interface: written by its reader, read by whoever reports it, without a lock.
+//! The counters of an interface, written by its reader and read by other threads without a lock.
 
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
 
-/// Whether an interface can be listened to.
+/// The state of an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum InterfaceState {
-    /// It is listened to.
+    /// Packets are captured from it.
     #[default]
     Listening = 0,
-    /// It is there, and switched off or without a link.
+    /// It is switched off.
     Down = 1,
-    /// It has gone away, or cannot be opened.
+    /// It does not exist or cannot be opened.
     Gone = 2,
-    /// Another one has its name now, which cannot be opened without the right to listen.
+    /// Another interface has its name, and the sensor lacks the right to open it.
     Replaced = 3,
 }
 
@@ -38,7 +38,7 @@ impl InterfaceState {
     }
 }
 
-/// The counters of one interface while it is read.
+/// The live counters of one interface.
 #[derive(Debug, Default)]
 pub struct InterfaceCounters {
     pub(super) packets: AtomicU64,
@@ -50,45 +50,45 @@ pub struct InterfaceCounters {
     pub(super) damaged: AtomicU64,
     pub(super) waiting: AtomicU64,
     pub(super) latest: AtomicI64,
-    /// Nothing that arrived before this time is still in the ring.
+    /// No packet that arrived before this time is still in the ring; nanoseconds since 1970.
     pub(super) idle_at: AtomicI64,
     state: AtomicU8,
 }
 
-/// What they are at one moment: sums since the start.
+/// The values of [`InterfaceCounters`] at one moment: sums since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceReading {
-    /// Packets that were read, those of dropped batches included.
+    /// Packets read, including those of dropped batches.
     pub packets: u64,
-    /// Bytes of them on the wire.
+    /// Length of these packets on the wire, bytes.
     pub bytes: u64,
-    /// Packets that the snap length cut.
+    /// Packets cut by the snap length.
     pub cut: u64,
-    /// Packets that the kernel dropped because the ring was full.
+    /// Packets dropped by the kernel because the ring was full.
     pub kernel_drops: u64,
-    /// Packets that the interface itself dropped.
+    /// Packets dropped by the interface itself.
     pub interface_drops: u64,
-    /// Packets of batches that were dropped because the pipeline was behind.
+    /// Packets of batches dropped because the pipeline did not keep up.
     pub channel_drops: u64,
-    /// Frames that arrived damaged, as the interface says.
+    /// Receive errors of the interface, such as damaged frames.
     pub damaged: u64,
-    /// Packets that were read and wait for the pipeline.
+    /// Packets read and not yet taken by the pipeline.
     pub waiting: u64,
     /// Time of the latest packet, nanoseconds since 1970; 0 for none.
     pub latest: i64,
-    /// Whether it can be listened to.
+    /// State of the interface.
     pub state: InterfaceState,
 }
 
 impl InterfaceReading {
-    /// Packets that arrived and were not looked at.
+    /// Packets that arrived and were dropped.
     pub const fn lost(&self) -> u64 {
         self.kernel_drops + self.interface_drops + self.channel_drops
     }
 }
 
 impl InterfaceCounters {
-    /// What they are now. Each number is right by itself; together they may be a batch apart.
+    /// The current values. Each is exact; together they may differ by one batch.
     pub fn read(&self) -> InterfaceReading {
         InterfaceReading {
             packets: self.packets.load(Relaxed),

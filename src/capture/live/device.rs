@@ -1,4 +1,4 @@
-//! Which network interfaces there are.
+//! Lists the network interfaces of this machine.
 
 use crate::capture::Error;
 
@@ -7,14 +7,14 @@ use crate::capture::Error;
 pub struct Device {
     /// Its name.
     pub name: String,
-    /// IP addresses that this machine has on it.
+    /// IP addresses of this machine on it.
     pub addresses: Vec<std::net::IpAddr>,
-    /// It only carries what this machine says to itself.
+    /// It is a loopback interface.
     pub loopback: bool,
 }
 
-/// The network interfaces of this machine, by name. What libpcap can capture from beside them (the pseudo-interface
-/// `any`, USB, Bluetooth) is left out.
+/// The network interfaces of this machine, sorted by name, without the other capture devices of libpcap (the
+/// pseudo-interface `any`, USB, Bluetooth).
 pub fn devices() -> Result<Vec<Device>, Error> {
     let listed = pcap::Device::list().map_err(|error| Error::Interface {
         name: "interfaces".to_owned(),

@@ -1,4 +1,4 @@
-//! The queues of several readers into one stream, in order of time.
+//! Merges the packets of several readers in order of time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,7 +14,7 @@ use super::{InterfaceCounters, nanoseconds};
 use crate::capture::{Block, Error};
 use crate::clock::now;
 
-/// What is read and not yet delivered.
+/// Merges the queues of all readers.
 #[derive(Default)]
 pub(super) struct InterfaceMerge {
     queues: Vec<ReaderQueue>,
@@ -22,17 +22,20 @@ pub(super) struct InterfaceMerge {
     clock: i64,
 }
 
-/// One reader, and what it delivered.
+/// The queue of one reader.
 struct ReaderQueue {
+    /// Batches from the reader.
     full: Receiver<Block>,
+    /// Used blocks, back to the reader.
     empty: Sender<Block>,
     counters: Arc<InterfaceCounters>,
-    /// How long a packet may lie in the ring before the reader sees it, nanoseconds.
+    /// Most time that a packet stays in the ring before the reader sees it, nanoseconds.
     window: i64,
-    /// What is delivered of it next, and how far it is; empty between batches.
+    /// The current batch.
     block: Block,
+    /// Index in `block` of the next packet.
     next: usize,
-    /// When that arrived here.
+    /// When the current batch was received, nanoseconds since 1970.
     arrived: i64,
     /// The reader has stopped.
     ended: bool,
@@ -46,13 +49,13 @@ impl InterfaceMerge {
         Ok(Self { queues, sequence: 0, clock: i64::MIN })
     }
 
-    /// Whether there is something to deliver, or soon will be.
+    /// Whether a packet is ready to be delivered or merged.
     pub(super) fn is_ready(&self) -> bool {
         self.queues.iter().any(|queue| queue.next_time().is_some() || !queue.full.is_empty())
     }
 
-    /// Fills a block with what is next, or with a tick when nothing came for a while. `false`: the readers have stopped,
-    /// and all that they delivered was taken.
+    /// Fills a block with the next packets, or with a tick if none arrived for [`TICK`]. Returns `false` if the readers have
+    /// stopped and all their packets were delivered.
     pub(super) fn fill(&mut self, block: &mut Block) -> bool {
         block.clear();
         let more = match self.queues.as_mut_slice() {
@@ -73,6 +76,7 @@ impl InterfaceMerge {
 }
 
 impl ReaderQueue {
+    /// Starts a reader thread with a queue.
     fn start(reader: Reader) -> Result<Self, Error> {
         let (full, batches) = bounded(DEPTH);
         let (empty, blocks) = bounded(DEPTH);
@@ -90,9 +94,9 @@ impl ReaderQueue {
         Self { full, empty, counters, window, block, next: 0, arrived: i64::MIN, ended: false, thread: None }
     }
 
-    /// Where there is only one, its blocks are delivered as they are.
+    /// Delivers the next batch as it is, for a single interface.
     fn fill(&mut self, block: &mut Block) -> bool {
-        // What is known about the ring before the queue is looked at holds for what is found in the queue.
+        // Read before the queue: a packet that is not in the queue afterwards cannot be older.
         let quiet = self.quiet_until();
         match self.full.recv_timeout(TICK) {
             Ok(mut batch) => {
@@ -105,23 +109,23 @@ impl ReaderQueue {
         true
     }
 
-    /// No packet from before this time is still in the ring.
+    /// No packet from before this time is still in the ring; nanoseconds since 1970.
     fn quiet_until(&self) -> i64 {
         self.counters.idle_at.load(Acquire).saturating_sub(self.window)
     }
 
-    /// Gives a block that held so many packets back to the reader, which may have enough of them.
+    /// Returns a block that held `packets` packets to the reader; drops it if the reader has enough.
     fn recycle(&self, block: Block, packets: usize) {
         self.counters.waiting.fetch_sub(packets as u64, Relaxed);
         let _ = self.empty.try_send(block);
     }
 
-    /// The time of the next packet, if there is one.
+    /// Time of the next packet, if there is one.
     fn next_time(&self) -> Option<i64> {
         self.block.packets.get(self.next).map(|packet| packet.stamp.time)
     }
 
-    /// Takes the next batch if nothing is left of the one before.
+    /// Receives the next batch if the current one is used up.
     fn refill(&mut self) {
         if self.next_time().is_some() {
             return;
@@ -139,16 +143,16 @@ impl ReaderQueue {
 }
 
 impl Drop for ReaderQueue {
-    /// The reader was asked to stop before: see [`super::Live`].
+    /// Joins the reader thread, which [`super::Live`] has asked to stop.
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
-            // It does not panic; if it did, there is nothing left to do for it.
+            // The thread does not panic; if it did, there would be nothing to clean up.
             let _ = thread.join();
         }
     }
 }
 
-/// Delivers packets of several queues by time. A packet waits until no other queue can have an earlier one.
+/// Delivers packets of several queues by time. A packet is held until no other queue can have an earlier one.
 fn merge(queues: &mut [ReaderQueue], block: &mut Block) -> bool {
     loop {
         let quiet: Vec<i64> = queues.iter().map(ReaderQueue::quiet_until).collect();
@@ -156,7 +160,7 @@ fn merge(queues: &mut [ReaderQueue], block: &mut Block) -> bool {
         let silent = queues.iter().zip(&quiet).filter(|(queue, _)| !queue.ended && queue.next_time().is_none());
         let limit = silent.map(|(_, quiet)| *quiet).min().unwrap_or(i64::MAX);
         if queues.iter().any(|queue| queue.next_time().is_some()) {
-            // Whoever is not heard of for long is not waited for.
+            // The merge does not wait for a queue that has been silent for too long.
             let overdue_before = now().saturating_sub(nanoseconds(LONGEST_WAIT));
             let too_long = queues.iter().any(|queue| queue.next_time().is_some() && queue.arrived < overdue_before);
             deliver(queues, if too_long { i64::MAX } else { limit }, block);
@@ -173,7 +177,7 @@ fn merge(queues: &mut [ReaderQueue], block: &mut Block) -> bool {
     }
 }
 
-/// Copies packets up to a time into the block, until a queue has to be looked at again.
+/// Copies packets up to the time `limit` into the block, until a queue is used up.
 fn deliver(queues: &mut [ReaderQueue], limit: i64, block: &mut Block) {
     let heads = queues.iter().enumerate().filter_map(|(index, queue)| Some(Reverse((queue.next_time()?, index))));
     let mut heads: BinaryHeap<_> = heads.collect();
@@ -191,7 +195,7 @@ fn deliver(queues: &mut [ReaderQueue], limit: i64, block: &mut Block) {
     }
 }
 
-/// Copies the next packet of a queue behind what is in use; returns what is in use then.
+/// Copies the next packet of a queue to offset `used` of the block; returns the offset after it.
 fn copy_next(queue: &mut ReaderQueue, block: &mut Block, used: usize) -> usize {
     let Some(packet) = queue.block.packets.get(queue.next) else { return used };
     let bytes = queue.block.bytes_of(packet);
@@ -205,7 +209,7 @@ fn copy_next(queue: &mut ReaderQueue, block: &mut Block, used: usize) -> usize {
     end
 }
 
-/// Waits until a queue that has nothing gets something, at most so long. `false`: none did.
+/// Waits until an empty queue receives a batch, at most `longest`; returns whether one did.
 fn wait_for_batch(queues: &[ReaderQueue], longest: Duration) -> bool {
     let mut select = Select::new();
     for queue in queues.iter().filter(|queue| queue.next_time().is_none() && !queue.ended) {
@@ -214,16 +218,16 @@ fn wait_for_batch(queues: &[ReaderQueue], longest: Duration) -> bool {
     select.ready_timeout(longest).is_ok()
 }
 
-/// Batches of one queue that wait, at most: with packets of 1500 bytes some 50 MB, as a rule far less.
+/// Most batches in one queue: some 50 MB with packets of 1500 bytes, usually far less.
 const DEPTH: usize = 64;
 
-/// After how long without packets a tick is due.
+/// Time without packets after which a tick is due.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long to wait before looking again whether a packet that is held back may go.
+/// Interval for checking whether a held packet can be delivered.
 const RECHECK: Duration = Duration::from_millis(1);
 
-/// How long a packet is held back for queues that say nothing.
+/// Most time that a packet is held for silent queues.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -233,7 +237,7 @@ mod tests {
     use super::*;
     use crate::capture::{LinkType, Origin, Packet};
 
-    /// Lanes without readers, and what would be theirs.
+    /// Queues without readers, with the ends of the readers.
     fn queues(count: usize) -> (InterfaceMerge, Vec<Sender<Block>>, Vec<Arc<InterfaceCounters>>) {
         let mut ends = Vec::new();
         let mut counted = Vec::new();
@@ -263,7 +267,7 @@ mod tests {
         Packet { stamp, link: LinkType::Ethernet, offset, captured: 1, original: 1 }
     }
 
-    /// Time, clock and number of the packets that come next, with their bytes held against their times.
+    /// Time, clock and number of the next packets; checks their bytes against their times.
     fn next(queues: &mut InterfaceMerge) -> Vec<(i64, i64, u64)> {
         let mut block = Block::default();
         assert!(queues.fill(&mut block), "nothing is left");
@@ -273,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_of_several_lanes_come_by_time_and_their_clock_never_runs_backwards() {
+    fn packets_of_several_queues_come_by_time_and_their_clock_never_runs_backwards() {
         let (mut queues, ends, counted) = queues(2);
         ends[0].send(batch(0, &[10, 30, 20])).expect("taken");
         ends[1].send(batch(1, &[15, 40])).expect("taken");
@@ -282,12 +286,12 @@ mod tests {
         while found.len() < 5 {
             found.extend(next(&mut queues));
         }
-        // What one queue delivers out of order stays so: its own order is that of its interface.
+        // Each queue keeps its own order, even if that is not by time.
         assert_eq!(found, [(10, 10, 0), (15, 15, 1), (30, 30, 2), (20, 30, 3), (40, 40, 4)]);
     }
 
     #[test]
-    fn a_packet_waits_until_a_silent_lane_cannot_have_an_earlier_one() {
+    fn a_packet_waits_until_a_silent_queue_cannot_have_an_earlier_one() {
         let (mut queues, ends, counted) = queues(2);
         counted[1].idle_at.store(14, Relaxed);
         ends[0].send(batch(0, &[9, 10])).expect("taken");
@@ -302,14 +306,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_says_nothing_for_long_is_not_waited_for() {
+    fn a_queue_that_is_silent_for_long_is_not_waited_for() {
         let (mut queues, ends, _counted) = queues(2);
         ends[0].send(batch(0, &[10])).expect("taken");
         assert_eq!(next(&mut queues), [(10, 10, 0)]);
     }
 
     #[test]
-    fn when_nothing_arrives_the_clock_goes_on_as_far_as_all_lanes_are_quiet() {
+    fn when_nothing_arrives_the_clock_goes_on_as_far_as_all_queues_are_quiet() {
         for count in [1, 2] {
             let (mut queues, ends, counted) = queues(count);
             counted.iter().for_each(|counters| counters.idle_at.store(100, Relaxed));
@@ -317,7 +321,7 @@ mod tests {
             let mut block = Block::default();
             assert!(queues.fill(&mut block));
             assert_eq!((block.packets.len(), block.tick), (0, Some(45)), "{count} queues");
-            // The clock goes on from there, also for a packet that comes late.
+            // The clock continues from there, also for a late packet.
             ends[0].send(batch(0, &[40])).expect("taken");
             assert_eq!(next(&mut queues), [(40, 45, 0)]);
         }

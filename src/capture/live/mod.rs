@@ -1,35 +1,34 @@
-//! Network interfaces into one [`Source`]: what a sensor listens to.
+//! A [`Source`] of network interfaces.
 //!
 //! ```text
-//!  interface -> ring of the kernel (TPACKET_V3) -> reader == Block ==> lane \
-//!  interface -> ring of the kernel (TPACKET_V3) -> reader == Block ==> lane -> merge by time -> fill
-//!                                                     ^                 |
-//!                                                     +== empty blocks =+
+//!  interface -> ring of the kernel (TPACKET_V3) -> reader == Block ==> queue \
+//!  interface -> ring of the kernel (TPACKET_V3) -> reader == Block ==> queue -> merge by time -> fill
+//!                                                     ^                  |
+//!                                                     +== empty blocks ==+
 //! ```
-//! Each interface has a ring that the kernel writes to and a thread that does nothing but copy packets out of it, a
-//! batch at a time. The kernel hands over a part of the ring when it is full, or when
-//! [`InterfaceSettings::block_timeout`] has passed: that timeout decides how late an alert is on a quiet network.
+//! The kernel writes the packets of each interface to a ring, and one thread copies them out of it in batches. The kernel
+//! hands over a part of the ring when it is full or when [`InterfaceSettings::block_timeout`] has passed: this timeout
+//! determines the latency of alerts on a quiet network.
 //!
-//! **The timeout is fixed for as long as an interface is open.** The kernel takes it together with the ring, and libpcap
-//! has no call to change it afterwards: one that adapts would have to open a second ring and tell apart what both have
-//! seen. It need not adapt. When there is much to see, parts of the ring are full before their time is up. When there is
-//! little, a millisecond costs a thousand wake-ups a second at most, and none in silence, for a part of the ring without
-//! a packet is not handed over. Its price is paid only while nobody reads: each hand-over uses up 256 KiB, whatever is in
-//! it, so that a ring of 128 MiB bridges half a second on a busy interface, and twice that with two milliseconds.
+//! **The timeout is fixed while an interface is open.** The kernel takes it together with the ring, and libpcap cannot
+//! change it later; an adaptive timeout would need a second ring and a way to merge both. It is not needed. Under load,
+//! parts of the ring are full before the timeout. On a quiet network, a timeout of one millisecond costs at most a
+//! thousand wake-ups a second, and none without packets, because an empty part is not handed over. The timeout matters
+//! only while the reader is stalled: each hand-over uses 256 KiB whatever its content, so that a ring of 128 MiB bridges
+//! half a second on a busy interface, and twice that with two milliseconds.
 //!
-//! **A loss is always counted, and the network never waits.** When the pipeline is behind, the lane fills up, then the
-//! reader pauses for a moment while the ring goes on taking packets, and then it drops a whole batch and counts its
-//! packets. When the ring is full, the kernel drops and counts.
+//! **Every loss is counted, and the network is never slowed down.** If the pipeline does not keep up, the queue fills up;
+//! the reader pauses briefly while the ring still takes packets, then drops a whole batch and counts its packets. If the
+//! ring is full, the kernel drops packets and counts them.
 //!
-//! **One reader for each interface, no `PACKET_FANOUT`.** What spreads over processors here is the work on a packet, not
-//! its copying, and the dealer of the pipeline spreads it by a hash that both directions of a conversation share, on the
-//! innermost addresses of a tunnel, after IP fragments have been put together. A fanout of the kernel would have to do
-//! all of that itself before a single reader sees the packets: its own hash is taken from the outermost addresses and
-//! sends fragments elsewhere, so that what belongs together would be torn apart and met again in another order.
+//! **One reader for each interface, no `PACKET_FANOUT`.** The work on packets is spread over processors, not their
+//! copying. The dealer of the pipeline spreads it by a hash of the innermost addresses, equal in both directions, after IP
+//! fragments are reassembled. The hash of a kernel fanout uses the outermost addresses and separates fragments, so that
+//! packets of one conversation would reach different readers, and lose their order.
 //!
-//! **Time.** Packets carry the kernel's time in nanoseconds. Several interfaces are merged in that order, because a
-//! network tap may deliver each direction on an interface of its own. When nothing arrives, a block without packets
-//! carries the [clock](Block::tick) on; it never runs ahead of a packet that is still in a ring.
+//! **Time.** Packets have kernel timestamps in nanoseconds. Several interfaces are merged by these, because a network tap
+//! may deliver each direction on an interface of its own. When no packets arrive, a block without packets advances the
+//! [clock](Block::tick), but never beyond a packet that may still be in a ring.
 
 mod counters;
 mod device;
@@ -47,21 +46,21 @@ pub use device::{Device, devices};
 use interface_merge::InterfaceMerge;
 use reader::Reader;
 
-/// How to listen to one interface.
+/// Settings of one interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceSettings {
     /// Its name, such as `eth1`.
     pub name: String,
-    /// Bytes of each packet that are kept. More than the MTU where the interface joins segments (GRO).
+    /// Bytes of each packet that are captured. More than the MTU if the interface merges segments (GRO).
     pub snap_length: u32,
-    /// Bytes of the kernel's ring.
+    /// Size of the kernel's ring, bytes.
     pub ring: u32,
-    /// How long the kernel may wait before it hands over what has arrived. Each hand-over uses up 256 KiB of the ring,
-    /// however little is in it, so that a ring lasts for `ring / 256 KiB * block_timeout` when nobody reads it.
+    /// Most time before the kernel hands over packets. Each hand-over uses 256 KiB of the ring, so that a stalled reader loses
+    /// packets after `ring / 256 KiB * block_timeout` at the earliest.
     pub block_timeout: Duration,
-    /// Takes packets for other hosts too, which is what a SPAN port delivers.
+    /// Captures packets for other hosts too, which a SPAN port delivers.
     pub promiscuous: bool,
-    /// Takes only packets that this filter accepts, in the language of pcap-filter(7).
+    /// Captures only packets that this filter accepts, in the language of pcap-filter(7).
     pub filter: Option<String>,
 }
 
@@ -79,30 +78,30 @@ impl InterfaceSettings {
     }
 }
 
-/// Asks a [`Live`] source to come to its end: what was captured up to then is still delivered.
+/// Asks a [`Live`] source to stop. Packets captured before are still delivered.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Asks for the end.
+    /// Asks the source to stop.
     pub fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// The flag itself, for whoever sets it from a signal.
+    /// The flag itself, for signal handlers.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }
 
-    /// Whether the end was asked for.
+    /// Whether the source was asked to stop.
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Interfaces that are listened to.
+/// A source of live interfaces.
 pub struct Live {
-    /// Opened, and not started yet.
+    /// Readers that were not started yet.
     readers: Vec<Reader>,
     merge: InterfaceMerge,
     captures: Vec<Capture>,
@@ -111,8 +110,12 @@ pub struct Live {
 }
 
 impl Live {
-    /// Opens every interface, for which it needs the right to listen. What cannot be opened is an error before the first
-    /// packet; what goes away later is waited for. What arrives from now on is in the rings.
+    /// Opens every interface, which needs `CAP_NET_RAW`. Packets are in the rings from now on. If an interface disappears
+    /// later, the capture waits for its return.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an interface cannot be opened.
     pub fn open(interfaces: &[InterfaceSettings]) -> Result<Self, Error> {
         if interfaces.len() > MAX_INTERFACES {
             return Err(Error::TooManyInterfaces { found: interfaces.len(), limit: MAX_INTERFACES });
@@ -127,30 +130,30 @@ impl Live {
         Ok(Self { readers, merge: InterfaceMerge::default(), captures, counters, stop })
     }
 
-    /// Starts to read, each interface on a thread of its own. Before that, there is nothing to be had of it.
+    /// Starts a reader thread for each interface. Without it, the source delivers nothing.
     pub fn start(&mut self) -> Result<(), Error> {
         self.merge = InterfaceMerge::start(std::mem::take(&mut self.readers))?;
         Ok(())
     }
 
-    /// The packet sockets of a source that was not started yet.
+    /// The packet sockets, before the source is started.
     pub fn sockets(&self) -> Vec<RawFd> {
         self.readers.iter().map(Reader::socket).collect()
     }
 
-    /// What asks it to stop.
+    /// A handle to stop it.
     pub fn stop(&self) -> Stop {
         self.stop.clone()
     }
 
-    /// What is counted of each interface while it is read, in the order of [`Source::captures`].
+    /// The live counters of each interface, in the order of [`Source::captures`].
     pub fn counters(&self) -> &[Arc<InterfaceCounters>] {
         &self.counters
     }
 }
 
 impl Drop for Live {
-    /// The readers end before what they deliver to is gone.
+    /// Stops the readers before their queues are dropped.
     fn drop(&mut self) {
         self.stop.stop();
     }
@@ -199,17 +202,17 @@ impl Source for Live {
 }
 
 impl Capture {
-    /// An interface, of which nothing was read yet.
+    /// An interface without packets.
     fn live(settings: &InterfaceSettings) -> Self {
         let name = settings.name.clone();
         Self { name, format: "live".to_owned(), packets: 0, dropped_at_capture: 0, cut: None }
     }
 }
 
-/// A duration in nanoseconds, as packets count.
+/// A duration in nanoseconds.
 fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Interfaces of one sensor, at most: each has a ring and a thread.
+/// Most interfaces of one sensor: each has a ring and a thread.
 const MAX_INTERFACES: usize = 64;

@@ -1,4 +1,4 @@
-//! The thread of one interface: copies packets out of the kernel's ring into blocks, and counts what it could not.
+//! The reader thread of one interface: copies packets from the kernel's ring into blocks, and counts losses.
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -24,20 +24,20 @@ pub(super) struct Reader {
     settings: InterfaceSettings,
     counters: Arc<InterfaceCounters>,
     stop: Stop,
-    /// How long to wait for packets before saying that there are none.
+    /// How long to wait for packets.
     poll_timeout: Duration,
     capture: pcap::Capture<Active>,
     link: LinkType,
-    /// The system's number of the interface that the capture belongs to; another one of the same name has another.
+    /// Index (`ifindex`) of the opened interface. A new interface of the same name has another one.
     interface_index: Option<u32>,
     /// Number of the latest packet.
     number: u64,
-    /// What libpcap and the system said of the interface when it was counted last.
+    /// The counts of libpcap and the kernel at the last update.
     last_counts: LastCounts,
     counted_at: i64,
 }
 
-/// Counters that start again when an interface is opened again, or where somebody else keeps them.
+/// Counts of libpcap and the kernel, which restart when an interface is reopened.
 #[derive(Clone, Copy, Default)]
 struct LastCounts {
     kernel: u32,
@@ -45,15 +45,16 @@ struct LastCounts {
     damaged: Option<u64>,
 }
 
-/// Both ends of a lane, as the reader sees them.
+/// The reader's ends of its queue.
 pub(super) struct QueueEnds {
     /// Blocks with at least one packet.
     pub(super) full: Sender<Block>,
+    /// Used blocks, to be filled again.
     pub(super) empty: Receiver<Block>,
 }
 
 impl Reader {
-    /// Opens an interface. The reader that is `alone` has nobody who waits for its silence.
+    /// Opens an interface. With `alone`, no other reader depends on frequent updates of its idle time.
     pub(super) fn open(index: u16, settings: &InterfaceSettings, alone: bool, stop: &Stop) -> Result<Self, Error> {
         let (capture, link) = open(settings)?;
         let counters = InterfaceCounters::default();
@@ -63,7 +64,7 @@ impl Reader {
             settings: settings.clone(),
             counters: Arc::new(counters),
             stop: stop.clone(),
-            poll_timeout: if alone { LONG_REST } else { settings.block_timeout.max(SHORT_REST) },
+            poll_timeout: if alone { LONG_POLL } else { settings.block_timeout.max(SHORT_POLL) },
             capture,
             link,
             interface_index: interface_index(&settings.name),
@@ -73,28 +74,28 @@ impl Reader {
         })
     }
 
-    /// What it counts.
+    /// The counters that it updates.
     pub(super) fn counters(&self) -> Arc<InterfaceCounters> {
         Arc::clone(&self.counters)
     }
 
-    /// Its name, for the thread.
+    /// Name of the interface.
     pub(super) fn name(&self) -> &str {
         &self.settings.name
     }
 
-    /// The number of its packet socket.
+    /// File descriptor of its packet socket.
     pub(super) fn socket(&self) -> RawFd {
         self.capture.as_fd().as_raw_fd()
     }
 
-    /// How long a packet may lie in the ring before it is seen.
+    /// Most time that a packet stays in the ring before it is read, nanoseconds.
     pub(super) fn window(&self) -> i64 {
         nanoseconds(self.settings.block_timeout + TIMER_SLACK)
     }
 
-    /// Reads until it is asked to stop; an interface that goes away is waited for. What is in the ring is read even if it
-    /// was asked to stop before it began.
+    /// Reads until it is asked to stop. Waits for an interface that disappears. The ring is read even if the request to
+    /// stop came first.
     pub(super) fn run(mut self, ends: &QueueEnds) {
         let mut block = Block::default();
         loop {
@@ -110,7 +111,8 @@ impl Reader {
         }
     }
 
-    /// Hands over what arrives. QueueEnds well when it was asked to stop and all that arrived until then is handed over.
+    /// Hands over packets as they arrive. Returns `Ok` after a request to stop, once all packets that arrived before it are
+    /// handed over.
     fn listen(&mut self, block: &mut Block, ends: &QueueEnds) -> Result<(), pcap::Error> {
         let mut full = false;
         let mut asked = None;
@@ -130,7 +132,7 @@ impl Reader {
             if !full {
                 self.counters.idle_at.store(time, Release);
             }
-            if time.saturating_sub(self.counted_at) > COUNTED_EVERY {
+            if time.saturating_sub(self.counted_at) > COUNT_INTERVAL {
                 self.counted_at = time;
                 self.update_counters();
                 self.update_link_state();
@@ -141,14 +143,14 @@ impl Reader {
         }
     }
 
-    /// Whether everything that arrived before it was asked to stop has been read. The kernel hands it over after its timeout
-    /// at the latest; how long it takes to read depends on how much is in the ring.
+    /// Whether all packets that arrived before the time `asked` were read. The kernel hands them over within its timeout;
+    /// reading takes as long as there is more in the ring.
     fn has_all_until(&self, asked: i64, now: i64, is_more: bool) -> bool {
         let latest = self.counters.latest.load(Relaxed);
         now > asked.saturating_add(self.window()) && (!is_more || latest > asked)
     }
 
-    /// Fills a block with what is there.
+    /// Fills a block with the packets of the ring, at most [`BATCH`]; returns their number.
     fn read_batch(&mut self, block: &mut Block) -> Result<usize, pcap::Error> {
         block.clear();
         let (mut used, mut bytes, mut cut) = (0, 0, 0);
@@ -165,7 +167,7 @@ impl Reader {
             cut += u64::from(header.caplen < header.len);
             block.packets.push(Packet {
                 stamp: Stamp {
-                    // The capture has a precision of nanoseconds: the field of microseconds holds them.
+                    // With nanosecond precision, the field for microseconds holds nanoseconds.
                     time: header.ts.tv_sec.saturating_mul(SECOND).saturating_add(header.ts.tv_usec),
                     clock: i64::MIN,
                     packet: 0,
@@ -187,8 +189,8 @@ impl Reader {
         Ok(taken)
     }
 
-    /// Hands over a block, and takes an empty one in exchange. A pipeline that is behind gets a moment, in which the ring
-    /// takes what arrives; then the batch is dropped.
+    /// Hands over a block in exchange for an empty one. If the pipeline does not accept it within [`PATIENCE`], drops the
+    /// batch; meanwhile the ring takes new packets.
     fn hand_over(&mut self, block: &mut Block, ends: &QueueEnds) {
         let packets = block.packets.len() as u64;
         let next = ends.empty.try_recv().unwrap_or_default();
@@ -201,12 +203,12 @@ impl Reader {
         }
     }
 
-    /// Takes over what the kernel and the interface count themselves.
+    /// Updates the counters from those of libpcap and the kernel.
     fn update_counters(&mut self) {
         if let Ok(stat) = self.capture.stats() {
             let (kernel, interface) = (stat.dropped, stat.if_dropped);
             self.counters.kernel_drops.fetch_add(u64::from(kernel.wrapping_sub(self.last_counts.kernel)), Relaxed);
-            // What is read from the system may begin again at 0 with the interface.
+            // The count of the interface may restart at 0.
             let more = interface.checked_sub(self.last_counts.interface).unwrap_or(interface);
             self.counters.interface_drops.fetch_add(u64::from(more), Relaxed);
             (self.last_counts.kernel, self.last_counts.interface) = (kernel, interface);
@@ -217,22 +219,22 @@ impl Reader {
         }
     }
 
-    /// Notes whether the interface is switched on.
+    /// Updates the state by whether the interface is switched on.
     fn update_link_state(&self) {
         let state = if is_up(&self.settings.name) { InterfaceState::Listening } else { InterfaceState::Down };
         self.counters.set_state(state);
     }
 
-    /// Waits until it can be listened to again, or until it is asked to stop.
+    /// Waits until the interface is usable again or a stop is requested.
     fn wait_for_interface(&mut self) {
         while !self.stop.is_stopped() && !self.try_resume() {
             self.counters.idle_at.store(now(), Release);
-            thread::sleep(TRIED_EVERY);
+            thread::sleep(RETRY_INTERVAL);
         }
     }
 
-    /// Whether it can be listened to again. A socket belongs to an interface, not to a name: one that was switched off and
-    /// on again is heard by the same socket, for which nobody needs a right; any other has to be opened.
+    /// Tries to resume reading; returns whether it succeeded. A socket belongs to an interface, not to a name: an interface
+    /// that was switched off and on still works with the old socket, without any right. A new one must be opened.
     fn try_resume(&mut self) -> bool {
         let name = &self.settings.name;
         let (found, is_up) = (interface_index(name), is_up(name));
@@ -256,7 +258,7 @@ impl Reader {
     }
 }
 
-/// Opens an interface and says what its packets begin with.
+/// Opens an interface; returns its capture handle and link type.
 fn open(settings: &InterfaceSettings) -> Result<(pcap::Capture<Active>, LinkType), Error> {
     let failed = |source: pcap::Error| {
         let reason = reason(&source);
@@ -264,7 +266,7 @@ fn open(settings: &InterfaceSettings) -> Result<(pcap::Capture<Active>, LinkType
         Error::Interface { name: settings.name.clone(), reason, help }
     };
     let milliseconds = settings.block_timeout.as_millis().clamp(1, 1000) as i32;
-    // Never immediate mode: libpcap would fall back to TPACKET_V2, with a system call and a slot for each packet.
+    // No immediate mode: with it, libpcap uses TPACKET_V2, with a system call and a slot for each packet.
     let inactive = pcap::Capture::from_device(settings.name.as_str())
         .map_err(failed)?
         .promisc(settings.promiscuous)
@@ -284,7 +286,7 @@ fn open(settings: &InterfaceSettings) -> Result<(pcap::Capture<Active>, LinkType
     Ok((capture.setnonblock().map_err(failed)?, link))
 }
 
-/// What libpcap says, without the name of its type.
+/// The text of a libpcap error, without the name of its type.
 fn reason(error: &pcap::Error) -> String {
     match error {
         pcap::Error::PcapError(text) => text.clone(),
@@ -292,7 +294,7 @@ fn reason(error: &pcap::Error) -> String {
     }
 }
 
-/// What to do about an interface that cannot be opened.
+/// Advice for an interface that cannot be opened.
 fn help(name: &str, reason: &str) -> String {
     let lower = reason.to_lowercase();
     if lower.contains("permi") || lower.contains("cap_net_raw") {
@@ -309,20 +311,20 @@ fn help(name: &str, reason: &str) -> String {
     }
 }
 
-/// Waits until something is in the ring. An error of the socket wakes as well, and is told by reading.
+/// Waits until packets are in the ring or the socket has an error, which the next read returns.
 fn wait_for_packets(capture: &pcap::Capture<Active>, longest: Duration) {
     let mut sockets = [PollFd::new(capture, PollFlags::IN)];
     let longest = Timespec::try_from(longest).ok();
-    // Interrupted or not: reading says whether there is something.
+    // An interrupted call is not an error: the next read shows whether there are packets.
     if let Ok(1) = poll(&mut sockets, longest.as_ref())
         && sockets.iter().any(|socket| socket.revents().contains(PollFlags::ERR))
     {
-        // A switched-off interface has an error until it is on again: it must not keep a processor busy.
-        thread::sleep(SHORT_REST);
+        // A switched-off interface has an error until it is on again; this avoids a busy loop.
+        thread::sleep(SHORT_POLL);
     }
 }
 
-/// The system's number of an interface, if it is there.
+/// The index of an interface, if it exists.
 fn interface_index(name: &str) -> Option<u32> {
     fs::read_to_string(sysfs_path(name).join("ifindex")).ok()?.trim().parse().ok()
 }
@@ -336,16 +338,16 @@ fn may_listen() -> bool {
 fn is_up(name: &str) -> bool {
     let flags = fs::read_to_string(sysfs_path(name).join("flags")).unwrap_or_default();
     let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16);
-    // What cannot be asked (the pseudo-interface `any`) is not called down.
+    // An interface without flags (the pseudo-interface `any`) counts as up.
     flags.map_or(true, |flags| flags & IFF_UP != 0)
 }
 
-/// Frames that an interface says it received damaged.
+/// The number of receive errors of an interface.
 fn receive_errors(name: &str) -> Option<u64> {
     fs::read_to_string(sysfs_path(name).join("statistics/rx_errors")).ok()?.trim().parse().ok()
 }
 
-/// What the system knows about an interface.
+/// The sysfs folder of an interface.
 pub(super) fn sysfs_path(name: &str) -> PathBuf {
     Path::new("/sys/class/net").join(name)
 }
@@ -353,25 +355,26 @@ pub(super) fn sysfs_path(name: &str) -> PathBuf {
 /// `IFF_UP` of netdevice(7).
 const IFF_UP: u32 = 1;
 
-/// Packets of one batch, at most.
+/// Most packets of one batch.
 const BATCH: usize = 512;
 
-/// How long a lone reader waits for packets before it looks after other things.
-const LONG_REST: Duration = Duration::from_millis(100);
+/// How long a single reader waits for packets.
+const LONG_POLL: Duration = Duration::from_millis(100);
 
-/// How long a reader waits at least where others wait for it.
-const SHORT_REST: Duration = Duration::from_millis(2);
+/// Least time that a reader waits for packets if others depend on its idle time.
+const SHORT_POLL: Duration = Duration::from_millis(2);
 
-/// How late a timer of the kernel may be.
+/// Most delay of a kernel timer.
 const TIMER_SLACK: Duration = Duration::from_millis(10);
 
-/// How long a pipeline that is behind is waited for before a batch is dropped.
+/// How long a reader waits for the pipeline before it drops a batch.
 const PATIENCE: Duration = Duration::from_millis(10);
 
-/// How often an interface that is gone is looked for.
-const TRIED_EVERY: Duration = Duration::from_millis(250);
+/// Interval for checking whether a lost interface is back.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Nanoseconds between two looks at what the kernel counts.
-const COUNTED_EVERY: i64 = SECOND / 2;
+/// Interval for updating the counters of the kernel, nanoseconds.
+const COUNT_INTERVAL: i64 = SECOND / 2;
 
+/// Nanoseconds of a second.
 const SECOND: i64 = 1_000_000_000;

@@ -1,7 +1,7 @@
-//! Blocks of pcapng, as they are written: little-endian, with times in nanoseconds.
+//! Writes blocks of pcapng: little-endian, with times in nanoseconds.
 //!
-//! Each function writes one whole block behind what `out` holds. A file is a section header, then whatever is to be told,
-//! each interface before the first packet that names it.
+//! Each function appends one whole block to `out`. A file is a section header followed by any blocks, each interface before
+//! its first packet.
 
 use super::{
     BYTE_ORDER_MAGIC, ENHANCED_PACKET, IF_TSRESOL, INTERFACE, ISB_IFDROP, ISB_OSDROP, OPT_ENDOFOPT, SECTION_HEADER,
@@ -9,29 +9,29 @@ use super::{
 };
 use crate::capture::{LinkType, Packet};
 
-/// The interfaces of one section, in the order in which they are described: a capture and a link each.
+/// The interfaces of one section, in the order of their descriptions: one for each capture and link type.
 #[derive(Clone, Debug, Default)]
 pub struct Interfaces(Vec<(u16, LinkType)>);
 
-/// What an interface went through while a section was written (section 4.6).
+/// Statistics of an interface for one section (section 4.6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// First and last packet of the section, nanoseconds since 1970.
+    /// Times of the first and the last packet, nanoseconds since 1970.
     pub span: (i64, i64),
-    /// Packets that arrived.
+    /// Packets received.
     pub received: u64,
-    /// Those of them that the interface dropped.
+    /// Packets dropped by the interface.
     pub dropped_by_interface: u64,
-    /// Those of them that were dropped behind it.
+    /// Packets dropped after the interface delivered them.
     pub dropped_behind: u64,
-    /// Those of them that are in the section.
+    /// Packets written to the section.
     pub written: u64,
 }
 
 impl Interfaces {
-    /// The number of the interface of a packet. `Err`: it is new, and has to be described before the packet.
-    #[inline]
-    pub fn of(&mut self, packet: &Packet) -> Result<u32, u32> {
+    /// The index of the interface of a packet. `Err` with the index of a new interface, whose description the caller writes
+    /// before the packet.
+    pub fn find_or_add(&mut self, packet: &Packet) -> Result<u32, u32> {
         let wanted = (packet.origin().capture, packet.link);
         match self.0.iter().position(|known| *known == wanted) {
             Some(index) => Ok(index as u32),
@@ -43,11 +43,11 @@ impl Interfaces {
     }
 }
 
-/// The beginning of a file (section 4.1).
+/// Writes a section header (section 4.1).
 pub fn section(out: &mut Vec<u8>) {
     block(out, SECTION_HEADER, |body| {
         body.extend_from_slice(&BYTE_ORDER_MAGIC.to_le_bytes());
-        // Version 1.0; the length of the section is not told.
+        // Version 1.0, then an unknown section length.
         body.extend_from_slice(&[1, 0, 0, 0]);
         body.extend_from_slice(&[0xFF; 8]);
         option(body, SHB_USERAPPL, concat!("Lockkeeper ", env!("CARGO_PKG_VERSION")).as_bytes());
@@ -55,7 +55,7 @@ pub fn section(out: &mut Vec<u8>) {
     });
 }
 
-/// The description of an interface (section 4.2). A snap length of 0 is one that is not known.
+/// Writes an interface description (section 4.2). A snap length of 0 is unknown or unlimited.
 pub fn interface(out: &mut Vec<u8>, link: LinkType, snap_length: u32, name: Option<&str>) {
     block(out, INTERFACE, |body| {
         body.extend_from_slice(&link.linktype().to_le_bytes());
@@ -69,8 +69,7 @@ pub fn interface(out: &mut Vec<u8>, link: LinkType, snap_length: u32, name: Opti
     });
 }
 
-/// A packet of an interface that was described (section 4.3), and what is to be said of it.
-#[inline]
+/// Writes an enhanced packet (section 4.3) of a described interface, with an optional comment.
 pub fn packet(out: &mut Vec<u8>, interface: u32, packet: &Packet, bytes: &[u8], comment: Option<&str>) {
     block(out, ENHANCED_PACKET, |body| {
         let words = [interface, 0, 0, bytes.len() as u32, packet.original];
@@ -88,7 +87,7 @@ pub fn packet(out: &mut Vec<u8>, interface: u32, packet: &Packet, bytes: &[u8], 
     });
 }
 
-/// The end of what is told of an interface (section 4.6).
+/// Writes the statistics of an interface (section 4.6).
 pub fn statistics(out: &mut Vec<u8>, interface: u32, counted: &Statistics) {
     block(out, STATISTICS, |body| {
         body.extend_from_slice(&interface.to_le_bytes());
@@ -104,11 +103,10 @@ pub fn statistics(out: &mut Vec<u8>, interface: u32, counted: &Statistics) {
     });
 }
 
-/// Bytes of a packet in a file, beside its own.
+/// Bytes of a packet block in addition to those of the packet.
 pub const PACKET_OVERHEAD: usize = 32 + 3;
 
-/// Section 3.1: type, length, body, length.
-#[inline]
+/// Writes a block (section 3.1): type, length, body, length.
 fn block(out: &mut Vec<u8>, kind: u32, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&kind.to_le_bytes());
@@ -121,32 +119,31 @@ fn block(out: &mut Vec<u8>, kind: u32, body: impl FnOnce(&mut Vec<u8>)) {
     }
 }
 
-/// Section 4.3: the upper half stands first.
+/// Encodes a time (section 4.3): upper half, then lower half.
 fn time(nanoseconds: i64) -> [u8; 8] {
     let time = nanoseconds.max(0).cast_unsigned();
     time.rotate_left(32).to_le_bytes()
 }
 
-/// Section 3.5: code, length, value padded to four bytes.
+/// Writes an option (section 3.5): code, length, value padded to four bytes.
 fn option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
     out.extend_from_slice(&code.to_le_bytes());
     out.extend_from_slice(&(value.len() as u16).to_le_bytes());
     padded(out, value);
 }
 
-#[inline]
 fn padded(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(value);
     let missing = value.len().next_multiple_of(4) - value.len();
     out.extend_from_slice([0; 3].get(..missing).unwrap_or_default());
 }
 
-/// As much of a text as an option holds.
+/// The start of a text, as much as fits in an option.
 fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or_default()
 }
 
-/// Option codes (sections 3.5, 4.1, 4.2 and 4.6) that are only written.
+/// Option codes (sections 3.5, 4.1, 4.2 and 4.6) that the parser does not use.
 const OPT_COMMENT: u16 = 1;
 const IF_NAME: u16 = 2;
 const SHB_USERAPPL: u16 = 4;
@@ -155,7 +152,7 @@ const ISB_ENDTIME: u16 = 3;
 const ISB_IFRECV: u16 = 4;
 const ISB_USRDELIV: u16 = 8;
 
-/// Ten to the power of minus this many seconds.
+/// Value of `if_tsresol`: 10 to the power of -9 seconds.
 const NANOSECONDS: u8 = 9;
 
 const LONGEST_TEXT: usize = 32_768;

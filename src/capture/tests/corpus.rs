@@ -1,11 +1,11 @@
-//! Captures that others recorded, held against what Wireshark counts in them.
+//! Compares third-party captures with the counts of Wireshark.
 
 use std::fs;
 
 use super::*;
 use crate::require;
 
-/// Every capture that `truth.jsonl` in the folder `LOCKKEEPER_CORPUS` names.
+/// Reads every capture listed in `truth.jsonl` of the folder `LOCKKEEPER_CORPUS`, if that is set.
 #[test]
 fn every_capture_of_the_corpus_has_the_packets_that_wireshark_counts() {
     let Some(corpus) = require::corpus() else { return };

@@ -1,10 +1,10 @@
-//! Captures that end too early, or go on with nonsense.
+//! Captures that end early or continue with invalid bytes.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Reads a part of a capture and holds it against the whole.
+/// Reads a part of a capture and compares it with the whole.
 fn is_a_prefix(part: &[u8], whole: &[Read]) -> Option<Capture> {
     let (packets, capture) = read_in_blocks(part, 512 * 1024)?;
     let (packets, whole) = (without_place(&packets), without_place(whole));
@@ -12,7 +12,7 @@ fn is_a_prefix(part: &[u8], whole: &[Read]) -> Option<Capture> {
     Some(capture)
 }
 
-/// Packets that hardly compress: cut streams then end in the middle of their packets.
+/// Packets that hardly compress, so that cut streams end inside packets.
 fn many() -> Vec<Sample> {
     let noise = |seed: u64| {
         (0..60).map(move |place| (seed.wrapping_add(place).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
@@ -30,7 +30,7 @@ fn a_cut_at_any_byte_leaves_everything_before_it() {
         pcapng(ByteOrder::Big, samples),
     ] {
         let (whole, _) = read(&file);
-        // Where a record begins, a cut cannot be seen.
+        // A cut between records is not detectable.
         let mut clean = 0;
         for length in 4..file.len() {
             let capture = is_a_prefix(&file[..length], &whole).expect("the magic number is there");
@@ -56,7 +56,7 @@ fn a_cut_record_is_reported_where_it_begins() {
 }
 
 #[test]
-fn a_cut_compressed_capture_gives_what_was_decoded() {
+fn a_cut_compressed_capture_gives_its_decoded_part() {
     let file = pcap(ByteOrder::Little, MICROSECONDS, &many());
     let (whole, _) = read_in_blocks(&file, 4096).unwrap();
     for packed in [gzip(&file), zstd(&file)] {
@@ -159,7 +159,7 @@ proptest! {
         garbage in proptest::collection::vec(any::<u8>(), 0..600),
         sparse in any::<bool>(),
     ) {
-        // Small numbers make lengths that are nearly right.
+        // Small numbers give nearly valid lengths.
         let garbage: Vec<u8> = garbage.into_iter().map(|byte| if sparse && byte > 40 { 0 } else { byte }).collect();
         read(&[magic, garbage].concat());
     }

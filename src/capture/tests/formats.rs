@@ -1,4 +1,4 @@
-//! What each format's bytes mean.
+//! The bytes of each format.
 
 use lockkeeper_protocols::Stamp;
 
@@ -37,7 +37,7 @@ const MODIFIED: &[u8] = &[
     0xde, 0xad, 0xbe, 0xef,
 ];
 
-/// The same as `PCAP`, but 2 nanoseconds after the second, as Ixia writes it.
+/// The same as `PCAP`, but 2 nanoseconds after the second, in the Ixia format.
 const LCAP: &[u8] = &[
     0xac, 0x01, 0x00, 0x1c, // magic: hardware capture
     0x02, 0x00, 0x04, 0x00, // version 2.4
@@ -69,7 +69,7 @@ const PCAPNG: &[u8] = &[
     0x09, 0x00, 0x00, 0x00, // 10^-9 s, padding
     0x00, 0x00, 0x00, 0x00, // opt_endofopt
     0x20, 0x00, 0x00, 0x00, // 32 bytes
-    0xbb, 0x0b, 0x00, 0x00, // a type that nobody knows
+    0xbb, 0x0b, 0x00, 0x00, // an unknown type
     0x10, 0x00, 0x00, 0x00, // 16 bytes
     0x99, 0x99, 0x99, 0x99, //
     0x10, 0x00, 0x00, 0x00, // 16 bytes
@@ -209,7 +209,7 @@ fn every_pcapng_interface_has_its_own_link_and_clock() {
 }
 
 #[test]
-fn times_beyond_what_can_be_told_stay_at_the_end() {
+fn times_beyond_the_range_saturate() {
     let before = i64::MIN.to_le_bytes();
     let file = Writer::new(ByteOrder::Little)
         .section()
@@ -255,7 +255,7 @@ fn simple_and_obsolete_packet_blocks_are_packets() {
     let (packets, capture) = read(&file.bytes);
     let seen: Vec<(i64, &[u8], u32)> =
         packets.iter().map(|(packet, bytes)| (packet.stamp.time, bytes.as_slice(), packet.original)).collect();
-    // Simple packets have no time: the latest so far stands in.
+    // Simple packets have no time and use the latest one.
     assert_eq!(seen, [(0, &b"ab"[..], 2), (77_000, b"cd", 2), (77_000, b"efg", 5)]);
     assert_eq!(capture.cut, None);
 }

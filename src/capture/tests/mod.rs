@@ -1,4 +1,4 @@
-//! Tests of this stage, and what they share: five packets, and captures of them in every format.
+//! Tests of this stage, with shared fixtures: five packets, and captures of them in every format.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its ground is missing")]
 
@@ -16,7 +16,7 @@ use super::reader::Reader;
 use super::records::ByteOrder;
 use super::{Block, Capture, Packet, Replay, ReplaySettings, Source, open};
 
-/// A packet with its bytes, as the layers above see it.
+/// A packet with its bytes.
 type Read = (Packet, Vec<u8>);
 
 /// Time in microseconds, bytes, length on the wire.
@@ -130,7 +130,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
-/// Reads a capture from memory in blocks of `size` bytes. `None`: it is no capture.
+/// Reads a capture from memory in blocks of `size` bytes; `None` if it is no capture.
 fn read_in_blocks(bytes: &[u8], size: usize) -> Option<(Vec<Read>, Capture)> {
     let input = Input::new(Cursor::new(bytes.to_vec()), &Default::default()).unwrap();
     let mut reader = Reader::new(input, 0).ok()?;
@@ -145,7 +145,7 @@ fn read_in_blocks(bytes: &[u8], size: usize) -> Option<(Vec<Read>, Capture)> {
     Some((all, capture))
 }
 
-/// As [`read_in_blocks`], of a capture, and whatever the size of the blocks.
+/// Reads a capture with several block sizes, which must not change the result.
 fn read(bytes: &[u8]) -> (Vec<Read>, Capture) {
     let (packets, capture) = read_in_blocks(bytes, 512 * 1024).expect("a capture");
     for size in [1, 100, 1000] {
@@ -156,7 +156,7 @@ fn read(bytes: &[u8]) -> (Vec<Read>, Capture) {
     (packets, capture)
 }
 
-/// Packets with their bytes; where in the block they lie is nobody's business.
+/// Packets with their bytes, without their offsets in the block.
 fn without_place(packets: &[Read]) -> Vec<Read> {
     packets.iter().map(|(packet, bytes)| (Packet { offset: 0, ..*packet }, bytes.clone())).collect()
 }
@@ -169,7 +169,7 @@ fn contents(block: &Block) -> impl Iterator<Item = Read> {
     })
 }
 
-/// Reads everything of a replay, as the pipeline does: with one block that is used again and again.
+/// Reads all packets of a replay into one reused block, like the pipeline.
 fn drain(replay: &mut Replay) -> Vec<Read> {
     let (mut block, mut all) = (Block::default(), Vec::new());
     while replay.fill(&mut block).unwrap() {
@@ -187,7 +187,7 @@ fn replay(paths: &[PathBuf]) -> (Vec<Read>, Replay) {
     (packets, replay)
 }
 
-/// A folder with these files in it.
+/// A folder with these files.
 fn folder(files: &[(&str, Vec<u8>)]) -> (tempfile::TempDir, Vec<PathBuf>) {
     let folder = tempfile::tempdir().unwrap();
     let write = |(name, bytes): &(&str, Vec<u8>)| {

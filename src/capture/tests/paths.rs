@@ -1,4 +1,4 @@
-//! Files, folders and several of them.
+//! Files, folders, and several captures.
 
 use proptest::prelude::*;
 
@@ -106,7 +106,7 @@ fn a_folder_without_captures_is_an_error() {
     assert!(error.to_string().contains("a folder of 1 files, none of them a capture"), "{error}");
 }
 
-/// A pipe in `folder` that gives these bytes once.
+/// A pipe in `folder` that delivers these bytes once.
 fn pipe(folder: &std::path::Path, bytes: Vec<u8>) -> PathBuf {
     let path = folder.join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());

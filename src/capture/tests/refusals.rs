@@ -1,9 +1,9 @@
-//! Files that are no captures: one clear error each.
+//! Errors for files that are no captures.
 
 use super::*;
 use crate::capture::Error;
 
-/// What the refusal of a file with these bytes says.
+/// The error for a file with these bytes.
 fn refusal(name: &str, bytes: &[u8]) -> String {
     let (_folder, paths) = folder(&[(name, bytes.to_vec())]);
     let error = open(&paths, &ReplaySettings::default()).err().expect(name);
@@ -13,7 +13,7 @@ fn refusal(name: &str, bytes: &[u8]) -> String {
 }
 
 #[test]
-fn what_is_no_capture_is_named() {
+fn a_file_that_is_no_capture_is_identified() {
     let mut tar = vec![0; 512];
     tar[257..262].copy_from_slice(b"ustar");
     let cases: &[(&[u8], &str)] = &[
@@ -46,7 +46,7 @@ fn what_is_no_capture_is_named() {
 }
 
 #[test]
-fn what_a_compressed_file_holds_is_named() {
+fn the_content_of_a_compressed_file_is_identified() {
     assert!(refusal("a.gz", &gzip(b"")).contains("inside the gzip stream, it is empty"));
     assert!(refusal("a.zst", &zstd(b"hello")).contains("inside the zstd stream, it is text"));
     let twice = gzip(&gzip(&pcap(ByteOrder::Little, MICROSECONDS, &samples())));
@@ -56,7 +56,7 @@ fn what_a_compressed_file_holds_is_named() {
 }
 
 #[test]
-fn a_missing_file_is_named_with_what_the_system_says() {
+fn a_missing_file_is_named_with_the_error_of_the_system() {
     let path = PathBuf::from("no/such/file.pcap");
     let error = open(&[path], &ReplaySettings::default()).err().unwrap();
     assert!(matches!(&error, Error::Io { .. }));

@@ -1,4 +1,4 @@
-//! Reads the tables of a configuration, each key by name and type. Every mistake is noted with its place.
+//! Reads the tables of a configuration, each key by name and type, and reports every mistake with its place.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ use crate::publish::SINKS;
 use crate::publish::sink::{Setting, SettingKind, SettingValue, Sink, SinkOptions};
 
 impl File {
-    /// Everything in the file. What is wrong or missing has its default, beside an error.
+    /// Reads the whole file. A value that is missing or invalid has its default, and an error is reported.
     pub(super) fn read(root: &mut Section<'_>) -> Self {
         Self {
             sensor: root.table("sensor", "[sensor]").map(Sensor::read).unwrap_or_default(),
@@ -213,7 +213,7 @@ impl Section<'_> {
         self.texts(key).iter().filter_map(|word| self.parse(word, address)).collect()
     }
 
-    /// A time that has to pass.
+    /// Reads a duration above zero.
     fn seconds(&mut self, key: &'static str) -> Option<f64> {
         self.within(key, f64::MIN_POSITIVE..=LONGEST_TIMEOUT, "seconds greater than 0")
     }
@@ -252,5 +252,5 @@ fn checksums(text: &str) -> Result<Checksums, Complaint> {
 
 const MOST_U32: i64 = u32::MAX as i64;
 
-/// What a bound on memory may be.
+/// The valid range of a bound in bytes.
 const ANY_SIZE: RangeInclusive<i64> = 1..=i64::MAX;

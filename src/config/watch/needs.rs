@@ -1,5 +1,6 @@
-//! What a sensor still opens while it runs: the one list of it. Whoever lets a running sensor open something more adds it
-//! here; what is open before it confines itself (outputs, interfaces, keys, passwords) need not be named.
+//! The files, folders and addresses that a running sensor opens, for its confinement. Anything that a running sensor is to
+//! open must be added here, or to the [`Access`] of its sink; what is open before confinement (outputs, interfaces, keys,
+//! passwords) need not be.
 
 use std::env;
 use std::fs;
@@ -12,7 +13,7 @@ use crate::publish::sink::{Access, SinkSetup};
 use crate::sensor::confine;
 
 impl Watch {
-    /// What it needs beside these packet sockets, for itself and for these sinks; `None`: it keeps all its rights.
+    /// The needs beside these packet sockets, of the sensor and of these sinks; `None`: the sensor is not confined.
     pub fn needs(&self, sockets: Vec<RawFd>, sinks: &[Box<dyn SinkSetup>]) -> Option<confine::Settings> {
         let sinks: Vec<Access> = sinks.iter().map(|sink| sink.access()).collect();
         let resolves = sinks.iter().any(|sink| sink.resolves);
@@ -27,11 +28,11 @@ impl Watch {
         })
     }
 
-    /// Files, and folders with all that is in them.
+    /// Files and folders to read, folders with all their contents.
     fn read(&self, resolves: bool) -> Vec<PathBuf> {
         let mut places = vec![PathBuf::from(INTERFACES)];
         if let Some(policy) = &self.policy {
-            // A changed policy may be another file of the same name, or what a link leads to.
+            // A changed policy may be another file of the same name, or the target of a link.
             places.push(folder(policy));
             places.extend(fs::canonicalize(policy).ok().as_deref().map(folder));
         }
@@ -42,13 +43,13 @@ impl Watch {
         places
     }
 
-    /// Folders in which files are written, renamed and removed.
+    /// Folders in which files are created, renamed and removed.
     fn written(&self) -> Vec<PathBuf> {
         self.status_file.iter().map(|file| folder(file)).chain(self.folders_written()).collect()
     }
 }
 
-/// The folder that a file lies in.
+/// The folder of a file.
 fn folder(file: &Path) -> PathBuf {
     match file.parent() {
         Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
@@ -57,17 +58,17 @@ fn folder(file: &Path) -> PathBuf {
     }
 }
 
-/// Where the system says how interfaces are; `/sys/class/net` is full of links to it.
+/// The state of interfaces; `/sys/class/net` consists of links to it.
 const INTERFACES: &str = "/sys/devices";
 
-/// What the C library reads for a name: its settings, which somebody may replace while the sensor runs, and the libraries
-/// for other ways to resolve.
+/// Files that the C library reads to resolve a name: its settings, which may be replaced while the sensor runs, and libraries
+/// for other resolvers.
 const RESOLVER: [&str; 5] = ["/etc", "/lib", "/lib64", "/usr/lib", "/usr/lib64"];
 
-/// Often a link to a folder of whoever looks after the network, who changes it there.
+/// Often a link to a file that a network manager rewrites.
 const RESOLVED_BY: &str = "/etc/resolv.conf";
 
-/// Answers that are too long for a datagram come over TCP.
+/// Port of name servers; long answers come over TCP.
 const DNS: u16 = 53;
 
 #[cfg(test)]
@@ -78,7 +79,7 @@ mod tests {
     use crate::cli::{Cli, Command};
     use crate::policy::Policy;
 
-    /// What a sensor needs that was asked for like this.
+    /// The needs of a sensor with these options.
     fn needs(more: &[&str]) -> Option<confine::Settings> {
         let typed = Cli::parse_from([&["lockkeeper", "watch", "-i", "span"], more].concat());
         let Command::Watch(typed) = typed.command else { return None };
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn without_policy_and_outputs_only_interfaces_are_looked_at() {
+    fn without_policy_and_outputs_only_interfaces_are_read() {
         let expected =
             confine::Settings { sockets: vec![7], read: vec![INTERFACES.into()], ..confine::Settings::default() };
         assert_eq!(needs(&[]), Some(expected));

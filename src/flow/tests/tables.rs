@@ -125,7 +125,8 @@ proptest! {
                     if let Some((slot, _, true)) = found {
                         table.list_again(slot);
                     }
-                    assert_eq!(found.map(|(slot, value, _)| (table.entry(slot), value)), known.as_ref().map(|flow| (flow.entry, number)));
+                    let found = found.map(|(slot, value, _)| (table.entry(slot), value));
+                    assert_eq!(found, known.as_ref().map(|flow| (flow.entry, number)));
                     if let Some(flow) = known {
                         (flow.used, flow.order) = (clock, order);
                     }

@@ -81,13 +81,13 @@ impl Datagram {
 
     /// The other readings of the datagram: with each contradicting fragment in place of earlier ones, and with all of them.
     pub(super) fn other_readings(&self) -> Vec<Vec<u8>> {
-        let all = (self.rivals.len() > 1).then(|| self.read_with(&self.rivals));
-        let each = self.rivals.iter().map(|rival| self.read_with(std::slice::from_ref(rival)));
+        let all = (self.rivals.len() > 1).then(|| self.reading_with(&self.rivals));
+        let each = self.rivals.iter().map(|rival| self.reading_with(std::slice::from_ref(rival)));
         each.chain(all).flatten().collect()
     }
 
     /// The whole packet with these fragments in place of earlier ones.
-    fn read_with(&self, rivals: &[Rival]) -> Option<Vec<u8>> {
+    fn reading_with(&self, rivals: &[Rival]) -> Option<Vec<u8>> {
         let mut payload = self.payload();
         rivals.iter().for_each(|rival| overlay(&mut payload, rival.offset, rival.more, &rival.bytes));
         let mut out = Vec::new();
@@ -210,7 +210,7 @@ impl Head {
         Some(Self { bytes, length_at: header_at + 4, checksum_at: None, counted_header_bytes })
     }
 
-    /// Replaces a 16-bit word; the checksum stays valid or invalid.
+    /// Replaces a 16-bit word, and updates the checksum so that it stays valid or invalid.
     fn replace_word(&mut self, at: usize, new: [u8; 2]) -> Option<()> {
         let mut word = *self.bytes.get(at..)?.first_chunk()?;
         if let Some(checksum_at) = self.checksum_at {

@@ -38,6 +38,7 @@ impl Finished {
         self.seed.hash_one((fragment.offset, fragment.more, fragment.payload.bytes))
     }
 
+    /// Keeps the fingerprints of a datagram.
     pub(super) fn remember(&mut self, key: Key, clock: i64, fingerprints: Vec<Fingerprint>) {
         self.fingerprint_count += fingerprints.len();
         match self.fingerprints.insert(key, fingerprints) {
@@ -63,7 +64,7 @@ impl Finished {
 
     /// A kept datagram with `fragment` in place of the bytes at its offset, and its age in nanoseconds. `None` if there is no
     /// such datagram or the bytes are the same.
-    pub(super) fn read_with(&self, key: &Key, fragment: &Fragment<'_>, clock: i64) -> Option<(Vec<u8>, i64)> {
+    pub(super) fn reading_with(&self, key: &Key, fragment: &Fragment<'_>, clock: i64) -> Option<(Vec<u8>, i64)> {
         let body = self.bodies.get(key)?;
         let (mut payload, mut out) = (body.payload.clone(), Vec::new());
         overlay(&mut payload, fragment.offset, fragment.more, fragment.payload.bytes);
@@ -81,6 +82,7 @@ impl Finished {
         }
     }
 
+    /// Drops datagrams and fingerprints that are too old at `clock`.
     pub(super) fn expire(&mut self, clock: i64) {
         while self.body_ages.front().is_some_and(|(time, _)| clock.saturating_sub(*time) > BODY_AGE) {
             self.drop_oldest_body();

@@ -111,7 +111,7 @@ fn a_datagram_that_hides_behind_another_of_its_number_is_seen() {
 }
 
 #[test]
-fn what_is_left_of_copies_does_not_meet_a_later_datagram_of_the_same_number() {
+fn leftover_duplicates_do_not_mix_with_a_later_datagram_of_the_same_identification() {
     let mut table = reassembler();
     let mut out = Vec::new();
     let [first, second, third] = parts();
@@ -302,7 +302,7 @@ fn fragments_that_overlap_and_differ_make_every_datagram_that_its_checksum_allow
 }
 
 #[test]
-fn a_fragment_that_comes_after_its_datagram_belongs_to_it_if_the_checksum_says_so() {
+fn a_late_fragment_belongs_to_its_datagram_if_the_checksum_confirms_it() {
     let (real, decoy) = (sound(1), sound(2));
     let mut table = reassembler();
     let mut out = Vec::new();

@@ -72,7 +72,7 @@ fn ip_options_and_tcp_options_are_passed_by() {
 }
 
 #[test]
-fn a_datagram_is_read_as_long_as_its_header_says() {
+fn a_datagram_ends_where_its_header_declares() {
     let datagram = join(&[&udp(51234, 502, &modbus()), b"more"]);
     let packet = ethernet(0x0800, &ipv4(CLIENT, SERVER, 17, &datagram));
     let Body::Udp(pair, found) = decoded(LinkType::Ethernet, &packet).body else { panic!("no UDP") };
@@ -140,7 +140,7 @@ fn undecoded(packet: &[u8]) -> (IpHeader, u8, Option<Undecoded>) {
 }
 
 #[test]
-fn headers_that_contradict_themselves_still_say_whose_they_are() {
+fn malformed_headers_still_give_their_addresses() {
     let broken = |at: usize, value: u8| {
         let mut packet = request();
         packet[at] = value;
@@ -161,7 +161,7 @@ fn headers_that_contradict_themselves_still_say_whose_they_are() {
 }
 
 #[test]
-fn datagrams_that_contradict_themselves_still_say_whose_they_are() {
+fn malformed_datagrams_still_give_their_addresses() {
     let pair = IpHeader { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 };
     for length in [0x0007, 0x0017, 0xFFFF] {
         let mut datagram = udp(51234, 502, &modbus());
@@ -177,7 +177,7 @@ fn datagrams_that_contradict_themselves_still_say_whose_they_are() {
 }
 
 #[test]
-fn extension_headers_that_lead_nowhere_still_say_whose_they_are() {
+fn invalid_extension_headers_still_give_their_addresses() {
     let of = |next, chain: &[u8]| undecoded(&ethernet(0x86DD, &ipv6(CLIENT6, SERVER6, next, chain)));
     let pair = IpHeader { source: CLIENT6.into(), destination: SERVER6.into(), identification: 0 };
     let malformed = |protocol| (pair, protocol, Some(Undecoded::Malformed));

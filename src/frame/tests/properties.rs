@@ -65,7 +65,7 @@ fn check(link: LinkType, bytes: &[u8], original: u32) {
 }
 
 #[test]
-fn every_wrapping_cut_anywhere_keeps_what_was_captured() {
+fn every_encapsulation_cut_anywhere_keeps_the_captured_bytes() {
     let whole = modbus();
     for (name, packet) in wrapped(&request(), &request_ip()) {
         for length in 0..=packet.len() {

@@ -1,4 +1,4 @@
-//! The flows of a conduit by the single hosts that they name: a new conversation looks only at those that may be its own.
+//! The flows of a conduit by the single hosts that they name, so that a new conversation is compared with few flows.
 
 use std::net::IpAddr;
 
@@ -9,9 +9,9 @@ use super::super::model::{Endpoint, Flow};
 /// The flows of one conduit.
 #[derive(Clone, Debug, Default)]
 pub(in crate::policy) struct FlowIndex {
-    /// Flows that name nothing but single hosts on one side, filed under each of these: clients, and servers.
+    /// Flows that name only single hosts on one side, under each of these hosts: by client, and by server.
     named: [HashMap<Party, Vec<u16>>; 2],
-    /// All others, which may be anybody's.
+    /// All other flows.
     open: Vec<u16>,
 }
 
@@ -24,7 +24,7 @@ pub(in crate::policy) enum Party {
     Address(IpAddr),
 }
 
-/// The hosts on both sides of a flow, clients first; none where a side is not a list of single hosts.
+/// The hosts on both sides of a flow, clients first; `None` for a side with other names than single hosts.
 type Sides = [Option<Vec<Party>>; 2];
 
 impl FlowIndex {
@@ -39,8 +39,8 @@ impl FlowIndex {
         index
     }
 
-    /// Files a flow on that side whose hosts stand in the fewest flows: one station that asks a thousand controllers says
-    /// little about a flow, each of the controllers everything.
+    /// Files a flow under the side whose hosts are in the fewest flows: a station that polls a thousand controllers narrows the
+    /// search little, each of the controllers much.
     fn file(&mut self, at: u16, sides: Sides, crowds: &[HashMap<Party, usize>; 2]) {
         let crowd = |crowds: &HashMap<Party, usize>, hosts: &[Party]| {
             hosts.iter().filter_map(|host| crowds.get(host)).max().copied()
@@ -54,7 +54,7 @@ impl FlowIndex {
         }
     }
 
-    /// The flows (indices, in the order of the policy) that may name these two ends: every one that does, and few others.
+    /// The flows (indices, in the order of the policy) that may name these two ends: all that do, and few others.
     pub(in crate::policy) fn between(
         &self,
         client: impl Iterator<Item = Party>,
@@ -70,7 +70,7 @@ impl FlowIndex {
     }
 }
 
-/// In how many flows every host stands, as client and as server.
+/// The number of flows of each host, as client and as server.
 fn crowds<'s>(flows: impl Iterator<Item = &'s Sides>) -> [HashMap<Party, usize>; 2] {
     let mut crowds = <[HashMap<Party, usize>; 2]>::default();
     for sides in flows {
@@ -81,7 +81,7 @@ fn crowds<'s>(flows: impl Iterator<Item = &'s Sides>) -> [HashMap<Party, usize>;
     crowds
 }
 
-/// The hosts of one side of a flow, where it names nothing else.
+/// The hosts of one side of a flow; `None` if it names anything else.
 fn single_hosts(side: &[Endpoint]) -> Option<Vec<Party>> {
     let party = |endpoint: &Endpoint| match endpoint {
         Endpoint::Asset(asset) => Some(Party::Asset(*asset)),

@@ -1,4 +1,4 @@
-//! The points of an asset that limit what is written to them.
+//! The points of an asset that limit the values written to them.
 
 use lockkeeper_protocols::Node;
 
@@ -7,14 +7,14 @@ use super::super::dialect::{Extent, NodeMap, NodePattern};
 use super::super::encoding::{DataType, Encoding};
 use super::super::model::{Limits, Point};
 
-/// Points of one asset that limit values, sorted by first address.
+/// The points of one asset that limit values, sorted by first address.
 #[derive(Clone, Debug, Default)]
 pub(in crate::policy) struct LimitedPoints {
     points: Vec<LimitedPoint>,
     nodes: NodeMap<LimitedNode>,
-    /// Whether one of them limits its step.
+    /// Whether any of them limits its step.
     pub(in crate::policy) have_steps: bool,
-    /// The first of them in the policy: stands for whichever of them a write reaches that cannot be read.
+    /// The first of them in the policy: reported for a write whose target cannot be read.
     pub(in crate::policy) first: Option<u16>,
 }
 
@@ -25,18 +25,18 @@ pub(in crate::policy) struct LimitedPoint {
     space: Space,
     pub(in crate::policy) first: u32,
     pub(in crate::policy) last: u32,
-    /// The highest last address of this point and those before it, so that a search can stop.
+    /// The highest last address of this entry and all before it: bounds the search.
     highest: u32,
-    /// How many addresses a value takes.
+    /// The number of addresses of a value.
     pub(in crate::policy) size: u32,
-    /// What an address is.
+    /// What an address counts.
     pub(in crate::policy) unit: AddressUnit,
     pub(in crate::policy) point: u16,
     pub(in crate::policy) encoding: Encoding,
     pub(in crate::policy) limits: Limits,
 }
 
-/// What a point that limits values says about its nodes.
+/// A point that limits values, for one of its nodes.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::policy) struct LimitedNode {
     pub(in crate::policy) point: u16,
@@ -65,7 +65,7 @@ impl LimitedPoints {
         self.points.is_empty() && self.nodes.is_empty()
     }
 
-    /// The points that a node belongs to: those that name it, then those whose pattern holds it.
+    /// The points of a node: those that name it, then those whose pattern holds it.
     pub(in crate::policy) fn of_node(&self, node: Node<'_>) -> impl Iterator<Item = &LimitedNode> {
         self.nodes.matching(node)
     }

@@ -26,7 +26,7 @@ impl Condition for EvenMinutes {
     }
 
     fn text(&self) -> String {
-        "permits operations only in even minutes".to_owned()
+        "only in even minutes".to_owned()
     }
 }
 

@@ -1,15 +1,15 @@
-//! What the policy language says about single protocols.
+//! The parts of the policy that depend on a protocol.
 //!
-//! A dialect covers the protocols of one kind of device: how its places are written, found and judged, what its sessions
-//! may have to be like, and how all this reads in messages. The rest of the policy works with classes, functions, numbered
-//! [addresses](super::addresses) and limits, and names no protocol.
+//! A dialect covers the protocols of one kind of device: the syntax of its places and session options, their verdicts, and
+//! their text in messages. The rest of the policy works with classes, functions, numbered [addresses](super::addresses) and
+//! limits, and names no protocol.
 //!
 //! A new protocol needs a file here with its [`Dialect`], and a row in the table below. A protocol without a dialect can be
-//! permitted by class and function all the same.
+//! permitted by class and function nevertheless.
 
 mod modbus;
-mod opcua;
-mod s7;
+pub(super) mod opcua;
+pub(super) mod s7;
 
 use std::fmt;
 
@@ -18,10 +18,10 @@ use lockkeeper_protocols::{Class, Node, Operation, Target};
 use super::addresses::{Addresses, Reach};
 use super::classes::Classes;
 use super::encoding::DataType;
-use super::judge::Candidate;
+use super::flow_verdict::Candidate;
 use super::model::Point;
 use super::section::{Section, Span};
-use super::{Denial, Policy, Rule, Verdict};
+use super::{Policy, Rule, Verdict};
 
 pub use opcua::{
     CertificateRules, Channel, FactVerdict, Grade, NodeIdPattern, NodePattern, OpcUaSession, Secured, suite_names,
@@ -29,10 +29,10 @@ pub use opcua::{
 pub(super) use opcua::{NamedNodes, NodeMap, NodeRules};
 pub use s7::{Blocks, Password, S7Object, S7Session};
 
-/// What the policy language says about the protocols of one kind of device.
+/// The protocols of one kind of device.
 ///
-/// The first methods read a policy, the others judge and explain. Methods that judge an operation get every operation, also
-/// those of other protocols, and answer by its target.
+/// The first methods read a policy, the others judge and explain. Those that judge are called for the operations of all
+/// protocols, and recognise their own by the target.
 pub(super) trait Dialect: fmt::Debug + Sync {
     /// The key of its places, and of its session options in a flow: `modbus`.
     fn key(&self) -> &'static str;
@@ -54,8 +54,8 @@ pub(super) trait Dialect: fmt::Debug + Sync {
     /// The type of the values of a place for which none is written.
     fn default_type(&self, extent: &Extent) -> DataType;
 
-    /// Reports what of the type and the limits of a point cannot be judged at its place. Returns how many values the place
-    /// holds, where more than one is too many for a largest step.
+    /// Reports a type or limits that cannot be judged at the place of a point. Returns the number of values at the place, if a
+    /// largest step needs a single one.
     fn check_point(&self, point: &Point, type_span: Span, section: &Section<'_>) -> Option<u64>;
 
     /// The words of `actions`, sorted.
@@ -83,7 +83,7 @@ pub(super) trait Dialect: fmt::Debug + Sync {
         None
     }
 
-    /// Where the values of an operation on a target are kept; `None`: nowhere that can be told.
+    /// The location of the values of an operation on a target; `None` if it has none that a point could limit.
     fn values_at<'t>(&self, asset: u16, target: &Target<'t>) -> Option<ValuesAt<'t>> {
         self.reach(asset, target).map(ValuesAt::Addresses)
     }
@@ -96,7 +96,7 @@ pub(super) trait Dialect: fmt::Debug + Sync {
         false
     }
 
-    /// Whether an operation only opens a session, or finds out how to: it is permitted wherever a flow permits anything.
+    /// Whether an operation only opens a session, or asks how to: it is permitted wherever a flow permits anything.
     fn opens_session(&self, _operation: &Operation<'_>) -> bool {
         false
     }
@@ -111,29 +111,24 @@ pub(super) trait Dialect: fmt::Debug + Sync {
         None
     }
 
-    /// Takes account of an accepted operation of class `security`.
+    /// Updates the state of a session after an accepted operation of class `security`.
     fn learn(&self, _operation: &Operation<'_>, _session: &mut SessionState) {}
-
-    /// The second half of the message of an alert, for the dialect's own rules.
-    fn message(&self, _policy: &Policy, _denial: &Denial) -> Option<String> {
-        None
-    }
 }
 
-/// Declares the table of dialects, and the questions that are asked for each operation: of the types themselves, so that no
-/// verdict costs a virtual call.
+/// Declares the table of dialects, and the functions that are called for each operation. These call the dialects by name, so
+/// that no verdict costs a virtual call.
 macro_rules! dialects {
     ($($dialect:expr),+ $(,)?) => {
         /// Every dialect, in the order in which their keys are read and listed.
         pub(super) static DIALECTS: &[&dyn Dialect] = &[$(&$dialect),+];
 
-        /// [`Dialect::reach`] of the dialect that knows the target.
+        /// [`Dialect::reach`] of the dialect of the target.
         #[inline]
         pub(super) fn reach(asset: u16, target: &Target<'_>) -> Option<Reach> {
             None$(.or_else(|| $dialect.reach(asset, target)))+
         }
 
-        /// [`Dialect::values_at`] of the dialect that knows the target.
+        /// [`Dialect::values_at`] of the dialect of the target.
         pub(super) fn values_at<'t>(asset: u16, target: &Target<'t>) -> Option<ValuesAt<'t>> {
             None$(.or_else(|| $dialect.values_at(asset, target)))+
         }
@@ -174,12 +169,12 @@ pub(super) fn of_protocol(name: &str) -> Option<&'static dyn Dialect> {
     DIALECTS.iter().copied().find(|dialect| dialect.protocols().contains(&name))
 }
 
-/// A control operation, or several that do the same, under one word of `actions`.
+/// A word of `actions`, with the control operations that it names.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Action {
     /// The word of the language.
     pub name: &'static str,
-    /// The functions that do it.
+    /// Their functions.
     pub functions: &'static [&'static str],
 }
 
@@ -209,7 +204,7 @@ pub enum Extent {
     Methods(Vec<NodePattern>),
 }
 
-/// A place with the asset that holds it, where a point says so.
+/// A place with the asset that holds it, if a point names it.
 pub(super) type Located<'a> = (Option<u16>, &'a Location);
 
 /// Places without numbered addresses, laid out for judging.
@@ -226,7 +221,7 @@ impl NamedPlaces {
     }
 }
 
-/// Where the values of an operation are kept.
+/// The location of the values of an operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ValuesAt<'t> {
     /// In a row, beginning at the first address.

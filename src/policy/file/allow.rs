@@ -1,4 +1,4 @@
-//! What a flow allows: the entries of `allow`.
+//! The entries of `allow`, which say what a flow permits.
 
 use lockkeeper_protocols::Class;
 
@@ -13,7 +13,7 @@ use super::{Walk, span_of};
 use crate::document::suggest::list;
 
 impl<'t> Walk<'t> {
-    /// The entries of `allow`, and where one of them permits every operation.
+    /// Reads `allow`. Also returns the span of an entry that permits every operation.
     pub(super) fn allow(
         &self,
         section: &mut Section<'t>,
@@ -22,7 +22,7 @@ impl<'t> Walk<'t> {
         here: &Here<'_>,
     ) -> (Vec<Allow>, Option<Span>) {
         if is_needed {
-            section.missing("allow", "what may be done: allow = [{ op = \"read\" }]");
+            section.missing("allow", "what it permits: allow = [{ op = \"read\" }]");
         }
         let what = format!("allow of {}", section.what);
         let span = section.span_of("allow");
@@ -51,7 +51,7 @@ impl<'t> Walk<'t> {
         let classes = self.classes(&mut entry);
         let functions = self.functions(&mut entry, protocol, classes);
         if !entry.has("functions") {
-            entry.missing("op", "what may be done: op = \"read\"");
+            entry.missing("op", "what it permits: op = \"read\"");
         }
         let points = entry.texts("points");
         let points = points.iter().filter_map(|word| self.usable_point(word, protocol, to, here)).collect();
@@ -69,7 +69,7 @@ impl<'t> Walk<'t> {
         allow
     }
 
-    /// `points = []` would read as "no points" and act as "every address".
+    /// Reports an empty list, which would read as "no points" and act as "every address".
     fn empty_list(&self, entry: &Section<'t>) {
         for key in ["op", "points", "functions", "blocks", "actions"] {
             if entry.is_empty_list(key) {
@@ -83,7 +83,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// The places that an entry names itself, in the terms of each dialect.
+    /// Reads the places that an entry names itself, in each dialect.
     fn inline_places(&self, entry: &mut Section<'t>, protocol: &DeclaredProtocol) -> Vec<Location> {
         let mut places = Vec::new();
         for dialect in DIALECTS {
@@ -95,7 +95,7 @@ impl<'t> Walk<'t> {
         places
     }
 
-    /// What restricts another protocol's operations restricts nothing here.
+    /// Reports a restriction for operations of another protocol: it would restrict nothing.
     fn foreign_key(&self, entry: &Section<'t>, key: &str, protocol: &DeclaredProtocol) {
         if entry.has(key) {
             let message = format!("`{key}` does not apply to protocol {}", protocol.name());
@@ -103,7 +103,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// `actions = ["stop"]`: which control operations are meant. With other classes it would not be clear what they restrict.
+    /// Reads `actions = ["stop"]`. They need the class `control` alone: beside others, it is unclear what they restrict.
     fn actions(&self, entry: &mut Section<'t>, protocol: &DeclaredProtocol, classes: Classes) -> Vec<&'static Action> {
         let words = entry.texts("actions");
         let actions = words.iter().filter_map(|word| entry.parse(word, action)).collect();
@@ -164,7 +164,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// A point that this flow may name: of an asset in `to`, in the protocol's own terms.
+    /// Resolves a point, which must be of an asset in `to` and have a place of the flow's protocol.
     fn usable_point(
         &self,
         word: &Word<'_>,
@@ -204,7 +204,7 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// An action by its word.
+/// The action of a word.
 fn action(text: &str) -> Result<&'static Action, Complaint> {
     let actions = || DIALECTS.iter().flat_map(|dialect| dialect.actions());
     let names: Vec<&str> = actions().map(|action| action.name).collect();
@@ -212,7 +212,7 @@ fn action(text: &str) -> Result<&'static Action, Complaint> {
     actions().find(|action| action.name == text).ok_or_else(|| (text.to_owned(), String::new()))
 }
 
-/// Functions of protocols as far as they list them, nearest first for a help text.
+/// The help for an unknown function: the nearest one, or all that the protocols list.
 fn function_help(name: &str, protocols: &[&str]) -> String {
     let known: Vec<&str> =
         protocols.iter().flat_map(|of| services::functions_of(of).map(|function| function.name)).collect();

@@ -1,4 +1,4 @@
-//! Conduits, their flows, and what each flow allows.
+//! Conduits and their flows.
 
 use super::super::Conditions;
 use super::super::dialect::{DIALECTS, SessionOptions};
@@ -8,10 +8,10 @@ use super::super::{services, values};
 use super::{Walk, index, span_of};
 use crate::document::suggest::list;
 
-/// The conduit that is being walked.
+/// The conduit that is being read.
 pub(super) struct Here<'a> {
     index: u16,
-    /// The zones it connects; empty where one of them is unknown, so that no host is reported for that.
+    /// The zones that it connects; empty if one of them is unknown, so that this causes no errors about hosts.
     pub(super) zones: &'a [u16],
     name: &'a str,
 }
@@ -45,8 +45,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// `[[flow]]`: a flow that does not say of which conduit it is. It is read no further, so that nothing that it would
-    /// change is reported.
+    /// Reports `[[flow]]`, a flow that names no conduit. Its contents are skipped, and references to flows are not reported.
     pub(super) fn flows_without_conduit(&self, root: &mut Section<'t>) {
         if !root.has("flow") {
             return;
@@ -88,10 +87,10 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// A flow, and where it permits every operation if it does.
+    /// Reads a flow. Also returns the span of an entry that permits every operation.
     fn flow(&self, id: String, section: &mut Section<'t>, here: &Here<'_>) -> (Flow, Option<Span>) {
-        section.missing("from", "who may ask: from = [\"SCADA-1\"]");
-        section.missing("to", "who may be asked: to = [\"PLC-BRIDGE\"]");
+        section.missing("from", "the clients: from = [\"SCADA-1\"]");
+        section.missing("to", "the servers: to = [\"PLC-BRIDGE\"]");
         section.missing("protocol", "the protocol that it permits: protocol = \"modbus\"");
         let (from, _) = self.endpoints(section, "from", here);
         let (to, sound) = self.endpoints(section, "to", here);
@@ -120,7 +119,7 @@ impl<'t> Walk<'t> {
         (flow, any)
     }
 
-    /// What each dialect reads about sessions, under its own key.
+    /// Reads the session options of each dialect, under its own key.
     fn session_options(&self, section: &mut Section<'t>, protocol: &DeclaredProtocol) -> SessionOptions {
         let mut options = SessionOptions::default();
         for dialect in DIALECTS {
@@ -139,7 +138,7 @@ impl<'t> Walk<'t> {
         self.refer(word, "schedule", self.declared.schedules.iter().map(|schedule| schedule.name.as_str()))
     }
 
-    /// The hosts under a key, and whether every one of them is known.
+    /// Reads the hosts under a key. Also returns whether all of them are known.
     fn endpoints(&self, section: &mut Section<'t>, key: &'static str, here: &Here<'_>) -> (Vec<Endpoint>, bool) {
         let words = section.texts(key);
         let endpoints: Vec<Endpoint> = words.iter().filter_map(|word| self.endpoint(word, here)).collect();
@@ -147,7 +146,7 @@ impl<'t> Walk<'t> {
         (endpoints, sound)
     }
 
-    /// An asset, `zone:NAME`, an address or network, or `any`.
+    /// Resolves an asset, `zone:NAME`, an address or network, or `any`.
     fn endpoint(&self, word: &Word<'_>, here: &Here<'_>) -> Option<Endpoint> {
         if word.text == "any" {
             return Some(Endpoint::Any);
@@ -168,7 +167,7 @@ impl<'t> Walk<'t> {
         Some(Endpoint::Asset(asset))
     }
 
-    /// An asset by name; where a zone has that name, the help says how a zone is written.
+    /// Resolves an asset. If a zone has the name, the help shows how to write a zone.
     fn endpoint_asset(&self, word: &Word<'_>) -> Option<u16> {
         if self.declared.zones.iter().any(|zone| zone.name == word.text)
             && !self.declared.assets.iter().any(|asset| asset.name == word.text)
@@ -221,7 +220,7 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// Whether `allow` decides about what a flow speaks.
+/// Whether a flow of this protocol has operations for `allow` to decide about.
 fn protocol_has_operations(protocol: &DeclaredProtocol) -> bool {
     match protocol {
         DeclaredProtocol::Named(name) => services::is_decoded(name),

@@ -89,14 +89,14 @@ impl<'t> Walk<'t> {
         macs
     }
 
-    /// Two zones claim the same: membership would depend on their order.
+    /// Reports what two zones declare: membership would depend on their order.
     fn taken(&self, word: &Word<'_>, what: &str, kind: &str, first: u16, here: u16) {
         let other = if first == here { "here already" } else { self.zone_name(first) };
         let message = format!("{kind} `{}` of {what} is declared twice: {other}", word.text);
         self.problems.error(span_of(word), message, "a host can be in one zone only: remove one of the two");
     }
 
-    /// A zone that no conduit connects and no asset is in is declared for nothing, or forgotten in a conduit.
+    /// Warns of a zone without conduits and assets: it has no effect, or was left out of a conduit by mistake.
     pub(super) fn unused_zones(&self, root: &Section<'t>) {
         let is_used = |zone: u16| {
             let of_conduits = self.declared.conduits.iter().flat_map(|conduit| &conduit.zones);
@@ -191,7 +191,7 @@ impl<'t> Walk<'t> {
         self.problems.error(span_of(word), message, "an address can belong to one asset only: remove one of the two");
     }
 
-    /// An asset's address must lie in a network of its zone, and in no narrower one of another zone.
+    /// Reports an address outside the networks of its asset's zone, or in a narrower network of another zone.
     fn within_zone(&self, word: &Word<'_>, address: IpAddr, zone: Option<u16>) {
         let Some(zone) = zone.filter(|zone| !self.unsound_zones.contains(zone)) else { return };
         let holding = self.networks.iter().filter(|(network, _)| network.contains(&address));
@@ -211,7 +211,7 @@ impl<'t> Walk<'t> {
         self.problems.error(span_of(word), message, help);
     }
 
-    /// `protocol/port`, as an asset offers it.
+    /// Reads `services`, a list of `protocol/port`.
     fn services(&self, section: &mut Section<'t>) -> Vec<String> {
         let words = section.texts("services");
         for word in &words {
@@ -275,7 +275,7 @@ impl<'t> Walk<'t> {
         if (0.0..=1.0).contains(&share) {
             return Some(share);
         }
-        let message = format!("a loss of {share} is no share of the whole");
+        let message = format!("a loss of {share} is not between 0 and 1");
         self.problems.error(section.span_of("max_capture_loss"), message, "write a number from 0 to 1, such as 0.001");
         None
     }
@@ -286,5 +286,5 @@ fn mirror_vlans(section: &mut Section<'_>) -> Vec<u16> {
     vlans.into_iter().filter_map(|(vlan, _)| u16::try_from(vlan).ok()).collect()
 }
 
-/// What `role` calls an asset that forwards what others send, where `router` says nothing.
+/// The values of `role` that imply `router = true`.
 const FORWARDING_ROLES: [&str; 2] = ["router", "firewall"];

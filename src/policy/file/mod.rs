@@ -1,7 +1,7 @@
-//! The file into what it declares: one walk, references resolved on the way, every mistake noted.
+//! Reads a policy file into its declarations, in one walk that resolves references and reports all mistakes.
 //!
-//! Sections are walked in an order in which each refers only to what was walked before it, whatever their order in
-//! the file. A section with a mistake is kept with what is sound in it, so that one mistake is reported once.
+//! The walk visits sections so that each refers only to sections before it, whatever their order in the file. A section with a
+//! mistake is kept with its sound parts, so that a mistake causes no errors elsewhere.
 
 mod allow;
 mod conduits;
@@ -39,31 +39,31 @@ const SECTIONS: [&str; 14] = [
     "exception",
 ];
 
-/// Those whose tables have names that others use.
+/// The sections whose tables have names to refer to.
 const NAMED: [&str; 6] = ["zone", "supplier", "schedule", "asset", "point", "conduit"];
 
-/// Longest file, bytes: far above any policy, far below what would hurt.
+/// Longest file, bytes: far above any policy, and harmless to read.
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Most zones, assets, points, conduits or flows, so that an index fits in 16 bits.
 const MAX_ITEMS: usize = 60_000;
 
-/// What was declared (sound only without errors among the diagnostics), and what is wrong.
+/// Reads a policy. The declarations are valid only if the diagnostics have no errors.
 pub(super) fn read(name: &str, text: &str) -> (Declared, Diagnostics) {
     document::read((name, text), "the policy", |root, problems| Walk::new(problems).document(root))
 }
 
-/// What is known so far while the file is walked.
+/// The state of the walk.
 struct Walk<'t> {
     problems: &'t Problems,
     declared: Declared,
-    /// Networks, VLANs and addresses, each with the zone or asset that took it first.
+    /// Networks, VLANs and addresses so far, each with the zone or asset that declared it first.
     networks: Vec<(IpNet, u16)>,
     vlans: Vec<(u16, u16)>,
     zone_macs: Vec<([u8; 6], u16)>,
     addresses: Vec<(std::net::IpAddr, u16)>,
     asset_macs: Vec<([u8; 6], u16)>,
-    /// Zones and assets with a mistake: what is in them cannot be said, so that no other mistake follows from it.
+    /// Zones and assets with a mistake: their contents are not known, so that nothing is reported about them.
     unsound_zones: Vec<u16>,
     unsound_assets: Vec<u16>,
 }
@@ -102,7 +102,7 @@ impl<'t> Walk<'t> {
         self.declared
     }
 
-    /// What is declared under a misspelt name, such as `[zoen.Z-LOCK]`, is not missing where it is used.
+    /// Suppresses errors about names of a misspelt section, such as `[zoen.Z-LOCK]`.
     fn misspelt_sections(&self, root: &Section<'t>) {
         let meant = root.misspelt(&SECTIONS).into_iter();
         for meant in meant.filter_map(|meant| NAMED.into_iter().find(|named| *named == meant)) {
@@ -163,7 +163,7 @@ impl<'t> Walk<'t> {
         self.declared.defaults = defaults;
     }
 
-    /// The index of what a word refers to.
+    /// Resolves a name to an index into `names`.
     fn refer<'n>(&self, word: &Word<'_>, what: &str, names: impl Iterator<Item = &'n str>) -> Option<u16> {
         let names: Vec<&str> = names.collect();
         if let Some(at) = names.iter().position(|&name| name == word.text) {
@@ -200,7 +200,7 @@ impl<'t> Walk<'t> {
         self.declared.assets.get(usize::from(asset)).map_or("", |asset| &asset.name)
     }
 
-    /// The named tables of a section, as many as can be numbered.
+    /// The named tables of a section, at most [`MAX_ITEMS`].
     fn named(&self, root: &mut Section<'t>, key: &'static str) -> Vec<(Word<'t>, Section<'t>)> {
         let mut named = root.named_tables(key);
         if let Some((word, _)) = named.get(MAX_ITEMS) {
@@ -212,7 +212,7 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// Remembers who took something; tells who had taken it before.
+/// Enters a key as declared by `by`, unless it is declared already: then returns by what.
 fn claim<K: PartialEq + Copy>(taken: &mut Vec<(K, u16)>, key: K, by: u16) -> Option<u16> {
     let first = taken.iter().find(|(one, _)| *one == key).map(|&(_, first)| first);
     if first.is_none() {
@@ -238,7 +238,7 @@ fn owned(words: Vec<Word<'_>>) -> Vec<String> {
 }
 
 impl Section<'_> {
-    /// Texts, lists of texts and dates that are kept for the auditor.
+    /// Reads notes for auditors: texts, lists of texts, dates.
     fn notes(&mut self, texts: &[&'static str], lists: &[&'static str], dates: &[&'static str]) -> Notes {
         let mut notes = Vec::new();
         for &key in texts {
@@ -256,13 +256,13 @@ impl Section<'_> {
         Notes(notes)
     }
 
-    /// A note that is one word of a list.
+    /// Reads a note that is one of some words.
     fn chosen(&mut self, key: &'static str, what: &str, words: &[&str]) -> Option<(&'static str, Note)> {
         let word = self.parsed(key, |text| values::one_of(text, what, words).map(str::to_owned))?;
         Some((key, Note::Text(word)))
     }
 
-    /// `sl_t`: levels by foundational requirement; one that is not written is 0.
+    /// Reads `sl_t`: levels by foundational requirement, 0 where none is written.
     fn security_level(&mut self) -> Option<SecurityLevel> {
         let what = format!("sl_t of {}", self.what);
         let mut section = self.table("sl_t", what)?;
@@ -274,10 +274,9 @@ impl Section<'_> {
     }
 }
 
-/// How critical a zone or an asset is.
+/// The words for the criticality of a zone or an asset.
 const CRITICALITY: [&str; 4] = ["low", "medium", "high", "very high"];
 
-/// A span that a message points at.
 fn span_of(word: &Word<'_>) -> Span {
     word.span.clone()
 }

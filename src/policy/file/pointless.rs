@@ -1,4 +1,4 @@
-//! Permits that permit nothing, because an `any` beside them permits it already.
+//! Warnings about permits that have no effect because an `any` beside them permits the same.
 
 use super::super::classes::Classes;
 use super::super::model::{Allow, DeclaredProtocol, Endpoint, Flow, Ports};
@@ -6,13 +6,13 @@ use super::super::section::{Section, Span};
 use super::Walk;
 use crate::document::suggest::list;
 
-/// Whether an entry of `allow` is `{ op = "any" }`, whatever else stands in its list of operations.
+/// Whether an entry of `allow` is `{ op = "any" }`, perhaps with more operations in its list.
 pub(super) fn permits_everything(entry: &Section<'_>) -> bool {
     entry.keys().all(|key| key.text == "op") && entry.holds("op", "any")
 }
 
 impl Walk<'_> {
-    /// Warns of the entries of a flow beside one that permits everything.
+    /// Warns of entries of a flow beside one that permits everything.
     pub(super) fn pointless_entries(&self, flow: &str, allow: &[Allow], wide: usize, span: &Span) {
         let others = (0..).zip(allow).filter(|(at, entry)| *at != wide && is_within_any(entry)).count();
         if others > 0 {
@@ -22,8 +22,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Warns of flows, from the number `first` on, whose hosts, protocol and operations another flow of their conduit
-    /// permits already. `wide`: the flows with an entry that permits everything, and where it stands.
+    /// Warns of flows, from index `first` on, that another flow of their conduit covers. `wide`: the flows with an entry that
+    /// permits everything, and its span.
     pub(super) fn pointless_flows(&self, first: usize, wide: &[(usize, Span)]) {
         let flows = || (first..).zip(self.declared.flows.iter().skip(first));
         for (at, span) in wide {
@@ -39,7 +39,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether all that a flow permits is permitted by another one that permits every operation, at any time.
+    /// Whether a flow that permits every operation, at any time, covers all that another flow permits.
     fn is_covered(&self, flow: &Flow, any: &Flow) -> bool {
         let is_conditional =
             !any.session.is_empty() || any.schedule.is_some() || any.requires_grant || !any.conditions.is_empty();
@@ -54,7 +54,7 @@ impl Walk<'_> {
             && flow.allow.iter().all(is_within_any)
     }
 
-    /// Whether every host that one end of a flow names is named by another.
+    /// Whether an endpoint includes every host of another.
     fn holds(&self, wide: &Endpoint, narrow: &Endpoint) -> bool {
         let asset = |asset: u16| self.declared.assets.get(usize::from(asset));
         match (wide, narrow) {
@@ -66,7 +66,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether `any` permits all that an entry permits: it includes every class but `unknown`.
+/// Whether `any`, which includes every class but `unknown`, permits all that an entry permits.
 fn is_within_any(entry: &Allow) -> bool {
     Classes::from_word("any").is_some_and(|any| entry.classes.without(any).is_empty())
 }

@@ -25,7 +25,7 @@ impl<'t> Walk<'t> {
         let place = self.place(name, section);
         let span = section.span_of("type");
         let written = section.parsed("type", encoding);
-        // Without a type, the place decides what values there can be; of neither, nothing can be said.
+        // Without a type the place implies one. Without either, limits are not checked against a type.
         let is_known = written.is_some() || (!section.has("type") && place.is_some());
         let encoding = written.unwrap_or_else(|| {
             let natural = place.as_ref().map(|place| place.dialect.default_type(&place.extent));
@@ -48,7 +48,7 @@ impl<'t> Walk<'t> {
         let help = "add modbus = { unit = 1, table = \"holding_register\", addr = \"0-39\" }";
         match keys.iter().filter(|key| section.has(key)).count() {
             0 if is_misspelt => {}
-            0 => self.problems.missing(span_of(name), format!("{} says nowhere where it is", section.what), help),
+            0 => self.problems.missing(span_of(name), format!("{} has no place", section.what), help),
             1 => {}
             _ => {
                 let message = format!("{} is in several places", section.what);
@@ -91,7 +91,7 @@ impl<'t> Walk<'t> {
         limits
     }
 
-    /// A point's type must fit its place, and a largest step needs a single value.
+    /// Reports a type that does not fit the place, and a largest step for several values.
     fn check_type(&self, point: &Point, type_span: Span, section: &Section<'_>) {
         let values = point.place.dialect.check_point(point, type_span, section);
         if let Some(values) = values.filter(|&values| values > 1 && point.limits.max_step.is_some()) {
@@ -101,5 +101,5 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// The keys of a point beside those of its place.
+/// The keys of a point other than those of its place.
 const OTHER_KEYS: [&str; 6] = ["asset", "type", "min", "max", "values", "max_step"];

@@ -7,7 +7,7 @@ use super::Walk;
 use crate::document::suggest::{list, nearest};
 
 impl<'t> Walk<'t> {
-    /// `protocol` and `port`.
+    /// Reads `protocol` and `port`.
     pub(super) fn protocol_and_ports(&self, section: &mut Section<'t>) -> Option<(DeclaredProtocol, Ports)> {
         let expected = "a port, a range such as \"5000-5010\", \"tcp/502\", \"any\", or a list of ports";
         let written = section.tokens("port", expected);
@@ -20,7 +20,7 @@ impl<'t> Walk<'t> {
         Some((protocol, ports))
     }
 
-    /// The registered port of a decoded protocol does not permit that protocol.
+    /// Warns of a numbered port that is registered for a decoded protocol, which it does not permit.
     fn names_no_decoded_protocol(&self, section: &Section<'t>, protocol: &DeclaredProtocol, ports: &Ports) {
         let (DeclaredProtocol::Carried(text), Ports::Ranges(ranges)) = (protocol, ports) else { return };
         let [(carrier, port, last)] = **ranges else { return };
@@ -63,7 +63,7 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// Every carrier of the ranges; of `any`, those that have ports.
+/// The carriers of ports; of `any`, those with ports.
 fn carriers(ports: &Ports) -> Vec<Carrier> {
     let Ports::Ranges(ranges) = ports else { return vec![Carrier::Tcp, Carrier::Udp] };
     let mut carriers: Vec<Carrier> = Vec::new();
@@ -75,7 +75,7 @@ fn carriers(ports: &Ports) -> Vec<Carrier> {
     carriers
 }
 
-/// `modbus`, `ntp`, `tcp`, `tcp/443`, `udp/5000-5010`, `ip/47`, `ethernet/0x8892`, `any`; with where it is reached.
+/// Parses a protocol, with its ports: `modbus`, `ntp`, `tcp`, `tcp/443`, `udp/5000-5010`, `ip/47`, `ethernet/0x8892`, `any`.
 fn declared_protocol(text: &str) -> Result<(DeclaredProtocol, Ports), (String, String)> {
     if text == "any" {
         return Ok((DeclaredProtocol::Any, Ports::Any));
@@ -109,7 +109,8 @@ fn protocol_help(text: &str) -> String {
     }
 }
 
-/// A port or a range on every carrier of the protocol, or on one of them: `502`, `tcp/502`, `udp/5000-5010`, `tcp/any`.
+/// Parses a port or a range, for every carrier of the protocol or for one of them: `502`, `tcp/502`, `udp/5000-5010`,
+/// `tcp/any`.
 fn carried_port(
     text: &str,
     protocol: &DeclaredProtocol,
@@ -131,7 +132,7 @@ fn carried_port(
     }
 }
 
-/// `502`, `5000-5010`, `any`: first and last port.
+/// Parses `502`, `5000-5010` or `any` to the first and the last port.
 fn port(text: &str) -> Result<(u16, u16), (String, String)> {
     if text == "any" {
         return Ok((1, u16::MAX));

@@ -1,4 +1,4 @@
-//! Grants and exceptions: kept, with their form and their references checked.
+//! Grants and exceptions: their form and their references are checked; they are not judged yet.
 
 use super::super::model::{Exception, Grant, Note, Notes};
 use super::super::section::Section;

@@ -1,4 +1,4 @@
-//! Points, conduits, flows, and what each flow allows.
+//! Points, conduits, flows, and the entries of `allow`.
 
 use std::time::Duration;
 
@@ -12,31 +12,31 @@ use super::super::services::{PortRange, ServicePort};
 use super::super::values::Rate;
 use super::{Notes, SecurityLevel};
 
-/// `[point.*]`: a name and limits for a place in a controller.
+/// `[point.*]`: a name and limits for a place in a device.
 #[derive(Clone, Debug)]
 pub struct Point {
     /// Its name.
     pub name: String,
     /// The asset (index) that holds it.
     pub asset: u16,
-    /// Where it is.
+    /// Its place.
     pub place: Location,
     /// How its values are read.
     pub encoding: Encoding,
-    /// What its values may be.
+    /// The limits of its values.
     pub limits: Limits,
 }
 
-/// What the values of a point may be.
+/// The limits of a point's values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
-    /// Smallest.
+    /// Smallest value.
     pub min: Option<f64>,
-    /// Largest.
+    /// Largest value.
     pub max: Option<f64>,
-    /// All that are allowed; empty when any is.
+    /// The permitted values; empty for any.
     pub values: Vec<f64>,
-    /// Largest difference from the value before.
+    /// Largest difference from the previous value.
     pub max_step: Option<f64>,
 }
 
@@ -52,22 +52,22 @@ impl Limits {
 pub struct Conduit {
     /// Its name.
     pub name: String,
-    /// The zones (indices) it connects, each with each.
+    /// The zones (indices) that it connects, each with each other.
     pub zones: Vec<u16>,
     /// Target security level.
     pub sl_t: Option<SecurityLevel>,
-    /// What the auditor reads.
+    /// Notes for auditors.
     pub notes: Notes,
 }
 
-/// One or many hosts, as `from` and `to` name them.
+/// A host or hosts, as `from` and `to` name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A declared asset (index).
     Asset(u16),
     /// Every host of a zone (index).
     Zone(u16),
-    /// Every host of a network, also one that is no declared asset.
+    /// Every host of a network, declared or not.
     Network(IpNet),
     /// Every host of the conduit's zones.
     Any,
@@ -80,40 +80,40 @@ pub struct Flow {
     pub id: String,
     /// Its conduit (index).
     pub conduit: u16,
-    /// Who may ask.
+    /// The clients.
     pub from: Vec<Endpoint>,
-    /// Who may be asked.
+    /// The servers.
     pub to: Vec<Endpoint>,
     /// The protocol that it permits.
     pub protocol: DeclaredProtocol,
     /// The ports on which it permits the protocol.
     pub ports: Ports,
-    /// What may be asked.
+    /// The operations that it permits.
     pub allow: Vec<Allow>,
     /// When it permits at all.
     pub conditions: Conditions,
-    /// A poll that stops for longer is a finding. Kept, judged later.
+    /// Longest time between two polls. Not judged yet.
     pub expect_every: Option<Duration>,
-    /// When it may be used (index). Kept, judged later.
+    /// The schedule (index) in which it may be used. Not judged yet.
     pub schedule: Option<u16>,
-    /// Open only with a grant. Kept, judged later.
+    /// It may be used only with a grant. Not judged yet.
     pub requires_grant: bool,
-    /// Longest session. Kept, judged later.
+    /// Longest session. Not judged yet.
     pub max_session: Option<Duration>,
-    /// What a session must be like.
+    /// The session options.
     pub session: SessionOptions,
-    /// Oldest version of TLS. Kept, judged later.
+    /// Oldest version of TLS. Not judged yet.
     pub tls_min_version: Option<&'static str>,
 }
 
 /// The protocol that a flow declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeclaredProtocol {
-    /// A protocol that is known by name.
+    /// A protocol by its name.
     Named(&'static str),
-    /// Whatever is carried there and is not decoded, as in `tcp/443`; the text of the policy.
+    /// Traffic of a carrier that is not decoded; the text of the policy, such as `tcp/443`.
     Carried(String),
-    /// Anything, decoded or not.
+    /// Any traffic, decoded or not.
     Any,
 }
 
@@ -127,7 +127,7 @@ impl DeclaredProtocol {
         }
     }
 
-    /// Whether it may be a protocol of a dialect.
+    /// Whether it includes protocols of a dialect.
     pub(in crate::policy) fn is_of(&self, dialect: &dyn Dialect) -> bool {
         match self {
             Self::Named(name) => dialect.protocols().contains(name),
@@ -136,7 +136,7 @@ impl DeclaredProtocol {
         }
     }
 
-    /// Whether it decides about the operations of a decoded protocol.
+    /// Whether it includes a decoded protocol, so that the flow decides about its operations.
     pub fn covers(&self, decoded: Option<&str>) -> bool {
         match self {
             Self::Named(name) => decoded == Some(*name),
@@ -149,14 +149,14 @@ impl DeclaredProtocol {
 /// The ports that a flow names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ports {
-    /// These.
+    /// Ranges of ports.
     Ranges(Vec<PortRange>),
-    /// On any port of any carrier.
+    /// Any port of any carrier.
     Any,
 }
 
 impl Ports {
-    /// Whether this is one of them.
+    /// Whether they include a port.
     pub fn admit(&self, (carrier, port): ServicePort) -> bool {
         match self {
             Self::Any => true,
@@ -172,13 +172,13 @@ impl Ports {
 pub struct Allow {
     /// The classes, from `op`.
     pub classes: Classes,
-    /// Only these functions; all where none are named.
+    /// Only these functions; every function where none is named.
     pub functions: Vec<FunctionRef>,
     /// Only these points (indices).
     pub points: Vec<u16>,
-    /// Only these places, which no point names.
+    /// Only these places, which the entry names itself.
     pub places: Vec<Location>,
-    /// At most so often. Kept, judged later.
+    /// Highest rate. Not judged yet.
     pub rate: Option<Rate>,
     /// Only these control actions.
     pub actions: Vec<&'static Action>,

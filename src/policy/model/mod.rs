@@ -49,7 +49,7 @@ pub struct Declared {
     pub exceptions: Vec<Exception>,
 }
 
-/// What an auditor reads and the program only keeps: key and value, in the order in which the language lists them.
+/// Notes for auditors, which the program stores and does not interpret: keys and values in the order of the language.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Notes(pub Vec<(&'static str, Note)>);
 
@@ -79,7 +79,7 @@ impl Notes {
     }
 }
 
-/// What follows from something that is not declared.
+/// The consequence of traffic that is not declared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Consequence {
     /// An alert of kind `violation`.
@@ -104,26 +104,26 @@ pub struct Defaults {
     pub intra_zone_declared: bool,
     /// Encrypted payload on a flow whose content is restricted: an alert of severity info where nothing is written.
     pub opaque_payload: Option<Consequence>,
-    /// Use of an exception that has ended. Kept, judged later.
+    /// Use of an exception that has ended. Not judged yet.
     pub expired_exception: Option<Consequence>,
-    /// Where schedules are read. Kept, judged later.
+    /// The time zone of schedules. Not judged yet.
     pub time_zone: Option<String>,
 }
 
-/// `[sensor.*]`: what a sensor can see. Kept, judged later.
+/// `[sensor.*]`: what a sensor can see. Not judged yet, except for [`Sensor::mirror_vlans`].
 #[derive(Clone, Debug)]
 pub struct Sensor {
     /// Its name.
     pub name: String,
-    /// Where it is mounted.
+    /// Where the sensor is connected.
     pub notes: Notes,
     /// Zones (indices) whose traffic it sees.
     pub sees_zones: Vec<u16>,
     /// Conduits (indices) whose traffic it sees.
     pub sees_conduits: Vec<u16>,
-    /// VLANs that the mirror port uses to carry what it mirrors, which say nothing about hosts.
+    /// VLANs that the mirror port adds to the packets it mirrors: they imply nothing about hosts.
     pub mirror_vlans: Vec<u16>,
-    /// Share of packets lost above which "nothing seen" is no evidence.
+    /// Share of lost packets above which the absence of traffic proves nothing.
     pub max_capture_loss: Option<f64>,
     /// Largest error of its clock, milliseconds.
     pub max_clock_offset_ms: Option<u32>,
@@ -140,11 +140,11 @@ pub struct Zone {
     pub vlans: Vec<u16>,
     /// Hardware addresses of its hosts, for traffic without IP.
     pub macs: Vec<[u8; 6]>,
-    /// Reached from an untrusted network.
+    /// The zone is reached from an untrusted network.
     pub external: bool,
     /// Target security level.
     pub sl_t: Option<SecurityLevel>,
-    /// What the auditor reads.
+    /// Notes for auditors.
     pub notes: Notes,
 }
 
@@ -162,15 +162,15 @@ pub struct Asset {
     pub ip: Vec<IpAddr>,
     /// Its hardware addresses.
     pub mac: Vec<[u8; 6]>,
-    /// It forwards what others send: addresses behind its hardware are not its own.
+    /// It is a router: packets from its hardware have addresses of other hosts.
     pub is_router: bool,
     /// Its supplier (index).
     pub supplier: Option<u16>,
-    /// Silence longer than this is a finding. Kept, judged later.
+    /// Longest silence of the asset. Not judged yet.
     pub silent_after: Option<Duration>,
-    /// Services it offers, `protocol/port`. Kept, judged later.
+    /// Services it offers, `protocol/port`. Not judged yet.
     pub services: Vec<String>,
-    /// What the auditor reads.
+    /// Notes for auditors.
     pub notes: Notes,
 }
 
@@ -183,31 +183,31 @@ pub struct Supplier {
     pub notes: Notes,
 }
 
-/// `[schedule.*]`: when flows may be used. Kept, judged later.
+/// `[schedule.*]`: when flows may be used. Not judged yet.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// Its name.
     pub name: String,
-    /// Days on which it begins, Monday = 0.
+    /// Days on which it starts, Monday = 0.
     pub days: Vec<u8>,
-    /// Begin, minutes since midnight.
+    /// Start, minutes since midnight.
     pub from: u16,
-    /// End, minutes since midnight; before the begin when it runs past midnight.
+    /// End, minutes since midnight; earlier than the start if it runs past midnight.
     pub to: u16,
-    /// Only with a ticket.
+    /// A ticket is required.
     pub needs_ticket: bool,
 }
 
-/// `[[grant]]`: one approved piece of work. Kept, judged later.
+/// `[[grant]]`: one approved piece of work. Not judged yet.
 #[derive(Clone, Debug)]
 pub struct Grant {
     /// Its id.
     pub id: String,
     /// The flow (index) that it opens.
     pub flow: u16,
-    /// Who works (index).
+    /// The supplier (index) whose people work.
     pub supplier: Option<u16>,
-    /// Begin.
+    /// Start.
     pub start: Timestamp,
     /// End.
     pub end: Timestamp,
@@ -215,20 +215,20 @@ pub struct Grant {
     pub notes: Notes,
 }
 
-/// `[[exception]]`: a known deviation with an end. Kept, judged later.
+/// `[[exception]]`: a known deviation with an end. Not judged yet.
 #[derive(Clone, Debug)]
 pub struct Exception {
     /// Its id.
     pub id: String,
-    /// The rule it excuses.
+    /// The id of the rule whose violations it excuses.
     pub rule: String,
-    /// The conduit (index) it is about.
+    /// The conduit (index) in its scope.
     pub conduit: Option<u16>,
-    /// The flows (indices) it is about.
+    /// The flows (indices) in its scope.
     pub flows: Vec<u16>,
-    /// The asset (index) it is about.
+    /// The asset (index) in its scope.
     pub asset: Option<u16>,
-    /// The zone (index) it is about.
+    /// The zone (index) in its scope.
     pub zone: Option<u16>,
     /// Its last day.
     pub expires_on: Date,

@@ -7,6 +7,8 @@ use super::Circumstance::{
 use super::Severity::{High, Info, Low, Medium};
 use super::Weight::{AtLeast, Between, ByClass, Fixed};
 use super::{Requirements, rules};
+use crate::policy::Policy;
+use crate::policy::dialect::{opcua, s7};
 
 rules! {
 /// The rules that a policy is violated by.
@@ -21,6 +23,7 @@ pub enum Rule {
             iso27001: &["5.36", "8.20", "8.22"],
         },
         techniques: &[(Decoded, &["T0848"]), (RemoteAdministration, &["T0886"])],
+        detail: Some(Policy::conduit_detail),
     }
     FlowUndeclaredPeer {
         id: "flow.undeclared-peer",
@@ -32,6 +35,7 @@ pub enum Rule {
             iso27001: &["5.15", "8.22"],
         },
         techniques: &[(Decoded, &["T0848"]), (RemoteAdministration, &["T0886"])],
+        detail: Some(Policy::peer_detail),
     }
     FlowUndeclaredProtocol {
         id: "flow.undeclared-protocol",
@@ -43,6 +47,7 @@ pub enum Rule {
             iso27001: &["8.9", "8.21"],
         },
         techniques: &[(RemoteAdministration, &["T0886"]), (CommonPort, &["T0885"])],
+        detail: Some(Policy::protocol_detail),
     }
     FlowOpaque {
         id: "flow.opaque",
@@ -54,6 +59,7 @@ pub enum Rule {
             iso27001: &["8.16"],
         },
         techniques: &[],
+        detail: Some(Policy::opaque_detail),
     }
     OperationUndeclared {
         id: "operation.undeclared",
@@ -61,6 +67,7 @@ pub enum Rule {
         severity: &[(Always, ByClass(Medium))],
         requirements: OPERATION,
         techniques: &[],
+        detail: Some(Policy::operation_detail),
     }
     OperationRequestUnseen {
         id: "operation.request-unseen",
@@ -68,6 +75,7 @@ pub enum Rule {
         severity: &[(Always, AtLeast(High))],
         requirements: OPERATION,
         techniques: &[],
+        detail: None,
     }
     OperationUnplaced {
         id: "operation.unplaced",
@@ -82,6 +90,7 @@ pub enum Rule {
             iso27001: &["5.9", "5.15", "8.22"],
         },
         techniques: &[(Decoded, &["T0848"])],
+        detail: Some(Policy::unplaced_detail),
     }
     AddressUndeclared {
         id: "address.undeclared",
@@ -93,6 +102,7 @@ pub enum Rule {
             iso27001: &["8.3"],
         },
         techniques: &[(ChangesValues, &["T0836"]), (Always, &["T0861"])],
+        detail: Some(Policy::address_detail),
     }
     ValueOutOfLimits {
         id: "value.out-of-limits",
@@ -104,6 +114,7 @@ pub enum Rule {
             iso27001: &["8.16"],
         },
         techniques: &[(Always, &["T0836"])],
+        detail: Some(Policy::value_detail),
     }
     S7ConnectionType {
         id: "s7.connection-type",
@@ -115,6 +126,7 @@ pub enum Rule {
             iso27001: &["5.15", "8.2"],
         },
         techniques: &[(Always, &["T0848"])],
+        detail: Some(s7::connection_detail),
     }
     S7Password {
         id: "s7.password",
@@ -126,6 +138,7 @@ pub enum Rule {
             iso27001: &["5.17", "8.2", "8.5"],
         },
         techniques: &[],
+        detail: Some(s7::password_detail),
     }
     OpcUaModeNone {
         id: "opcua.mode-none",
@@ -134,6 +147,7 @@ pub enum Rule {
         severity: &[(Always, Between(Medium, High))],
         requirements: CHANNEL,
         techniques: MAN_IN_THE_MIDDLE,
+        detail: Some(opcua::detail),
     }
     OpcUaModeWeak {
         id: "opcua.mode-weak",
@@ -141,6 +155,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Medium))],
         requirements: CHANNEL,
         techniques: MAN_IN_THE_MIDDLE,
+        detail: Some(opcua::detail),
     }
     OpcUaPolicyDeprecated {
         id: "opcua.policy-deprecated",
@@ -148,6 +163,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Medium))],
         requirements: SECURITY_POLICY,
         techniques: &[],
+        detail: Some(opcua::detail),
     }
     OpcUaPolicyUndeclared {
         id: "opcua.policy-undeclared",
@@ -155,6 +171,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Medium))],
         requirements: SECURITY_POLICY,
         techniques: &[],
+        detail: Some(opcua::detail),
     }
     OpcUaIdentity {
         id: "opcua.identity",
@@ -163,6 +180,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Medium))],
         requirements: IDENTITY,
         techniques: &[],
+        detail: Some(opcua::detail),
     }
     OpcUaClient {
         id: "opcua.client",
@@ -170,6 +188,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(High))],
         requirements: IDENTITY,
         techniques: &[(Always, &["T0848"])],
+        detail: Some(opcua::detail),
     }
     OpcUaCleartextPassword {
         id: "opcua.cleartext-password",
@@ -177,6 +196,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(High))],
         requirements: IDENTITY,
         techniques: &[],
+        detail: Some(opcua::detail),
     }
     OpcUaBetterOffered {
         id: "opcua.better-offered",
@@ -185,6 +205,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Low))],
         requirements: SECURITY_POLICY,
         techniques: &[],
+        detail: Some(opcua::detail),
     }
     OpcUaDowngrade {
         id: "opcua.downgrade",
@@ -192,6 +213,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(High))],
         requirements: CHANNEL,
         techniques: MAN_IN_THE_MIDDLE,
+        detail: Some(opcua::detail),
     }
     CertExpired {
         id: "cert.expired",
@@ -199,6 +221,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Medium))],
         requirements: CERTIFICATE,
         techniques: MAN_IN_THE_MIDDLE,
+        detail: Some(opcua::detail),
     }
     CertNotYetValid {
         id: "cert.not-yet-valid",
@@ -206,6 +229,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Medium))],
         requirements: CERTIFICATE,
         techniques: MAN_IN_THE_MIDDLE,
+        detail: Some(opcua::detail),
     }
     CertExpiresSoon {
         id: "cert.expires-soon",
@@ -213,6 +237,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Low))],
         requirements: CERTIFICATE,
         techniques: &[],
+        detail: Some(opcua::detail),
     }
     CertWeakKey {
         id: "cert.weak-key",
@@ -220,6 +245,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Medium))],
         requirements: CERTIFICATE,
         techniques: MAN_IN_THE_MIDDLE,
+        detail: Some(opcua::detail),
     }
     CertSha1 {
         id: "cert.sha1",
@@ -227,6 +253,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Medium))],
         requirements: CERTIFICATE,
         techniques: MAN_IN_THE_MIDDLE,
+        detail: Some(opcua::detail),
     }
     CertSelfSigned {
         id: "cert.self-signed",
@@ -234,6 +261,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Medium))],
         requirements: CERTIFICATE,
         techniques: MAN_IN_THE_MIDDLE,
+        detail: Some(opcua::detail),
     }
     CertApplicationUri {
         id: "cert.application-uri",
@@ -241,6 +269,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Medium))],
         requirements: CERTIFICATE,
         techniques: MAN_IN_THE_MIDDLE,
+        detail: Some(opcua::detail),
     }
     AssetUnknown {
         id: "asset.unknown",
@@ -253,6 +282,7 @@ pub enum Rule {
         },
         // A new host that commands devices is a master that the operator did not install.
         techniques: &[(DecodedClient, &["T0864", "T0848"]), (Always, &["T0864"])],
+        detail: None,
     }
     AssetOtherHardware {
         id: "asset.other-hardware",
@@ -265,6 +295,7 @@ pub enum Rule {
             iso27001: &["5.9", "8.16", "8.20"],
         },
         techniques: MAN_IN_THE_MIDDLE,
+        detail: None,
     }
     AssetUndeclaredAddress {
         id: "asset.undeclared-address",
@@ -277,6 +308,7 @@ pub enum Rule {
             iso27001: &["5.9", "8.9"],
         },
         techniques: &[],
+        detail: None,
     }
     AssetUndeclaredRouter {
         id: "asset.undeclared-router",
@@ -289,6 +321,7 @@ pub enum Rule {
             iso27001: &["5.9", "8.20", "8.22"],
         },
         techniques: &[],
+        detail: None,
     }
     ZoneOtherVlan {
         id: "zone.other-vlan",
@@ -300,6 +333,7 @@ pub enum Rule {
             iso27001: &["8.20", "8.22"],
         },
         techniques: &[],
+        detail: None,
     }
     ProtoMalformed {
         id: "proto.malformed",
@@ -311,6 +345,7 @@ pub enum Rule {
             iso27001: &["8.16"],
         },
         techniques: &[(Always, &["T0814", "T0866"])],
+        detail: None,
     }
     StreamAmbiguous {
         id: "stream.ambiguous",
@@ -319,6 +354,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(High))],
         requirements: STREAM,
         techniques: &[],
+        detail: None,
     }
     StreamGivenUp {
         id: "stream.given-up",
@@ -326,6 +362,7 @@ pub enum Rule {
         severity: &[(Always, Fixed(Medium))],
         requirements: STREAM,
         techniques: &[],
+        detail: None,
     }
 }
 }

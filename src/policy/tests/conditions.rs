@@ -45,7 +45,7 @@ fn what_a_flow_permits_is_denied_while_its_condition_does_not_hold() {
     let read = operation(READ, 0, 1, Values::None);
     assert_eq!(at(&policy, 2 * MINUTE, &read), "permit F-1");
     assert_eq!(at(&policy, 3 * MINUTE - 1, &read), "permit F-1");
-    let denied = "conduit.undeclared: flow F-1 permits operations only in even minutes";
+    let denied = "conduit.undeclared: flow F-1 permits this only in even minutes";
     assert_eq!(at(&policy, 3 * MINUTE, &read), denied);
     assert_eq!(at(&policy, -1, &read), denied, "the last minute of 1969 has an odd number");
 }
@@ -90,6 +90,12 @@ fn a_flow_with_conditions_is_never_permitted_plainly() {
     };
     assert_eq!(plainly(&policy(PLANT)), (false, false));
     assert_eq!(plainly(&policy(&PLANT.replace("even_minutes = true", ""))), (true, true));
+}
+
+#[test]
+fn a_condition_is_listed_with_its_flow() {
+    let listed = policy(PLANT).summary();
+    assert!(listed.contains(", only in even minutes\n"), "{listed}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn tcp(client: &str, server: &str, port: u16) -> FlowTuple {
     tuple(client, server, Carrier::Tcp, port)
 }
 
-/// Function, code and class of the Modbus operations that the tests speak of.
+/// Function, code and class of the Modbus operations in the tests.
 const READ: (&str, u32, Class) = ("read_holding_registers", 3, Class::Read);
 const WRITE_ONE: (&str, u32, Class) = ("write_single_register", 6, Class::Write);
 const WRITE_MANY: (&str, u32, Class) = ("write_multiple_registers", 16, Class::Write);
@@ -65,7 +65,7 @@ fn short(policy: &Policy, flow_verdict: &FlowVerdict, verdict: Verdict) -> Strin
         Verdict::Permit { flow } => format!("permit {}", flow.map_or("", |flow| policy.flow_id(flow))),
         Verdict::Observe => "observe".to_owned(),
         Verdict::NotJudged => "not judged".to_owned(),
-        Verdict::Deny(denial) => format!("{}: {}", denial.rule.id(), policy.message(flow_verdict, &denial, "Modbus")),
+        Verdict::Deny(denial) => format!("{}: {}", denial.rule.id(), policy.detail(flow_verdict, &denial)),
     }
 }
 

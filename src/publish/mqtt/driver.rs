@@ -334,7 +334,7 @@ impl Driver {
     }
 
     /// When the remaining records are given up. In a replay: this long after the last progress, while a record is in the
-    /// window. In a sensor: this long after it was asked to stop, whatever the progress.
+    /// window. In a sensor: this long after it was asked to stop.
     fn give_up_at(&self) -> Option<Instant> {
         let is_waiting = !self.window.is_empty();
         let since = if self.settings.live { self.closed_at } else { is_waiting.then_some(self.last_progress) };

@@ -143,10 +143,10 @@ pub(super) struct Settings {
     pub(super) longest_pause: Duration,
     /// The longest pause between attempts to send a record that the broker temporarily refuses.
     pub(super) longest_retry: Duration,
-    /// How long to wait before the remaining records are given up; `None` waits for ever. In a replay, the time without
-    /// any acknowledgement. In a sensor, the time since it was asked to stop, whatever is acknowledged meanwhile.
+    /// How long to wait before the remaining records are given up; `None` is no limit. In a replay, the time without any
+    /// acknowledgement. In a sensor, the time since it was asked to stop, even if records are acknowledged meanwhile.
     pub(super) give_up_after: Option<Duration>,
-    /// A sensor publishes, which goes on without the broker.
+    /// A sensor publishes, not a replay.
     pub(super) live: bool,
 }
 

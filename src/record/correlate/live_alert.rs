@@ -8,7 +8,7 @@ use super::Settings;
 use crate::policy::Policy;
 use crate::record::alert::Record;
 use crate::record::id::alert_id;
-use crate::record::{AlertId, Ending, EvidenceRequest, Finding, Rendered, What, mapping, message};
+use crate::record::{AlertId, Ending, EvidenceRequest, Finding, FindingKind, Rendered, mapping, message};
 
 /// An alert that further occurrences and an outcome may still change.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ struct State {
 impl LiveAlert {
     pub(super) fn new(finding: Box<Finding>, policy: Arc<Policy>, opened: u64, clock: i64) -> Self {
         let ending = match finding.what {
-            What::RequestUnseen(_) => Some(Outcome::Accepted.into()),
+            FindingKind::RequestUnseen(_) => Some(Outcome::Accepted.into()),
             _ => pending_request(&finding).map(|_| Outcome::Pending.into()),
         };
         let now = State { count: 1, first_seen: finding.time, last_seen: finding.time, ending };

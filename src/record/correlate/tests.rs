@@ -3,12 +3,12 @@
 use super::*;
 use crate::record::id::alert_id;
 use crate::record::testing::{self, SECOND, START};
-use crate::record::{AlertId, What, testing::write_register};
+use crate::record::{AlertId, FindingKind, testing::write_register};
 use lockkeeper_protocols::Side;
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// A run: what the correlator is told, and what it publishes.
+/// A run: a correlator, and what it published.
 struct Run {
     correlator: Correlator,
     published: Vec<Rendered>,
@@ -21,7 +21,7 @@ impl Run {
         Self { correlator, published: Vec::new(), packet: 0 }
     }
 
-    fn tell(&mut self, after: i64, event: Event) -> &mut Self {
+    fn take(&mut self, after: i64, event: Event) -> &mut Self {
         self.packet += 1;
         let order = SortKey { clock: START + after, packet: self.packet, sub: 0 };
         let report = Report { events: vec![(order, event)], ..Report::default() };
@@ -32,17 +32,17 @@ impl Run {
     /// The write of [`testing::finding`] as the given request of its conversation.
     fn write(&mut self, after: i64, request: u32) -> &mut Self {
         let at = Some(RequestRef { request, item: 0 });
-        self.tell(after, Event::Finding(Box::new(Finding { at, ..testing::finding(after) })))
+        self.take(after, Event::Finding(Box::new(Finding { at, ..testing::finding(after) })))
     }
 
     fn write_to(&mut self, after: i64, address: u16) -> &mut Self {
         let operation = Some(write_register(address, 1));
-        self.tell(after, Event::Finding(Box::new(Finding { operation, ..testing::finding(after) })))
+        self.take(after, Event::Finding(Box::new(Finding { operation, ..testing::finding(after) })))
     }
 
     fn answer(&mut self, after: i64, request: u32, outcome: Outcome) -> &mut Self {
         let at = RequestRef { request, item: 0 };
-        self.tell(after, Event::Outcome { conversation: 1, at, ending: outcome.into(), is_last: true })
+        self.take(after, Event::Outcome { conversation: 1, at, ending: outcome.into(), is_last: true })
     }
 
     fn tick(&mut self, after: i64) -> &mut Self {
@@ -68,27 +68,27 @@ impl Run {
     }
 }
 
-fn told(revision: u64, count: u64, outcome: &str) -> (u64, u64, String) {
-    (revision, count, outcome.to_owned())
+fn revision(number: u64, count: u64, outcome: &str) -> (u64, u64, String) {
+    (number, count, outcome.to_owned())
 }
 
 #[test]
-fn an_attack_is_told_at_once_and_its_outcome_as_soon_as_it_is_known() {
+fn an_attack_is_published_at_once_and_its_outcome_as_soon_as_it_is_known() {
     let mut run = Run::new(testing::settings());
     run.write(0, 0).answer(1, 0, Outcome::Accepted).finish();
-    assert_eq!(run.story(), [told(1, 1, "pending"), told(2, 1, "accepted")]);
+    assert_eq!(run.story(), [revision(1, 1, "pending"), revision(2, 1, "accepted")]);
     assert_eq!(run.published[0].id, run.published[1].id);
 }
 
 #[test]
-fn an_answer_after_its_time_corrects_what_was_told() {
+fn a_late_answer_corrects_the_published_outcome() {
     let mut run = Run::new(testing::settings());
     let at = RequestRef { request: 0, item: 0 };
     let outcome =
         |outcome, late, is_last| Event::Outcome { conversation: 1, at, ending: Ending { outcome, late }, is_last };
-    run.write(0, 0).tell(5 * SECOND, outcome(Outcome::NoResponse, false, false));
-    run.tell(7 * SECOND, outcome(Outcome::Accepted, true, true)).finish();
-    assert_eq!(run.story(), [told(1, 1, "pending"), told(2, 1, "no_response"), told(3, 1, "accepted")]);
+    run.write(0, 0).take(5 * SECOND, outcome(Outcome::NoResponse, false, false));
+    run.take(7 * SECOND, outcome(Outcome::Accepted, true, true)).finish();
+    assert_eq!(run.story(), [revision(1, 1, "pending"), revision(2, 1, "no_response"), revision(3, 1, "accepted")]);
     assert_eq!(run.records()[2]["outcome"]["late"], true);
     let counters = run.correlator.counters();
     assert_eq!((counters.outcomes, counters.outcomes_unmatched), (1, 0), "a timeout is not the end of it");
@@ -97,10 +97,10 @@ fn an_answer_after_its_time_corrects_what_was_told() {
 #[test]
 fn an_answer_without_its_request_is_an_alert_that_was_carried_out() {
     let mut run = Run::new(testing::settings());
-    let What::Denied(denial) = testing::finding(0).what else { unreachable!("it is a denial") };
-    let unseen = Finding { what: What::RequestUnseen(denial), at: None, ..testing::finding(0) };
-    run.tell(0, Event::Finding(Box::new(unseen))).finish();
-    assert_eq!(run.story(), [told(1, 1, "accepted")]);
+    let FindingKind::Denied(denial) = testing::finding(0).what else { unreachable!("it is a denial") };
+    let unseen = Finding { what: FindingKind::RequestUnseen(denial), at: None, ..testing::finding(0) };
+    run.take(0, Event::Finding(Box::new(unseen))).finish();
+    assert_eq!(run.story(), [revision(1, 1, "accepted")]);
     let record = run.records().remove(0);
     assert_eq!((&record["rule"], &record["severity"]), (&"operation.request-unseen".into(), &"high".into()));
     let message = record["message"].as_str().expect("a text");
@@ -117,7 +117,12 @@ fn a_thousand_repetitions_are_a_few_revisions_with_an_exact_count() {
     }
     run.finish();
     // The second revision is of 1 ns, so the third one is due at 60 s and 1 ns: the answer to request 600 has that clock.
-    let expected = [told(1, 1, "pending"), told(2, 1, "accepted"), told(3, 601, "accepted"), told(4, 1000, "accepted")];
+    let expected = [
+        revision(1, 1, "pending"),
+        revision(2, 1, "accepted"),
+        revision(3, 601, "accepted"),
+        revision(4, 1000, "accepted"),
+    ];
     assert_eq!(run.story(), expected);
     let last = run.records().pop().expect("published");
     assert_eq!(last["first_seen"], "2026-01-02T03:04:05.000000000Z");
@@ -130,14 +135,14 @@ fn an_update_that_is_due_does_not_wait_for_another_event() {
     run.write(0, 0).write(SECOND, 1).tick(60 * SECOND);
     assert_eq!(run.story().len(), 1, "not before its time");
     run.tick(60 * SECOND + 1).tick(200 * SECOND).finish();
-    assert_eq!(run.story(), [told(1, 1, "pending"), told(2, 2, "pending")]);
+    assert_eq!(run.story(), [revision(1, 1, "pending"), revision(2, 2, "pending")]);
 }
 
 #[test]
-fn what_did_not_change_is_not_told_again() {
+fn an_unchanged_alert_is_not_published_again() {
     let mut run = Run::new(testing::settings());
     run.write(0, 0).answer(1, 0, Outcome::Pending).tick(500 * SECOND).finish();
-    assert_eq!(run.story(), [told(1, 1, "pending")]);
+    assert_eq!(run.story(), [revision(1, 1, "pending")]);
 }
 
 #[test]
@@ -145,66 +150,74 @@ fn the_outcome_is_that_of_the_latest_occurrence_that_has_one() {
     let mut run = Run::new(testing::settings());
     let refused = Outcome::Refused { code: 2, name: "illegal_data_address" };
     run.write(0, 0).answer(1, 0, Outcome::Accepted).write(2, 1).answer(3, 1, refused).write(4, 2).finish();
-    assert_eq!(run.story(), [told(1, 1, "pending"), told(2, 1, "accepted"), told(3, 3, "refused")]);
+    assert_eq!(run.story(), [revision(1, 1, "pending"), revision(2, 1, "accepted"), revision(3, 3, "refused")]);
 }
 
 #[test]
-fn an_alert_that_was_quiet_long_enough_is_over_and_the_next_occurrence_opens_another() {
+fn an_alert_closes_after_a_quiet_time_and_the_next_occurrence_opens_another() {
     let mut run = Run::new(testing::settings());
     run.write(0, 0).write(3600 * SECOND, 1).write(7201 * SECOND, 2).finish();
     let ids: Vec<AlertId> = run.published.iter().map(|rendered| rendered.id).collect();
-    assert_eq!(run.story(), [told(1, 1, "pending"), told(2, 2, "pending"), told(1, 1, "pending")]);
+    assert_eq!(run.story(), [revision(1, 1, "pending"), revision(2, 2, "pending"), revision(1, 1, "pending")]);
     assert!(ids[0] == ids[1] && ids[1] != ids[2]);
 }
 
 #[test]
-fn a_full_table_ends_the_alert_that_was_quiet_longest_and_loses_no_count() {
+fn a_full_table_closes_the_alert_that_was_quiet_longest_and_loses_no_count() {
     let mut run = Run::new(Settings { live: 2, ..testing::settings() });
     run.write_to(0, 1).write_to(1, 2).write_to(2, 1).write_to(3, 2).write_to(4, 3).finish();
     let addresses: Vec<u64> =
         run.records().iter().filter_map(|json| json["operation"]["target"]["address"].as_u64()).collect();
     assert_eq!(addresses, [1, 2, 1, 3, 2]);
-    assert_eq!(run.story()[2], told(2, 2, "pending"), "the one that ended early was told to its end");
+    assert_eq!(
+        run.story()[2],
+        revision(2, 2, "pending"),
+        "the alert that closed early was published with its last count"
+    );
     assert_eq!(run.correlator.counters().closed_by_limit, 1);
 }
 
 #[test]
-fn outcomes_that_nobody_waits_for_are_counted() {
+fn outcomes_that_are_not_pending_are_counted() {
     let mut run = Run::new(Settings { pending: 1, ..testing::settings() });
     run.write(0, 0).write(1, 1).answer(2, 0, Outcome::Accepted).answer(3, 9, Outcome::Accepted);
     run.answer(4, 1, Outcome::NoResponse).finish();
     let counters = run.correlator.counters();
     assert_eq!((counters.outcomes, counters.outcomes_unmatched, counters.pending_dropped), (3, 2, 1));
-    assert_eq!(run.story().last(), Some(&told(2, 2, "no_response")));
+    assert_eq!(run.story().last(), Some(&revision(2, 2, "no_response")));
 }
 
 #[test]
 fn one_operation_behind_two_alerts_answers_both() {
     let mut run = Run::new(testing::settings());
-    let malformed = What::Malformed { name: "quantity_out_of_range", value: None };
-    run.write(0, 0).tell(0, Event::Finding(Box::new(Finding { what: malformed, ..testing::finding(0) })));
+    let malformed = FindingKind::Malformed { name: "quantity_out_of_range", value: None };
+    run.write(0, 0).take(0, Event::Finding(Box::new(Finding { what: malformed, ..testing::finding(0) })));
     run.answer(1, 0, Outcome::Accepted).finish();
-    let accepted = run.story().iter().filter(|told| told.2 == "accepted").count();
+    let accepted = run.story().iter().filter(|revision| revision.2 == "accepted").count();
     assert_eq!(accepted, 2);
 }
 
 #[test]
-fn a_host_is_new_once_and_an_identity_is_told_once_for_each_value() {
+fn a_host_is_new_once_and_an_identity_is_published_once_for_each_value() {
     let mut run = Run::new(testing::settings());
-    let identity =
-        |value: &str| What::Identity { of: Side::Server, unit: Some(1), field: "vendor", value: value.to_owned() };
-    let told = [
-        What::NewHost(Side::Client),
-        What::NewHost(Side::Client),
+    let identity = |value: &str| FindingKind::Identity {
+        of: Side::Server,
+        unit: Some(1),
+        field: "vendor",
+        value: value.to_owned(),
+    };
+    let findings = [
+        FindingKind::NewHost(Side::Client),
+        FindingKind::NewHost(Side::Client),
         identity("A"),
         identity("A"),
         identity("B"),
-        What::NewHost(Side::Server),
+        FindingKind::NewHost(Side::Server),
     ];
-    for (after, what) in told.into_iter().enumerate() {
+    for (after, what) in findings.into_iter().enumerate() {
         let after = after as i64 * 4000 * SECOND;
         let operation = None;
-        run.tell(after, Event::Finding(Box::new(Finding { what, operation, ..testing::finding(after) })));
+        run.take(after, Event::Finding(Box::new(Finding { what, operation, ..testing::finding(after) })));
     }
     run.finish();
     let rules: Vec<String> = run.records().iter().map(|json| json["rule"].to_string()).collect();
@@ -213,15 +226,16 @@ fn a_host_is_new_once_and_an_identity_is_told_once_for_each_value() {
 }
 
 #[test]
-fn an_unknown_host_is_one_alert_whoever_it_speaks_to() {
+fn an_unknown_host_is_one_alert_whatever_its_peers() {
     let mut run = Run::new(testing::settings());
     for port in [502, 80, 443] {
-        let mut finding = Finding { what: What::UnknownAsset(Side::Client), operation: None, ..testing::finding(0) };
+        let mut finding =
+            Finding { what: FindingKind::UnknownAsset(Side::Client), operation: None, ..testing::finding(0) };
         finding.server.port = port;
-        run.tell(0, Event::Finding(Box::new(finding)));
+        run.take(0, Event::Finding(Box::new(finding)));
     }
     run.finish();
-    assert_eq!(run.story(), [told(1, 1, "null"), told(2, 3, "null")]);
+    assert_eq!(run.story(), [revision(1, 1, "null"), revision(2, 3, "null")]);
 }
 
 #[test]
@@ -230,7 +244,7 @@ fn the_client_port_does_not_make_another_alert_but_the_address_does() {
     for port in [50_000, 50_001] {
         let mut finding = testing::finding(0);
         finding.client.port = port;
-        run.tell(0, Event::Finding(Box::new(finding)));
+        run.take(0, Event::Finding(Box::new(finding)));
     }
     run.write_to(1, 41).finish();
     assert_eq!(run.correlator.counters().violations, 2);
@@ -253,8 +267,8 @@ fn the_id_depends_on_policy_and_packet_and_not_on_how_it_was_captured() {
     let others = [
         testing::finding(1),
         Finding { operation: Some(write_register(41, 900)), ..testing::finding(0) },
-        Finding { what: What::UnknownAsset(Side::Client), ..testing::finding(0) },
-        Finding { what: What::UnknownAsset(Side::Server), ..testing::finding(0) },
+        Finding { what: FindingKind::UnknownAsset(Side::Client), ..testing::finding(0) },
+        Finding { what: FindingKind::UnknownAsset(Side::Server), ..testing::finding(0) },
     ];
     assert!(others.iter().all(|other| id(other) != id(&one)));
     assert_ne!(alert_id("other", &one), id(&one));
@@ -266,7 +280,7 @@ type Step = (u8, u8, u8);
 /// The same events for every way of sharing them: (order, worker, event).
 fn events(steps: &[Step]) -> Vec<(SortKey, Event)> {
     let mut clock = START;
-    let mut told = Vec::new();
+    let mut events = Vec::new();
     for (number, (seconds, what, address)) in steps.iter().enumerate() {
         clock += i64::from(*seconds) * SECOND;
         let number = number as u64;
@@ -275,15 +289,17 @@ fn events(steps: &[Step]) -> Vec<(SortKey, Event)> {
         let base = Finding { at: Some(at), time: clock, ..testing::finding(0) };
         let event = match what % 4 {
             0 => Event::Outcome { conversation: 1, at, ending: Outcome::Accepted.into(), is_last: true },
-            1 => Event::Finding(Box::new(Finding { what: What::NewHost(Side::Client), operation: None, ..base })),
+            1 => {
+                Event::Finding(Box::new(Finding { what: FindingKind::NewHost(Side::Client), operation: None, ..base }))
+            }
             _ => {
                 let operation = Some(write_register((*address % 5).into(), 1));
                 Event::Finding(Box::new(Finding { operation, ..base }))
             }
         };
-        told.push((order, event));
+        events.push((order, event));
     }
-    told
+    events
 }
 
 /// What is published when blocks hold `size` events and packets are shared between `workers`.
@@ -292,8 +308,8 @@ fn published(steps: &[Step], workers: u64, size: usize) -> Vec<u8> {
     let mut correlator = Correlator::new(Arc::new(testing::policy()), settings);
     let mut bytes = Vec::new();
     let mut out = |rendered: Rendered| bytes.extend_from_slice(&rendered.json);
-    let told = events(steps);
-    let mut rest = told.as_slice();
+    let events = events(steps);
+    let mut rest = events.as_slice();
     while !rest.is_empty() {
         // A packet is never split between blocks.
         let mut end = size.min(rest.len());

@@ -2,25 +2,28 @@
 
 use std::fmt;
 
-use super::{display, number, number_or_null, string, string_or_null, time, word, words};
+use super::{
+    write_display, write_number, write_number_or_null, write_string, write_string_or_null, write_time, write_word,
+    write_words,
+};
 
 /// Appends an object with the members that `members` appends.
-pub(in crate::record) fn object(out: &mut Vec<u8>, members: impl FnOnce(&mut Object<'_>)) {
+pub(in crate::record) fn write_object(out: &mut Vec<u8>, members: impl FnOnce(&mut Object<'_>)) {
     let mut object = Object { out, separator: b'{' };
     members(&mut object);
     let Object { out, separator } = object;
     out.extend_from_slice(if separator == b'{' { b"{}" } else { b"}" });
 }
 
-/// Members of an object, each with a comma in front: for [`Object::written`].
-pub(in crate::record) fn members(members: impl FnOnce(&mut Object<'_>)) -> Box<[u8]> {
+/// Members of an object, each with a comma in front: for [`Object::add_written`].
+pub(in crate::record) fn written_members(members: impl FnOnce(&mut Object<'_>)) -> Box<[u8]> {
     let mut out = Vec::new();
     members(&mut Object { out: &mut out, separator: b',' });
     out.into()
 }
 
 /// Appends an array, one element for each item; returns how many there were.
-pub(in crate::record) fn array<T>(
+pub(in crate::record) fn write_array<T>(
     out: &mut Vec<u8>,
     items: impl IntoIterator<Item = T>,
     mut write: impl FnMut(&mut Vec<u8>, T),
@@ -47,7 +50,7 @@ pub(in crate::record) struct Object<'a> {
 
 impl Object<'_> {
     /// Appends a member whose value `write` appends.
-    pub(in crate::record) fn value(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(in crate::record) fn add_value(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
         self.out.extend_from_slice(&[self.separator, b'"']);
         self.separator = b',';
         self.out.extend_from_slice(name.as_bytes());
@@ -56,62 +59,62 @@ impl Object<'_> {
     }
 
     /// Appends a member that is an object.
-    pub(in crate::record) fn object(&mut self, name: &str, members: impl FnOnce(&mut Object<'_>)) {
-        self.value(name, |out| object(out, members));
+    pub(in crate::record) fn add_object(&mut self, name: &str, members: impl FnOnce(&mut Object<'_>)) {
+        self.add_value(name, |out| write_object(out, members));
     }
 
     /// Appends a text, escaped.
-    pub(in crate::record) fn string(&mut self, name: &str, text: &str) {
-        self.value(name, |out| string(out, text));
+    pub(in crate::record) fn add_string(&mut self, name: &str, text: &str) {
+        self.add_value(name, |out| write_string(out, text));
     }
 
     /// Appends a text, escaped, or `null`.
-    pub(in crate::record) fn string_or_null(&mut self, name: &str, text: Option<&str>) {
-        self.value(name, |out| string_or_null(out, text));
+    pub(in crate::record) fn add_string_or_null(&mut self, name: &str, text: Option<&str>) {
+        self.add_value(name, |out| write_string_or_null(out, text));
     }
 
     /// Appends a word that needs no escaping.
-    pub(in crate::record) fn word(&mut self, name: &str, text: &str) {
-        self.value(name, |out| word(out, text));
+    pub(in crate::record) fn add_word(&mut self, name: &str, text: &str) {
+        self.add_value(name, |out| write_word(out, text));
     }
 
     /// Appends words that need no escaping as an array.
-    pub(in crate::record) fn words(&mut self, name: &str, list: &[&str]) {
-        self.value(name, |out| words(out, list));
+    pub(in crate::record) fn add_words(&mut self, name: &str, list: &[&str]) {
+        self.add_value(name, |out| write_words(out, list));
     }
 
     /// Appends a text as `text` displays, escaped.
-    pub(in crate::record) fn display(&mut self, name: &str, text: impl fmt::Display) {
-        self.value(name, |out| display(out, text));
+    pub(in crate::record) fn add_display(&mut self, name: &str, text: impl fmt::Display) {
+        self.add_value(name, |out| write_display(out, text));
     }
 
     /// Appends an integer.
-    pub(in crate::record) fn number(&mut self, name: &str, value: impl itoa::Integer) {
-        self.value(name, |out| number(out, value));
+    pub(in crate::record) fn add_number(&mut self, name: &str, value: impl itoa::Integer) {
+        self.add_value(name, |out| write_number(out, value));
     }
 
     /// Appends an integer, or `null`.
-    pub(in crate::record) fn number_or_null(&mut self, name: &str, value: Option<impl itoa::Integer>) {
-        self.value(name, |out| number_or_null(out, value));
+    pub(in crate::record) fn add_number_or_null(&mut self, name: &str, value: Option<impl itoa::Integer>) {
+        self.add_value(name, |out| write_number_or_null(out, value));
     }
 
     /// Appends a time, given in nanoseconds since 1970.
-    pub(in crate::record) fn time(&mut self, name: &str, nanoseconds: i64) {
-        self.value(name, |out| time(out, nanoseconds));
+    pub(in crate::record) fn add_time(&mut self, name: &str, nanoseconds: i64) {
+        self.add_value(name, |out| write_time(out, nanoseconds));
     }
 
     /// Appends `true` or `false`.
-    pub(in crate::record) fn boolean(&mut self, name: &str, value: bool) {
-        self.value(name, |out| out.extend_from_slice(if value { b"true" } else { b"false" }));
+    pub(in crate::record) fn add_boolean(&mut self, name: &str, value: bool) {
+        self.add_value(name, |out| out.extend_from_slice(if value { b"true" } else { b"false" }));
     }
 
     /// Appends `null`.
-    pub(in crate::record) fn null(&mut self, name: &str) {
-        self.value(name, |out| out.extend_from_slice(b"null"));
+    pub(in crate::record) fn add_null(&mut self, name: &str) {
+        self.add_value(name, |out| out.extend_from_slice(b"null"));
     }
 
-    /// Appends [`members`] that were written before. They are not the first ones of the object.
-    pub(in crate::record) fn written(&mut self, members: &[u8]) {
+    /// Appends [`written_members`]. They are not the first ones of the object.
+    pub(in crate::record) fn add_written(&mut self, members: &[u8]) {
         debug_assert_eq!(self.separator, b',', "the object has a member already");
         self.out.extend_from_slice(members);
     }
@@ -123,21 +126,21 @@ mod tests {
 
     fn written(members: impl FnOnce(&mut Object<'_>)) -> String {
         let mut out = Vec::new();
-        object(&mut out, members);
+        write_object(&mut out, members);
         String::from_utf8(out).expect("JSON is UTF-8")
     }
 
     #[test]
     fn objects_in_objects_are_closed_and_members_are_separated() {
         let inner = |object: &mut Object<'_>| {
-            object.string("text", "\"");
-            object.null("nothing");
+            object.add_string("text", "\"");
+            object.add_null("nothing");
         };
         let outer = |object: &mut Object<'_>| {
-            object.object("empty", |_| {});
-            object.object("inner", inner);
-            object.written(&members(inner));
-            object.boolean("last", true);
+            object.add_object("empty", |_| {});
+            object.add_object("inner", inner);
+            object.add_written(&written_members(inner));
+            object.add_boolean("last", true);
         };
         let expected = concat!(
             r#"{"empty":{},"inner":{"text":"\"","nothing":null},"#,
@@ -151,7 +154,7 @@ mod tests {
     fn an_array_has_a_comma_between_two_elements_and_is_counted() {
         let shown = |items: &[u8]| {
             let mut out = Vec::new();
-            let count = array(&mut out, items, |out, item| number(out, *item));
+            let count = write_array(&mut out, items, |out, item| write_number(out, *item));
             (String::from_utf8(out).expect("digits"), count)
         };
         assert_eq!(shown(&[]), ("[]".to_owned(), 0));

@@ -1,19 +1,17 @@
-//! seccomp: which system calls are refused.
+//! seccomp: the system calls that are refused.
 //!
-//! **What is refused, not what is allowed.** A list of what is allowed has to name every call that a C library makes in a
-//! bad moment, on every machine and in years to come; one that is missing shows when the broker has moved, the memory is
-//! short, or the system was updated. Of a sensor that runs for years, that would be the most likely end. Here, the calls
-//! that matter are refused, and so is every call that is newer than this list.
+//! **A denylist, not an allowlist.** An allowlist has to name every call that a C library may make, on every machine and in
+//! years to come; a missing one shows only when the broker has moved, memory is short, or the system was updated. For a
+//! sensor that runs for years, that would be the most likely failure. This list refuses the calls that matter, and every
+//! call that is newer than the list.
 //!
-//! **Refused with an error, not killed.** What is asked for in vain is answered like what a user may not do (EPERM), and
-//! calls that are newer like those that a kernel does not have (ENOSYS), for which libraries have another way. The one
-//! thing that ends the program is a call in the manner of another architecture (32 bits): it makes none, and there this
-//! list would not hold.
+//! **Refused with an error, not killed.** A refused call fails like one that the user is not permitted to make (EPERM), and a
+//! newer call like one that the kernel does not have (ENOSYS), for which libraries have a fallback. Only a call of another
+//! architecture (32 bits) kills the process: the sensor makes none, and the list would not apply to it.
 //!
-//! **A packet socket keeps its number.** Calls are judged by their numbers, and a number means something else once a
-//! socket is closed, or the socket has another number. So neither can be done: the sockets stay open until the process
-//! ends, whatever closes them, and cannot be duplicated, nor sent to oneself. What arrives there is read without a call,
-//! from a ring in memory.
+//! **A packet socket keeps its descriptor.** A filter sees only numbers, and a descriptor refers to another file once its
+//! socket is closed or duplicated. Both are refused: the sockets stay open until the process ends, and can neither be
+//! duplicated nor be sent over a socket. Packets are read without a call, from a ring in memory.
 
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
@@ -24,7 +22,7 @@ use seccompiler::{
     SeccompRule, apply_filter_all_threads, sock_filter,
 };
 
-/// Refuses what a sensor does not do. Otherwise says what it could still do.
+/// Refuses the calls that a sensor does not need. The error, for people, names what stays possible.
 pub(super) fn refuse(sockets: &[RawFd]) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| {
         format!("seccomp cannot be set up: packets could be sent and programs started ({error})")
@@ -33,29 +31,29 @@ pub(super) fn refuse(sockets: &[RawFd]) -> Result<(), String> {
     filters.iter().try_for_each(|filter| apply_filter_all_threads(filter).map_err(|error| failed(&error)))
 }
 
-/// All filters: what each of them refuses is refused.
+/// All filters. A call is refused if one of them refuses it.
 fn filters(sockets: &[RawFd]) -> Result<Vec<BpfProgram>, BackendError> {
-    let mut filters = vec![whatever_is_named()?];
-    for sockets in sockets.chunks(SOCKETS_OF_A_FILTER) {
+    let mut filters = vec![general_filter()?];
+    for sockets in sockets.chunks(SOCKETS_PER_FILTER) {
         let mut rules = Rules::new();
-        sockets.iter().try_for_each(|socket| through(*socket, &mut rules))?;
-        filters.push(refusing(rules)?);
+        sockets.iter().try_for_each(|socket| refuse_use_of(*socket, &mut rules))?;
+        filters.push(eperm_filter(rules)?);
     }
-    filters.push(unknown());
+    filters.push(enosys_filter());
     Ok(filters)
 }
 
-/// Refuses calls whatever file they are about.
-fn whatever_is_named() -> Result<BpfProgram, BackendError> {
+/// The filter of calls that are refused for every file.
+fn general_filter() -> Result<BpfProgram, BackendError> {
     let mut rules: Rules = ALWAYS.iter().chain(ALWAYS_HERE).map(|call| (*call, Vec::new())).collect();
-    sockets_of_other_kinds(&mut rules)?;
-    // A thread shares everything with the others; without this it is a process.
-    when(libc::SYS_clone, vec![masked(0, libc::CLONE_THREAD as u64, 0)?], &mut rules)?;
-    refusing(rules)
+    refuse_other_sockets(&mut rules)?;
+    // Without CLONE_THREAD, a new process would be started.
+    refuse_if(libc::SYS_clone, vec![masked(0, libc::CLONE_THREAD as u64, 0)?], &mut rules)?;
+    eperm_filter(rules)
 }
 
-/// A filter for calls that get EPERM.
-fn refusing(rules: Rules) -> Result<BpfProgram, BackendError> {
+/// A filter that answers these calls with EPERM.
+fn eperm_filter(rules: Rules) -> Result<BpfProgram, BackendError> {
     let filter = SeccompFilter::new(
         rules,
         SeccompAction::Allow,
@@ -67,41 +65,42 @@ fn refusing(rules: Rules) -> Result<BpfProgram, BackendError> {
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-/// Refuses whatever sends through a packet socket, changes it, or gives it another number.
-fn through(socket: RawFd, rules: &mut Rules) -> Result<(), BackendError> {
-    for call in THROUGH.iter().chain(THROUGH_HERE) {
-        when(*call, vec![is(0, socket)?], rules)?;
+/// Refuses every call that sends through a packet socket, changes it, or gives it another descriptor.
+fn refuse_use_of(socket: RawFd, rules: &mut Rules) -> Result<(), BackendError> {
+    for call in ON_SOCKET.iter().chain(ON_SOCKET_HERE) {
+        refuse_if(*call, vec![is(0, socket)?], rules)?;
     }
     for duplicating in [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC] {
-        when(libc::SYS_fcntl, vec![is(0, socket)?, is(1, duplicating)?], rules)?;
+        refuse_if(libc::SYS_fcntl, vec![is(0, socket)?, is(1, duplicating)?], rules)?;
     }
-    // Another file under its number would be refused what is refused to the socket.
-    for call in [libc::SYS_dup3].iter().chain(ONTO_HERE) {
-        when(*call, vec![is(1, socket)?], rules)?;
+    // Another file with its descriptor would be subject to the same refusals.
+    for call in [libc::SYS_dup3].iter().chain(ONTO_SOCKET_HERE) {
+        refuse_if(*call, vec![is(1, socket)?], rules)?;
     }
     Ok(())
 }
 
-/// Refuses sockets that are neither for the broker, nor for names, nor for the service manager.
-fn sockets_of_other_kinds(rules: &mut Rules) -> Result<(), BackendError> {
+/// Refuses sockets that are used neither by sinks nor by resolvers nor for the service manager.
+fn refuse_other_sockets(rules: &mut Rules) -> Result<(), BackendError> {
     const FAMILIES: [i32; 4] = [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK];
     let others = FAMILIES.iter().map(|family| is_not(0, *family)).collect::<Result<_, _>>()?;
-    when(libc::SYS_socket, others, rules)?;
+    refuse_if(libc::SYS_socket, others, rules)?;
     for family in [libc::AF_INET, libc::AF_INET6] {
         for kind in [libc::SOCK_RAW, SOCK_PACKET] {
-            when(libc::SYS_socket, vec![is(0, family)?, masked(1, KIND, kind as u64)?], rules)?;
+            refuse_if(libc::SYS_socket, vec![is(0, family)?, masked(1, TYPE_MASK, kind as u64)?], rules)?;
         }
     }
-    // Resolvers ask which addresses there are; the rest of netlink is for those who administer.
-    when(libc::SYS_socket, vec![is(0, libc::AF_NETLINK)?, is_not(2, libc::NETLINK_ROUTE)?], rules)
+    // Resolvers list the local addresses over NETLINK_ROUTE; other netlink protocols are for administration.
+    refuse_if(libc::SYS_socket, vec![is(0, libc::AF_NETLINK)?, is_not(2, libc::NETLINK_ROUTE)?], rules)
 }
 
-fn when(call: c_long, conditions: Vec<SeccompCondition>, rules: &mut Rules) -> Result<(), BackendError> {
+/// Refuses a call if all these conditions hold.
+fn refuse_if(call: c_long, conditions: Vec<SeccompCondition>, rules: &mut Rules) -> Result<(), BackendError> {
     rules.entry(call).or_default().push(SeccompRule::new(conditions)?);
     Ok(())
 }
 
-/// The kernel looks at the lower half of what is an `int` to it, and so do these.
+/// Compares the lower half of an argument, as the kernel does for an `int`.
 fn is(argument: u8, value: i32) -> Result<SeccompCondition, BackendError> {
     compare(argument, SeccompCmpOp::Eq, value as u32)
 }
@@ -118,9 +117,9 @@ fn compare(argument: u8, how: SeccompCmpOp, value: u32) -> Result<SeccompConditi
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, how, value.into())
 }
 
-/// The calls that get ENOSYS: `clone3`, whose arguments a filter cannot see and for which libraries have another way, and
-/// what is newer than this list. The numbers of x86-64 in the manner of x32 are beyond them too.
-fn unknown() -> BpfProgram {
+/// The filter that answers with ENOSYS: `clone3`, whose arguments a filter cannot see and for which libraries have a
+/// fallback, and every call newer than [`LATEST`]. The numbers of x32 on x86-64 are above it, too.
+fn enosys_filter() -> BpfProgram {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const IS: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const IS_GREATER: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
@@ -136,21 +135,21 @@ fn unknown() -> BpfProgram {
     ]
 }
 
-/// The latest call that was looked at: `listns` of Linux 6.19. On every architecture the newer ones have the same numbers.
+/// The latest call that was reviewed: `listns` of Linux 6.19. Newer calls have the same numbers on every architecture.
 const LATEST: u32 = 470;
 
-/// Sockets for which one filter has room, generously.
-const SOCKETS_OF_A_FILTER: usize = 16;
+/// Packet sockets for each filter: the rules of more might exceed its maximum length.
+const SOCKETS_PER_FILTER: usize = 16;
 
-/// What a packet socket was in Linux 2.0, and still is.
+/// The obsolete type of packet sockets of Linux 2.0, which still works.
 const SOCK_PACKET: i32 = 10;
 
-/// The kind of a socket, without its flags.
-const KIND: u64 = 0xf;
+/// The bits of a socket's type, without its flags.
+const TYPE_MASK: u64 = 0xf;
 
-/// What a sensor never does.
+/// The calls that a sensor never makes.
 const ALWAYS: &[c_long] = &[
-    // Programs, processes, and what is in them.
+    // Programs, processes and their memory.
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_ptrace,
@@ -160,7 +159,7 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_kcmp,
     libc::SYS_pidfd_getfd,
     libc::SYS_pidfd_send_signal,
-    // Ways to write into a file without naming it in a call of its own, and to send or get an open file.
+    // Ways to write to a file without a call that names it, and to pass an open file.
     libc::SYS_splice,
     libc::SYS_tee,
     libc::SYS_vmsplice,
@@ -219,23 +218,23 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_setdomainname,
 ];
 
-/// An open file can be sent to oneself with `sendmsg` or `sendmmsg`, and be got under another number with `recvmsg` or
-/// `recvmmsg`. One end of it has to be closed, and a resolver needs one call of either: glibc sends its questions with
-/// `sendmmsg`, musl gets its answers with `recvmsg`.
+/// A process can send itself an open file with `sendmsg` or `sendmmsg`, and receive it as another descriptor with `recvmsg`
+/// or `recvmmsg`. One side has to be refused, but a resolver needs one call of either: glibc sends with `sendmmsg`, musl
+/// receives with `recvmsg`.
 #[cfg(not(target_env = "musl"))]
 const NEEDED_BY_OTHER_LIBRARIES: c_long = libc::SYS_recvmsg;
 #[cfg(target_env = "musl")]
 const NEEDED_BY_OTHER_LIBRARIES: c_long = libc::SYS_sendmmsg;
 
-/// Calls that newer architectures do not have.
+/// Such calls that newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 const ALWAYS_HERE: &[c_long] =
     &[libc::SYS_fork, libc::SYS_vfork, libc::SYS_uselib, libc::SYS_modify_ldt, libc::SYS_iopl, libc::SYS_ioperm];
 #[cfg(not(target_arch = "x86_64"))]
 const ALWAYS_HERE: &[c_long] = &[];
 
-/// What is not done through a packet socket: everything but looking at it.
-const THROUGH: &[c_long] = &[
+/// The calls that are refused on a packet socket: all that send, change or duplicate it.
+const ON_SOCKET: &[c_long] = &[
     libc::SYS_write,
     libc::SYS_writev,
     libc::SYS_pwrite64,
@@ -244,24 +243,24 @@ const THROUGH: &[c_long] = &[
     libc::SYS_sendto,
     #[cfg(not(target_env = "musl"))]
     libc::SYS_sendmmsg,
-    // A ring that is sent from, another interface, another way.
+    // A transmit ring, another interface, another peer.
     libc::SYS_setsockopt,
     libc::SYS_bind,
     libc::SYS_connect,
     libc::SYS_shutdown,
-    // Another number, or another file under this one.
+    // Another descriptor, or another file with this one.
     libc::SYS_dup,
     libc::SYS_dup3,
     libc::SYS_close,
 ];
 
 #[cfg(target_arch = "x86_64")]
-const THROUGH_HERE: &[c_long] = &[libc::SYS_dup2];
+const ON_SOCKET_HERE: &[c_long] = &[libc::SYS_dup2];
 #[cfg(not(target_arch = "x86_64"))]
-const THROUGH_HERE: &[c_long] = &[];
+const ON_SOCKET_HERE: &[c_long] = &[];
 
-/// Calls beside `dup3` that put a file under a number.
-const ONTO_HERE: &[c_long] = THROUGH_HERE;
+/// Calls beside `dup3` that replace the file of a descriptor.
+const ONTO_SOCKET_HERE: &[c_long] = ON_SOCKET_HERE;
 
 #[cfg(test)]
 mod tests {
@@ -270,14 +269,14 @@ mod tests {
     #[test]
     fn a_call_that_is_always_refused_has_no_conditions() {
         let mut rules = Rules::new();
-        sockets_of_other_kinds(&mut rules).expect("sound");
+        refuse_other_sockets(&mut rules).expect("sound");
         for call in ALWAYS.iter().chain(ALWAYS_HERE) {
             assert!(!rules.contains_key(call), "{call}: a condition would be the only one that counts");
         }
     }
 
     #[test]
-    fn as_many_sockets_as_a_sensor_may_have_fit_a_filter() {
+    fn the_filters_of_the_largest_number_of_sockets_have_a_valid_length() {
         let sockets: Vec<RawFd> = (3..67).collect();
         for filter in filters(&sockets).expect("sound") {
             assert!(filter.len() <= BPF_MAXINSNS, "{}", filter.len());

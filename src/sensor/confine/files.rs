@@ -1,4 +1,4 @@
-//! Landlock: which files can be opened and who can be connected to. What was open before stays open.
+//! Landlock: the files that can be opened and the ports that can be connected to. Open files stay open.
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, RestrictionStatus, Ruleset, RulesetAttr,
@@ -7,8 +7,8 @@ use landlock::{
 
 use super::Settings;
 
-/// Closes everything that is not needed. Otherwise says what stays open.
-pub(super) fn close(needed: &Settings) -> Result<(), String> {
+/// Denies everything that is not needed. The error, for people, names what stays accessible.
+pub(super) fn restrict_to(needed: &Settings) -> Result<(), String> {
     let status = restrict(needed).map_err(|error| format!("Landlock cannot be set up: {error}"))?;
     match (status.ruleset, status.landlock) {
         (RulesetStatus::FullyEnforced, _) => Ok(()),
@@ -24,8 +24,8 @@ fn restrict(needed: &Settings) -> Result<RestrictionStatus, RulesetError> {
     let Settings { read, write, connect, .. } = needed;
     let ports = connect.iter().map(|port| Ok(NetPort::new(*port, AccessNet::ConnectTcp)));
     Ruleset::default()
-        .handle_access(AccessFs::from_all(KNOWN))?
-        .handle_access(AccessNet::from_all(KNOWN))?
+        .handle_access(AccessFs::from_all(TESTED))?
+        .handle_access(AccessNet::from_all(TESTED))?
         .scope(scopes(needed.abstract_sockets))?
         .create()?
         .add_rules(path_beneath_rules(read, READ))?
@@ -34,14 +34,14 @@ fn restrict(needed: &Settings) -> Result<RestrictionStatus, RulesetError> {
         .restrict_self()
 }
 
-/// Whom it cannot reach: nobody outside gets a signal, or is spoken to over an abstract Unix socket.
+/// Denies signals and, unless needed, abstract Unix sockets of processes outside.
 fn scopes(abstract_sockets: bool) -> BitFlags<Scope> {
-    let all = Scope::from_all(KNOWN);
+    let all = Scope::from_all(TESTED);
     if abstract_sockets { all & !Scope::AbstractUnixSocket } else { all }
 }
 
-/// The version whose restrictions are known here and tested. A later one that restricts more gets its turn with a test.
-const KNOWN: ABI = ABI::V7;
+/// The latest version whose restrictions are tested here. A later one would restrict more, and needs a test first.
+const TESTED: ABI = ABI::V7;
 
 const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
 const WRITE: BitFlags<AccessFs> =

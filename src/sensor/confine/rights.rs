@@ -1,4 +1,4 @@
-//! Capabilities: root's rights, one by one.
+//! Capabilities: the single rights of root.
 
 use rustix::process::geteuid;
 use rustix::thread::{
@@ -6,14 +6,14 @@ use rustix::thread::{
     set_no_new_privs,
 };
 
-/// Gives up every right, and the way to get one back. Otherwise says what is missing.
-pub(super) fn give_up() -> Result<(), String> {
-    // What a program could get when it is started. Only who may do that can give it up; since no program is started, and
-    // none would get new rights, it is no loss where it cannot be.
+/// Drops every capability, and every way to regain one. The error, for people, names what is missing.
+pub(super) fn drop_all() -> Result<(), String> {
+    // The bounding set limits what a started program can get. Dropping from it needs a capability itself; failing is no
+    // loss, because no program can be started and `no_new_privs` is set.
     for number in 0..u64::BITS {
         let _ = remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number));
     }
-    // Kernels before 4.3 have no such set; what is in it goes with the permitted ones anyway.
+    // Kernels before 4.3 have no ambient set; it is cleared with the permitted set anyway.
     let _ = clear_ambient_capability_set();
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
@@ -21,8 +21,8 @@ pub(super) fn give_up() -> Result<(), String> {
     set_no_new_privs(true).map_err(|error| format!("programs that it starts could get new rights: {error}"))
 }
 
-/// What root should know.
-pub(super) fn as_root() -> Option<String> {
+/// A remark for a sensor that runs as root.
+pub(super) fn note_for_root() -> Option<String> {
     geteuid().is_root().then(|| {
         "started as root, it has given up root's rights but not root's files: run it as a user of its own".to_owned()
     })

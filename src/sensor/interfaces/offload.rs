@@ -1,16 +1,16 @@
-//! Which offloads an interface has on: asked with the ioctl of ethtool(8).
+//! The active offloads of an interface, read with the ioctl of ethtool(8).
 #![allow(unsafe_code, reason = "an ioctl takes a pointer, and no library wraps this one safely")]
 
 use std::os::unix::net::UnixDatagram;
 
 use rustix::ioctl::{Opcode, Updater, ioctl};
 
-/// The offloads that matter to a sensor and are on, by the names that `ethtool -K` knows.
+/// The active offloads that change captured packets, by their names in `ethtool -K`.
 pub(super) fn active(interface: &str) -> Vec<&'static str> {
     let Ok(socket) = UnixDatagram::unbound() else { return Vec::new() };
-    let ask = |command| ask(&socket, interface, command).unwrap_or(0);
-    let flags = ask(GET_FLAGS);
-    let found = [("gro", ask(GET_GRO) != 0), ("lro", flags & FLAG_LRO != 0), ("rxvlan", flags & FLAG_RXVLAN != 0)];
+    let read = |command| read_value(&socket, interface, command).unwrap_or(0);
+    let flags = read(GET_FLAGS);
+    let found = [("gro", read(GET_GRO) != 0), ("lro", flags & FLAG_LRO != 0), ("rxvlan", flags & FLAG_RXVLAN != 0)];
     found.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect()
 }
 
@@ -23,7 +23,7 @@ pub(super) fn title(offload: &str) -> &'static str {
     }
 }
 
-/// What an offload does to what a sensor sees.
+/// The effect of an offload on captured packets.
 pub(super) fn effect(offload: &str) -> &'static str {
     match offload {
         "gro" | "lro" => {
@@ -33,7 +33,7 @@ pub(super) fn effect(offload: &str) -> &'static str {
     }
 }
 
-/// `struct ifreq` of netdevice(7) with a pointer, at least as long as the system's.
+/// `struct ifreq` of netdevice(7) with a pointer, at least as long as in the system's headers.
 #[repr(C)]
 struct Request {
     name: [u8; NAME],
@@ -48,20 +48,20 @@ struct Value {
     data: u32,
 }
 
-/// Asks for one value; none where the interface does not know it.
-fn ask(socket: &UnixDatagram, interface: &str, command: u32) -> Option<u32> {
+/// Reads one value; `None` if the interface does not support it.
+fn read_value(socket: &UnixDatagram, interface: &str, command: u32) -> Option<u32> {
     let mut value = Value { command, data: 0 };
     let mut name = [0; NAME];
-    // The last byte stays 0, as a name ends with one.
+    // The name ends with a zero byte.
     name.get_mut(..NAME - 1)?.get_mut(..interface.len())?.copy_from_slice(interface.as_bytes());
     let mut request = Request { name, data: &raw mut value, rest: [0; 3] };
     // SAFETY: SIOCETHTOOL reads an `ifreq` whose pointer leads to a structure that begins with the command. For the
-    // commands asked here that is `ethtool_value`, which it fills; both structures live until the call returns.
-    let asked = unsafe { ioctl(socket, Updater::<SIOCETHTOOL, Request>::new(&mut request)) };
-    asked.ok().map(|()| value.data)
+    // commands used here that is `ethtool_value`, which it fills; both structures live until the call returns.
+    let result = unsafe { ioctl(socket, Updater::<SIOCETHTOOL, Request>::new(&mut request)) };
+    result.ok().map(|()| value.data)
 }
 
-/// Length of the name of an interface, with the zero at its end.
+/// Length of an interface name with its final zero byte.
 const NAME: usize = 16;
 
 const SIOCETHTOOL: Opcode = 0x8946;
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interface_that_is_not_there_has_no_offloads() {
+    fn a_missing_interface_has_no_offloads() {
         assert!(active("no-such-if").is_empty());
         assert!(active("a name that is too long for any interface").is_empty());
     }

@@ -1,58 +1,59 @@
 //! The packets of one conversation around the packet of one alert.
 
-use super::recent::{Seen, WINDOW};
+use super::recent::{KeyedPacket, WINDOW};
 use crate::capture::Packet;
 use crate::capture::pcapng::write::{self, Interfaces};
+use crate::frame::ip_protocol::{TCP, UDP};
 use crate::frame::{self, Body, IpHeader, Layers, Macs, Outer, OuterCarrier, Peek};
 use crate::policy::Carrier;
 use crate::record::{Endpoint, EvidenceRequest};
 
-/// How long the packets behind an alert's own are waited for, nanoseconds of packet time: as long as an answer is.
-const PATIENCE: i64 = 5_000_000_000;
+/// How long packets are collected after the proving one, nanoseconds of packet time: as long as an answer may take.
+const COLLECTION_TIME: i64 = 5_000_000_000;
 
-/// What is being collected for one alert.
+/// The packets that are being collected for one alert.
 #[derive(Debug)]
 pub(super) struct Collection {
     name: String,
     comment: String,
-    parties: Parties,
-    /// How many packets before, and how many behind, are wanted.
+    conversation: Conversation,
+    /// Packets of the conversation to collect before the proving one, and as many after it.
     wanted: usize,
     /// In the order of the capture.
-    kept: Vec<Kept>,
-    /// Which of them is the alert's own.
-    own: usize,
-    /// Sequence and packet clock of the alert's own packet.
+    packets: Vec<OwnedPacket>,
+    /// Index of the proving packet.
+    proving: usize,
+    /// Sequence number and packet clock of the proving packet.
     sequence: u64,
     clock: i64,
-    /// How many there are behind it.
-    behind: usize,
-    /// Whatever comes now is too far away.
+    /// Packets collected after it.
+    after: usize,
+    /// Further packets are too far away.
     over: bool,
 }
 
-/// A packet with bytes of its own.
+/// A packet with a copy of its bytes.
 #[derive(Clone, Debug)]
-struct Kept {
+struct OwnedPacket {
     packet: Packet,
     bytes: Box<[u8]>,
 }
 
-/// Who speaks in a conversation, and how.
+/// The endpoints and the carrier of a conversation.
 #[derive(Clone, Copy, Debug)]
-struct Parties {
+struct Conversation {
     client: Endpoint,
     server: Endpoint,
     carrier: Carrier,
 }
 
 impl Collection {
-    /// Begins with nothing.
+    /// An empty collection. `name` is the name of its file, `comment` that of the proving packet.
     pub(super) fn new(request: &EvidenceRequest, name: String, comment: String, wanted: usize) -> Self {
         let EvidenceRequest { client, server, carrier, .. } = *request;
-        let parties = Parties { client, server, carrier };
-        let (kept, own, behind, over) = (Vec::new(), 0, 0, false);
-        Self { name, comment, parties, wanted, kept, own, sequence: 0, clock: i64::MIN, behind, over }
+        let conversation = Conversation { client, server, carrier };
+        let (packets, proving, after, over) = (Vec::new(), 0, 0, false);
+        Self { name, comment, conversation, wanted, packets, proving, sequence: 0, clock: i64::MIN, after, over }
     }
 
     /// The name of its file.
@@ -60,73 +61,74 @@ impl Collection {
         &self.name
     }
 
-    /// What all its packets share: see [`super::recent`].
+    /// The key that all its packets share: see [`super::recent::Keys`].
     pub(super) fn key(&self) -> u64 {
-        self.parties.key()
+        self.conversation.key()
     }
 
-    /// Takes the alert's own packet, which comes first, and those of the conversation before it, the latest first.
-    pub(super) fn before<'a>(&mut self, packets: impl Iterator<Item = Seen<'a>>) {
-        let (own, key) = (&mut self.kept, self.parties.key());
-        for (packet, bytes, its) in packets {
-            if own.is_empty() {
+    /// Adds the proving packet, which comes first, and those of the conversation before it, the latest first.
+    pub(super) fn add_earlier<'a>(&mut self, packets: impl Iterator<Item = KeyedPacket<'a>>) {
+        let (collected, key) = (&mut self.packets, self.conversation.key());
+        for (packet, bytes, keys) in packets {
+            if collected.is_empty() {
                 (self.sequence, self.clock) = (packet.stamp.packet, packet.stamp.clock);
-                own.push(Kept::new(packet, bytes));
-            } else if own.len() > self.wanted {
+                collected.push(OwnedPacket::new(packet, bytes));
+            } else if collected.len() > self.wanted {
                 break;
-            } else if its.contain(key) && self.parties.speak_in(packet, bytes) {
-                own.push(Kept::new(packet, bytes));
+            } else if keys.contain(key) && self.conversation.includes(packet, bytes) {
+                collected.push(OwnedPacket::new(packet, bytes));
             }
         }
-        own.reverse();
-        self.own = own.len().saturating_sub(1);
+        collected.reverse();
+        self.proving = collected.len().saturating_sub(1);
     }
 
-    /// Takes a packet that came later, if it is of the conversation and near enough.
-    pub(super) fn offer(&mut self, packet: &Packet, bytes: &[u8]) {
+    /// Adds a later packet, if it belongs to the conversation and is near enough.
+    pub(super) fn add_later(&mut self, packet: &Packet, bytes: &[u8]) {
         let far = packet.stamp.packet > self.sequence + WINDOW.packets
-            || packet.stamp.clock > self.clock.saturating_add(PATIENCE);
-        self.over |= far || self.behind >= self.wanted;
-        if !self.over && self.parties.speak_in(packet, bytes) {
-            self.kept.push(Kept::new(packet, bytes));
-            self.behind += 1;
+            || packet.stamp.clock > self.clock.saturating_add(COLLECTION_TIME);
+        self.over |= far || self.after >= self.wanted;
+        if !self.over && self.conversation.includes(packet, bytes) {
+            self.packets.push(OwnedPacket::new(packet, bytes));
+            self.after += 1;
         }
     }
 
-    /// Whether nothing more is to come, now that everything up to `clock` was offered.
+    /// Whether no further packet can be added, once every packet up to `clock` was offered.
     pub(super) fn is_complete(&self, clock: i64) -> bool {
-        self.over || self.behind >= self.wanted || clock > self.clock.saturating_add(PATIENCE)
+        self.over || self.after >= self.wanted || clock > self.clock.saturating_add(COLLECTION_TIME)
     }
 
-    /// Bytes of the packets that it holds.
+    /// Bytes of the collected packets.
     pub(super) fn bytes(&self) -> u64 {
-        self.kept.iter().map(|kept| u64::from(kept.packet.captured)).sum()
+        self.packets.iter().map(|owned| u64::from(owned.packet.captured)).sum()
     }
 
-    /// The file: one section, with an interface for each capture and link that the packets come from.
-    pub(super) fn file(&self, captures: &[String]) -> Vec<u8> {
+    /// The content of the file: one section, with an interface for each capture and link type of the packets.
+    pub(super) fn to_pcapng(&self, captures: &[String]) -> Vec<u8> {
         let (mut out, mut interfaces) = (Vec::new(), Interfaces::default());
         write::section(&mut out);
-        for (index, Kept { packet, bytes }) in self.kept.iter().enumerate() {
-            let interface = interfaces.of(packet).unwrap_or_else(|new| {
+        for (index, OwnedPacket { packet, bytes }) in self.packets.iter().enumerate() {
+            let interface = interfaces.find_or_add(packet).unwrap_or_else(|new| {
                 let name = captures.get(usize::from(packet.origin().capture)).map(String::as_str);
-                write::interface(&mut out, packet.link, NOT_KNOWN, name);
+                write::interface(&mut out, packet.link, UNKNOWN_SNAP_LENGTH, name);
                 new
             });
-            let comment = (index == self.own).then_some(self.comment.as_str());
+            let comment = (index == self.proving).then_some(self.comment.as_str());
             write::packet(&mut out, interface, packet, bytes, comment);
         }
         out
     }
 }
 
-impl Kept {
+impl OwnedPacket {
     fn new(packet: &Packet, bytes: &[u8]) -> Self {
         Self { packet: *packet, bytes: bytes.into() }
     }
 }
 
-impl Parties {
+impl Conversation {
+    /// See [`super::recent::Keys`]; 0 if the addresses are unknown.
     fn key(&self) -> u64 {
         let (client, server) = (self.client.host, self.server.host);
         match (client.ip, server.ip, client.mac, server.mac) {
@@ -136,33 +138,35 @@ impl Parties {
         }
     }
 
-    /// Whether a packet is of the conversation, or went through it.
-    fn speak_in(&self, packet: &Packet, bytes: &[u8]) -> bool {
-        self.say(packet, bytes) || self.wrap(packet, bytes)
+    /// Whether a packet belongs to the conversation, directly or inside it as a tunnel.
+    fn includes(&self, packet: &Packet, bytes: &[u8]) -> bool {
+        self.matches(packet, bytes) || self.wraps(packet, bytes)
     }
 
-    /// Whether a packet is of the conversation. A fragment that does not show its ports is of every conversation of its
-    /// pair of hosts.
-    fn say(&self, packet: &Packet, bytes: &[u8]) -> bool {
+    /// Whether a packet belongs to the conversation. A fragment without ports belongs to every conversation of its pair of
+    /// hosts.
+    fn matches(&self, packet: &Packet, bytes: &[u8]) -> bool {
         let Ok(frame) = frame::decode(packet.link, bytes, packet.original) else { return false };
         match (self.carrier, frame.body) {
             (Carrier::Tcp, Body::Tcp(pair, segment)) => {
-                self.are(&pair, Some((segment.source_port, segment.destination_port)))
+                self.is_between(&pair, Some((segment.source_port, segment.destination_port)))
             }
             (Carrier::Udp, Body::Udp(pair, datagram)) => {
-                self.are(&pair, Some((datagram.source_port, datagram.destination_port)))
+                self.is_between(&pair, Some((datagram.source_port, datagram.destination_port)))
             }
-            (Carrier::Tcp, Body::Ip(pair, other)) => other.protocol == TCP && self.are(&pair, None),
-            (Carrier::Udp, Body::Ip(pair, other)) => other.protocol == UDP && self.are(&pair, None),
-            (Carrier::Ip(protocol), Body::Ip(pair, other)) => other.protocol == protocol && self.are(&pair, None),
-            // The key, made of both addresses, says enough.
+            (Carrier::Tcp, Body::Ip(pair, other)) => other.protocol == TCP && self.is_between(&pair, None),
+            (Carrier::Udp, Body::Ip(pair, other)) => other.protocol == UDP && self.is_between(&pair, None),
+            (Carrier::Ip(protocol), Body::Ip(pair, other)) => {
+                other.protocol == protocol && self.is_between(&pair, None)
+            }
+            // The key already compares both addresses.
             (Carrier::Ethernet(wanted), Body::Link { ether_type, .. }) => ether_type == wanted,
             _ => false,
         }
     }
 
-    /// Whether a packet went through this tunnel, if it is one.
-    fn wrap(&self, packet: &Packet, bytes: &[u8]) -> bool {
+    /// Whether the conversation is a tunnel that carries this packet.
+    fn wraps(&self, packet: &Packet, bytes: &[u8]) -> bool {
         let (Carrier::Ip(_) | Carrier::Udp) = self.carrier else { return false };
         let mut layers = Layers::default();
         let Peek::Wrapped(_) = frame::peek(packet.link, bytes, packet.original, &mut layers) else { return false };
@@ -175,8 +179,8 @@ impl Parties {
         layers.iter().any(|(_, layer)| layer == tunnel)
     }
 
-    /// In either direction.
-    fn are(&self, pair: &IpHeader, ports: Option<(u16, u16)>) -> bool {
+    /// Whether these are the addresses and ports of the conversation, in either direction.
+    fn is_between(&self, pair: &IpHeader, ports: Option<(u16, u16)>) -> bool {
         let (source, destination) = (Some(pair.source), Some(pair.destination));
         let one_way = |from: &Endpoint, to: &Endpoint| {
             from.host.ip == source
@@ -187,9 +191,5 @@ impl Parties {
     }
 }
 
-/// A snap length that is not known.
-const NOT_KNOWN: u32 = 0;
-
-/// IP protocol numbers.
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+/// The snap length of an interface block whose snap length is unknown.
+const UNKNOWN_SNAP_LENGTH: u32 = 0;

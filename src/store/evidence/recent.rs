@@ -1,4 +1,4 @@
-//! The last packets of everything, as they were captured: the only thing that is done for every block.
+//! The latest packets of all traffic, as captured. Copying them is all the work that evidence needs for each block.
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -7,13 +7,13 @@ use crate::capture::{Block, Origin, Packet};
 use crate::frame::{self, Body, Layers, Peek};
 use crate::record::Evidence;
 
-/// How far from the packet of an alert its conversation is looked for, in packets and in captured bytes of everything,
-/// whichever is reached first.
+/// The traffic around a proving packet in which its conversation is searched, in packets and in captured bytes, whichever
+/// is reached first.
 pub(super) const WINDOW: Span = Span { packets: 65_536, bytes: 16 << 20 };
 
-/// How long before it became known the packet of an alert may lie: a hole in a stream is waited for, and a message may
-/// have begun long before its end.
-const LATEST: Span = Span { packets: 16_384, bytes: 4 << 20 };
+/// The traffic between a proving packet and the detection of its alert, at most: a gap in a stream delays the detection, and
+/// so does a long message.
+const MAX_DELAY: Span = Span { packets: 16_384, bytes: 4 << 20 };
 
 /// An amount of traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,11 +22,11 @@ pub(super) struct Span {
     pub(super) bytes: u64,
 }
 
-/// Packets of the last blocks: [`WINDOW`] and [`LATEST`] before the newest block, and that.
+/// The newest block, and [`WINDOW`] and [`MAX_DELAY`] of traffic before it.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     segments: VecDeque<Segment>,
-    /// Everything but the newest.
+    /// The traffic of all segments but the newest.
     older: Span,
 }
 
@@ -36,50 +36,50 @@ struct Segment {
     bytes: Vec<u8>,
     packets: Vec<Packet>,
     captured: u64,
-    /// The keys of every packet, once somebody has asked for them.
+    /// The keys of every packet, once they are needed.
     keys: OnceCell<Vec<Keys>>,
 }
 
-/// Where a packet is.
+/// The position of a packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Position {
     segment: usize,
     packet: usize,
 }
 
-/// What all packets of a conversation share: made of its pair of addresses. A packet in a tunnel is of the conversation
-/// that it belongs to, and of the tunnel.
+/// Hashes of the address pairs of a packet. All packets of a conversation share one. A packet inside a tunnel belongs to its
+/// own conversation and to the tunnel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {
     /// The innermost pair.
     pub(super) inner: u64,
-    /// The outermost pair, if there is another.
+    /// The outermost pair, if it differs.
     pub(super) outer: Option<u64>,
 }
 
 impl Keys {
-    /// Whether a conversation with this key may have the packet.
+    /// Whether the packet may belong to a conversation with this key.
     pub(super) fn contain(self, key: u64) -> bool {
         self.inner == key || self.outer == Some(key)
     }
 
-    /// Each of them.
+    /// All keys.
     pub(super) fn iter(self) -> impl Iterator<Item = u64> {
         self.outer.into_iter().chain([self.inner])
     }
 }
 
-/// A packet, its bytes, and the keys of its conversations.
-pub(super) type Seen<'a> = (&'a Packet, &'a [u8], Keys);
+/// A packet, its bytes and its keys.
+pub(super) type KeyedPacket<'a> = (&'a Packet, &'a [u8], Keys);
 
 impl Recent {
-    /// Copies what was captured, and forgets what is too long ago.
-    pub(super) fn take(&mut self, block: &Block) {
+    /// Copies the captured packets of a block, and drops the oldest blocks.
+    pub(super) fn push(&mut self, block: &Block) {
         self.older = self.segments.back().map_or(self.older, |newest| self.older.plus(newest.span()));
         let mut spare = Segment::default();
         while let Some(oldest) = self.segments.front() {
             let left = self.older.minus(oldest.span());
-            if left.packets < WINDOW.packets + LATEST.packets && left.bytes < WINDOW.bytes + LATEST.bytes {
+            if left.packets < WINDOW.packets + MAX_DELAY.packets && left.bytes < WINDOW.bytes + MAX_DELAY.bytes {
                 break;
             }
             self.older = left;
@@ -90,21 +90,21 @@ impl Recent {
     }
 
     /// The packets of the newest block.
-    pub(super) fn newest(&self) -> impl Iterator<Item = Seen<'_>> {
-        self.segments.back().into_iter().flat_map(|segment| segment.seen(0..segment.packets.len()))
+    pub(super) fn newest(&self) -> impl Iterator<Item = KeyedPacket<'_>> {
+        self.segments.back().into_iter().flat_map(|segment| segment.keyed(0..segment.packets.len()))
     }
 
-    /// Where the packet of an alert is that became known with packet `known` of everything.
-    pub(super) fn find(&self, evidence: Evidence, known: u64) -> Option<Place> {
+    /// The position of a proving packet, searched backwards from packet `known`, with which the alert was detected.
+    pub(super) fn find(&self, evidence: Evidence, known: u64) -> Option<Position> {
         let mut passed = Span::default();
         for (segment, of) in self.segments.iter().enumerate().rev() {
             let until = of.packets.partition_point(|packet| packet.stamp.packet <= known);
             for (index, packet) in of.packets.iter().enumerate().take(until).rev() {
                 if packet.origin() == (Origin { capture: evidence.capture, number: evidence.packet }) {
-                    return Some(Place { segment, packet: index });
+                    return Some(Position { segment, packet: index });
                 }
                 passed = passed.plus(Span { packets: 1, bytes: packet.captured.into() });
-                if passed.packets > LATEST.packets || passed.bytes > LATEST.bytes {
+                if passed.packets > MAX_DELAY.packets || passed.bytes > MAX_DELAY.bytes {
                     return None;
                 }
             }
@@ -112,13 +112,13 @@ impl Recent {
         None
     }
 
-    /// The packet at a place, then those before it, the latest first, within the window.
-    pub(super) fn backwards(&self, place: Place) -> impl Iterator<Item = Seen<'_>> {
-        let Place { segment: last, packet } = place;
+    /// The packet at a position, then those before it within [`WINDOW`], the latest first.
+    pub(super) fn backwards(&self, position: Position) -> impl Iterator<Item = KeyedPacket<'_>> {
+        let Position { segment: last, packet } = position;
         let segments = self.segments.iter().enumerate().take(last + 1).rev();
         let all = segments.flat_map(move |(index, segment)| {
             let end = if index == last { packet + 1 } else { segment.packets.len() };
-            segment.seen(0..end).rev()
+            segment.keyed(0..end).rev()
         });
         let mut passed = Span::default();
         all.take_while(move |(packet, ..)| {
@@ -128,12 +128,12 @@ impl Recent {
         })
     }
 
-    /// What came behind a place.
-    pub(super) fn forwards(&self, place: Place) -> impl Iterator<Item = Seen<'_>> {
-        let Place { segment: first, packet } = place;
+    /// The packets after a position.
+    pub(super) fn forwards(&self, position: Position) -> impl Iterator<Item = KeyedPacket<'_>> {
+        let Position { segment: first, packet } = position;
         self.segments.iter().enumerate().skip(first).flat_map(move |(index, segment)| {
             let start = if index == first { packet + 1 } else { 0 };
-            segment.seen(start..segment.packets.len())
+            segment.keyed(start..segment.packets.len())
         })
     }
 }
@@ -154,7 +154,7 @@ impl Segment {
         Span { packets: self.packets.len() as u64, bytes: self.captured }
     }
 
-    fn seen(&self, range: std::ops::Range<usize>) -> impl DoubleEndedIterator<Item = Seen<'_>> {
+    fn keyed(&self, range: std::ops::Range<usize>) -> impl DoubleEndedIterator<Item = KeyedPacket<'_>> {
         let keys = self.keys.get_or_init(|| self.packets.iter().map(|one| keys_of(one, self.bytes_of(one))).collect());
         let packets = self.packets.get(range.clone()).unwrap_or_default();
         let keys = keys.get(range).unwrap_or_default();

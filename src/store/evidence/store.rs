@@ -1,4 +1,4 @@
-//! Where the files go: what has room, what makes room, and what waits until the disk takes it.
+//! The folder of evidence files: which file has room, which ones are deleted for it, and which ones are retried.
 
 use std::io;
 
@@ -6,29 +6,30 @@ use super::{Counters, Error, Settings};
 use crate::fault::{self, Fault, FaultReport};
 use crate::store::rotating_dir::{Limits, RotatingDir};
 
-/// The files of one folder, and the promises that were made to some that are to come.
+/// The files of one folder, and the room reserved for files that are being collected.
 #[derive(Debug)]
 pub(super) struct Store {
     dir: RotatingDir,
     rolling: bool,
-    /// Files that are kept, at most.
+    /// Number of files, at most.
     files: usize,
-    promised: usize,
+    /// Files with reserved room.
+    reserved: usize,
     counters: Counters,
     fault: Fault,
-    /// Packet clock when a file could not be written.
-    tried: i64,
+    /// Packet clock of the latest failure.
+    failed_at: i64,
     problem: Option<Error>,
 }
 
 impl Store {
-    /// Opens the folder. In one that rolls, what an earlier run left counts; elsewhere it is none of our business.
+    /// Opens the folder. The files of earlier runs count if it is rolling, and are left alone otherwise.
     pub(super) fn open(settings: &Settings) -> Result<Self, Error> {
         let limits = Limits { files: settings.files, bytes: settings.bytes, is_ours };
         let name = format!("evidence {}", settings.folder.display());
         let mut dir = RotatingDir::new(settings.folder.clone(), limits);
         let mut fault = Fault::new("evidence.failed", name.clone());
-        match if settings.rolling { dir.begin() } else { dir.try_it() } {
+        match if settings.rolling { dir.open() } else { dir.check_writable() } {
             Err(full) if settings.rolling && fault::is_full(&full) => fault.set(&full),
             opened => opened.map_err(|source| Error { name, source })?,
         }
@@ -36,39 +37,40 @@ impl Store {
             dir,
             rolling: settings.rolling,
             files: settings.files,
-            promised: 0,
+            reserved: 0,
             counters: Counters::default(),
             fault,
-            tried: i64::MIN,
+            failed_at: i64::MIN,
             problem: None,
         })
     }
 
-    /// Promises a place to a file that is to come, while those that wait hold so many bytes. `false`: there is none for it.
+    /// Reserves room for a file that is to be collected; `held` gives the bytes that collections hold. `false`: there is no
+    /// room, which is counted.
     pub(super) fn reserve(&mut self, held: impl FnOnce() -> u64) -> bool {
         let free = if self.rolling {
-            self.promised < MOST_PROMISED && held() < MOST_HELD
+            self.reserved < MAX_RESERVED && held() < MAX_HELD
         } else {
-            self.dir.files() + self.promised < self.files
+            self.dir.files() + self.reserved < self.files
         };
-        self.promised += usize::from(free);
+        self.reserved += usize::from(free);
         self.counters.over_limit += u64::from(!free);
         free
     }
 
-    /// Takes a promise back.
+    /// Releases the room of one file.
     pub(super) fn release(&mut self) {
-        self.promised = self.promised.saturating_sub(1);
+        self.reserved = self.reserved.saturating_sub(1);
     }
 
-    /// Whether a file may be tried, when it is `clock`: a disk that refuses is not asked all the time.
-    pub(super) fn may_try(&self, clock: i64) -> bool {
-        !self.fault.is_active() || clock >= self.tried.saturating_add(TRIED_EVERY)
+    /// Whether a file may be written at the packet clock `clock`: failures are retried after a pause.
+    pub(super) fn may_write(&self, clock: i64) -> bool {
+        !self.fault.is_active() || clock >= self.failed_at.saturating_add(RETRY_INTERVAL)
     }
 
-    /// Stores a file that was promised a place. `false`: it should be tried again later.
-    pub(super) fn put(&mut self, name: &str, content: &[u8], clock: i64) -> bool {
-        match self.store(name, content) {
+    /// Writes a file with reserved room. `false`: it has to be written again later.
+    pub(super) fn write(&mut self, name: &str, content: &[u8], clock: i64) -> bool {
+        match self.try_write(name, content) {
             Ok(fits) => {
                 self.fault.clear();
                 self.counters.files += u64::from(fits);
@@ -76,7 +78,7 @@ impl Store {
             }
             Err(source) if self.rolling => {
                 self.fault.set(&source);
-                self.tried = clock;
+                self.failed_at = clock;
                 return false;
             }
             Err(source) => {
@@ -88,45 +90,46 @@ impl Store {
         true
     }
 
-    /// Nothing is tried again: gives up a file that waits.
+    /// Gives up a file that could not be written.
     pub(super) fn give_up(&mut self, name: &str) {
-        let why = self.fault.report().map_or_else(String::new, |told| told.why);
+        let why = self.fault.report().map_or_else(String::new, |fault| fault.why);
         self.counters.failed += 1;
         self.problem = self.problem.take().or_else(|| Some(self.error(name, io::Error::other(why))));
         self.release();
     }
 
-    /// `false`: it is too large, or too much is there already.
-    fn store(&mut self, name: &str, content: &[u8]) -> io::Result<bool> {
+    /// Writes a file if it has room; `false`: it has none.
+    fn try_write(&mut self, name: &str, content: &[u8]) -> io::Result<bool> {
         let size = content.len() as u64;
         if !self.rolling {
             let fits = self.dir.has_room(size);
-            return if fits { self.dir.put(name, content).map(|()| true) } else { Ok(false) };
+            return if fits { self.dir.write(name, content).map(|()| true) } else { Ok(false) };
         }
-        self.roll(name, content).or_else(|_| {
-            // The folder may have gone away, or somebody may have put another in its place.
-            self.dir.begin()?;
-            self.roll(name, content)
+        self.write_rolling(name, content).or_else(|_| {
+            // The folder may have been removed or replaced.
+            self.dir.open()?;
+            self.write_rolling(name, content)
         })
     }
 
-    fn roll(&mut self, name: &str, content: &[u8]) -> io::Result<bool> {
+    /// Deletes the oldest files for a new one, and writes it; `false`: it is larger than the folder may be.
+    fn write_rolling(&mut self, name: &str, content: &[u8]) -> io::Result<bool> {
         let fits = self.dir.make_room(content.len() as u64)?;
-        if fits { self.dir.put(name, content).map(|()| true) } else { Ok(false) }
+        if fits { self.dir.write(name, content).map(|()| true) } else { Ok(false) }
     }
 
-    /// What became of the files.
+    /// The files so far, by outcome.
     pub(super) fn counters(&self) -> Counters {
         Counters { rotated: self.dir.removed(), ..self.counters }
     }
 
-    /// What keeps files from being written now.
+    /// The current failure, while it is being retried.
     pub(super) fn fault(&self) -> Option<FaultReport> {
         self.fault.report()
     }
 
-    /// The first thing that went wrong for good since this was asked last.
-    pub(super) fn problem(&mut self) -> Option<Error> {
+    /// Takes the first permanent failure since the last call.
+    pub(super) fn take_problem(&mut self) -> Option<Error> {
         self.problem.take()
     }
 
@@ -135,7 +138,7 @@ impl Store {
     }
 }
 
-/// `RULE-ID.pcapng`: a rule in lower case with dots and dashes, 32 digits of an id.
+/// Whether a name has the form `RULE-ID.pcapng`: a rule in lower case with dots and dashes, and 32 hexadecimal digits.
 fn is_ours(name: &str) -> bool {
     let parts = name.strip_suffix(".pcapng").and_then(|stem| stem.rsplit_once('-'));
     parts.is_some_and(|(rule, id)| {
@@ -147,12 +150,13 @@ fn is_ours(name: &str) -> bool {
     })
 }
 
-/// Files of a folder that rolls that wait to be complete or to be written, and the bytes that they may hold by then.
-const MOST_PROMISED: usize = 1024;
-const MOST_HELD: u64 = 64 << 20;
+/// Files of a rolling folder that may be collected or retried at once.
+const MAX_RESERVED: usize = 1024;
+/// Bytes of collected packets from which on a rolling folder starts no further collection.
+const MAX_HELD: u64 = 64 << 20;
 
-/// How long a disk that refused a file is left alone, nanoseconds of packet time.
-const TRIED_EVERY: i64 = 1_000_000_000;
+/// The pause before a failed write is retried, nanoseconds of packet time.
+const RETRY_INTERVAL: i64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -169,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_the_disk_refuses_is_tried_again_and_told_until_it_is_written() {
+    fn a_failed_write_is_retried_and_reported_until_it_succeeds() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("evidence");
         let captures = Vec::new();
@@ -177,12 +181,12 @@ mod tests {
         let mut store = Store::open(&settings).expect("a folder");
         std::fs::remove_dir(&path).and_then(|()| std::fs::write(&path, "in the way")).expect("in the way");
         let name = "flow.undeclared-peer-0123456789abcdef0123456789abcdef.pcapng";
-        assert!(store.reserve(|| 0) && !store.put(name, &[1; 10], 0));
-        assert_eq!(store.fault().map(|told| told.what), Some("evidence.failed"));
-        assert!(!store.may_try(TRIED_EVERY - 1) && store.may_try(TRIED_EVERY));
+        assert!(store.reserve(|| 0) && !store.write(name, &[1; 10], 0));
+        assert_eq!(store.fault().map(|fault| fault.what), Some("evidence.failed"));
+        assert!(!store.may_write(RETRY_INTERVAL - 1) && store.may_write(RETRY_INTERVAL));
         std::fs::remove_file(&path).expect("out of the way");
-        assert!(store.put(name, &[1; 10], TRIED_EVERY));
-        assert!(store.fault().is_none() && store.problem().is_none() && path.join(name).exists());
+        assert!(store.write(name, &[1; 10], RETRY_INTERVAL));
+        assert!(store.fault().is_none() && store.take_problem().is_none() && path.join(name).exists());
         assert_eq!(store.counters(), Counters { files: 1, ..Counters::default() });
     }
 }

@@ -16,7 +16,7 @@ fn recorder(folder: &Path, mebibytes: u64) -> Recorder {
     Recorder::prepare(settings).and_then(Prepared::start).expect("a folder")
 }
 
-/// Packets of 1000 bytes, from this number on: one each millisecond, by turns from each interface.
+/// Packets of 1000 bytes, from this number on: one each millisecond, from each interface in turn.
 fn block(first: u64, count: u64) -> Block {
     let mut block = Block::default();
     for number in first..first + count {
@@ -38,8 +38,8 @@ fn block(first: u64, count: u64) -> Block {
 fn record(recorder: &mut Recorder, numbers: std::ops::Range<u64>) {
     for first in numbers.clone().step_by(100) {
         let block = block(first, 100.min(numbers.end - first));
-        recorder.block(&block);
-        recorder.end_of_block(block.clock_after(i64::MIN));
+        recorder.take_block(&block);
+        recorder.end_block(block.clock_after(i64::MIN));
     }
 }
 
@@ -71,7 +71,7 @@ fn found(folder: &Path) -> Vec<u64> {
 }
 
 #[test]
-fn what_was_captured_is_on_the_disk_and_the_oldest_has_made_room() {
+fn captured_packets_are_on_disk_and_the_oldest_file_is_deleted() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut one = recorder(folder.path(), 3);
     record(&mut one, 0..5000);
@@ -82,8 +82,8 @@ fn what_was_captured_is_on_the_disk_and_the_oldest_has_made_room() {
         found.len() > 2000 && found.iter().eq(&(5000 - found.len() as u64..5000).collect::<Vec<_>>()),
         "the latest"
     );
-    assert_eq!((one.counters().dropped, one.stock().files), (0, 3));
-    assert_eq!(one.stock().oldest.as_ref(), names.first().map(|(name, _)| name));
+    assert_eq!((one.counters().dropped, one.status().files), (0, 3));
+    assert_eq!(one.status().oldest.as_ref(), names.first().map(|(name, _)| name));
 
     let mut again = recorder(folder.path(), 3);
     record(&mut again, 5000..5100);
@@ -98,7 +98,7 @@ fn a_file_can_be_read_while_it_is_written() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut recorder = recorder(folder.path(), 3);
     record(&mut recorder, 0..10);
-    recorder.end_of_block(1_000_000_000);
+    recorder.end_block(1_000_000_000);
     let deadline = crate::clock::now() + 30_000_000_000;
     while files(folder.path()).is_empty() || found(folder.path()).len() < 10 {
         assert!(crate::clock::now() < deadline, "not written: {:?}", files(folder.path()));
@@ -108,7 +108,7 @@ fn a_file_can_be_read_while_it_is_written() {
 }
 
 #[test]
-fn packets_of_a_disk_that_takes_nothing_wait_and_then_are_counted() {
+fn packets_wait_for_a_failing_disk_and_are_counted_when_they_are_dropped() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("packets");
     let mut broken = recorder(&path, 64);
@@ -119,10 +119,10 @@ fn packets_of_a_disk_that_takes_nothing_wait_and_then_are_counted() {
     assert!((most - 1000..=most).contains(&waiting), "{waiting} wait, of {most} that can");
     let deadline = crate::clock::now() + 30_000_000_000;
     while broken.fault().is_none() {
-        assert!(crate::clock::now() < deadline, "nobody tells");
-        broken.end_of_block(0);
+        assert!(crate::clock::now() < deadline, "no fault is reported");
+        broken.end_block(0);
     }
-    assert_eq!(broken.fault().map(|told| told.what), Some("recording.failed"));
+    assert_eq!(broken.fault().map(|fault| fault.what), Some("recording.failed"));
     fs::remove_file(&path).expect("out of the way");
     broken.finish().expect("written at last");
     assert_eq!(found(&path).len() as u64 + broken.counters().dropped, 40_000);
@@ -136,15 +136,15 @@ fn packets_of_a_disk_that_takes_nothing_wait_and_then_are_counted() {
 }
 
 #[test]
-fn a_folder_that_was_removed_is_made_again() {
+fn a_folder_that_was_removed_is_created_again() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("packets");
     let mut recorder = recorder(&path, 64);
     record(&mut recorder, 0..300);
     let deadline = crate::clock::now() + 30_000_000_000;
-    while recorder.stock().files == 0 {
+    while recorder.status().files == 0 {
         assert!(crate::clock::now() < deadline, "nothing is written");
-        recorder.end_of_block(i64::MAX);
+        recorder.end_block(i64::MAX);
     }
     fs::remove_dir_all(&path).expect("removed");
     record(&mut recorder, 300..600);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::FlowState;
 use crate::policy::{Denial, Policy, Verdict};
-use crate::record::What;
+use crate::record::FindingKind;
 use crate::worker::state::WorkerState;
 
 impl FlowState {
@@ -26,14 +26,14 @@ impl FlowState {
             return;
         }
         let flow_verdict = state.flow_verdict(&tuple, facts.protocol_name());
-        facts.compares = state.judging && flow_verdict.is_judged();
+        facts.keeps_delivered = state.judging && flow_verdict.is_judged();
         facts.flow_verdict = Some(Arc::clone(&flow_verdict));
         if !state.judging {
             return;
         }
         let stamp = facts.first.at(clock);
         for side in state.policy.unknown_sides(&flow_verdict) {
-            state.report_finding(facts, What::UnknownAsset(side), None, None, &stamp);
+            state.report_finding(facts, FindingKind::UnknownAsset(side), None, None, &stamp);
         }
         let verdict = state.verdict_on_tunnel(
             state.verdict(&flow_verdict, self.identification(), stamp.time),

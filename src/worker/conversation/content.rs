@@ -1,6 +1,6 @@
 //! The payload of a conversation, and its decoder.
 
-use lockkeeper_protocols::{Search, Session};
+use lockkeeper_protocols::{Search, Session, Stamp};
 
 use super::probe_buffer::ProbeBuffer;
 use crate::flow::End;
@@ -8,7 +8,6 @@ use crate::policy::Carrier;
 use crate::worker::flow_facts::{FlowFacts, Identification};
 use crate::worker::flow_sink::FlowSink;
 use crate::worker::state::WorkerState;
-use lockkeeper_protocols::Stamp;
 
 /// A conversation without its TCP state: its payload, and what is known of it.
 #[repr(C)]
@@ -25,7 +24,7 @@ pub(in crate::worker) enum Content {
     Unidentified(Box<ProbeBuffer>),
     /// A protocol of the registry.
     Identified(Session),
-    /// Another protocol. Where a decoded one is expected, by port or policy, the search for it goes on.
+    /// Another protocol. Where a decoded one is expected, by port or policy, the search for it continues.
     Other(Option<Box<Search>>),
 }
 
@@ -56,12 +55,13 @@ impl FlowState {
             Content::Identified(session) if facts.carrier != Carrier::Udp => {
                 session.feed_stream(facts.side(from), bytes, stamp, &mut FlowSink { facts, state });
             }
-            _ => self.take_unidentified(from, bytes, stamp, state),
+            _ => self.take_uncommon(from, bytes, stamp, state),
         }
     }
 
+    /// Takes in payload that is no stream of an identified protocol.
     #[cold]
-    pub(super) fn take_unidentified(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
+    pub(super) fn take_uncommon(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Self { facts, content } = self;
         match content {
             Content::Identified(session) => {
@@ -72,6 +72,7 @@ impl FlowState {
         }
     }
 
+    /// Notes that bytes of an end are missing.
     pub(super) fn gap(&mut self, from: End, state: &mut WorkerState) {
         if matches!(self.content, Content::Other(_)) {
             return self.search_gap(from, state);
@@ -88,6 +89,7 @@ impl FlowState {
         }
     }
 
+    /// Does what is due at `clock` above TCP: judges a conversation whose protocol is still unknown, gives up answers.
     pub(super) fn expire(&mut self, clock: i64, state: &mut WorkerState) {
         let due = self.facts.judge_by;
         if due < clock {
@@ -108,6 +110,7 @@ impl FlowState {
         }
     }
 
+    /// Ends the conversation above TCP: concludes its identification, reports what is pending.
     pub(super) fn finish(&mut self, clock: i64, state: &mut WorkerState) {
         let stamp = self.facts.first.at(clock);
         self.conclude_identification(&stamp, state);

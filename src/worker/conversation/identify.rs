@@ -31,11 +31,11 @@ impl FlowState {
         buffer.add(from, bytes, stamp);
         state.took_memory = true;
         let exhausted = buffer.is_full();
-        self.decide(exhausted, stamp, state);
+        self.try_identify(exhausted, stamp, state);
     }
 
     /// Identifies the protocol by the collected bytes, if they suffice. `exhausted`: no more will be collected.
-    fn decide(&mut self, exhausted: bool, stamp: &Stamp, state: &mut WorkerState) {
+    fn try_identify(&mut self, exhausted: bool, stamp: &Stamp, state: &mut WorkerState) {
         let Content::Unidentified(buffer) = &self.content else { return };
         let facts = &mut self.facts;
         let (declared, sides) = (buffer.declared, buffer.sides(facts.client));
@@ -78,6 +78,7 @@ impl FlowState {
         buffer.for_each_piece(|from, bytes, stamp| self.take_bytes(from, bytes, stamp, state));
     }
 
+    /// Concludes that the payload is of another protocol, and searches it for an expected one from here on.
     fn conclude_unrecognised(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         let Content::Unidentified(buffer) = &self.content else { return };
         let search = Search::new(self.facts.transport(), self.facts.expected(buffer.declared));
@@ -139,10 +140,11 @@ impl FlowState {
     /// Concludes the identification: the bytes so far have to suffice.
     pub(in crate::worker) fn conclude_identification(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         match &self.content {
-            Content::Unidentified(buffer) if buffer.len() > 0 => self.decide(true, stamp, state),
+            Content::Unidentified(buffer) if buffer.len() > 0 => self.try_identify(true, stamp, state),
             Content::Empty | Content::Unidentified(_) => self.judge(Identification::Pending, stamp, state),
             Content::Identified(_) | Content::Other(_) => {}
         }
+        // A search concludes at the end of a stream as at a gap in it.
         for end in [self.facts.client, self.facts.client.other()] {
             self.search_gap(end, state);
         }

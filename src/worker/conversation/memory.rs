@@ -59,7 +59,7 @@ impl Conversation {
         if tcp.held_bytes() > 0 {
             context.state.report_doubt(&mut flow.facts, Doubt::GivenUp, stamp);
             context.counters.limit_reached += 1;
-            let (assembly, state) = context.assembly(flow.facts.compares);
+            let (assembly, state) = context.assembly(flow.facts.keeps_delivered);
             tcp.finish(stamp.clock, assembly, &mut StreamSink { flow, state });
         }
         flow.conclude_identification(stamp, context.state);
@@ -70,8 +70,8 @@ impl Conversation {
             session.forget(stamp, flow_sink);
         }
         if let Some(rare) = facts.rare_mut() {
-            rare.readings.give_up();
-            facts.reads_twice = false;
+            rare.readings.end_all();
+            facts.has_readings = false;
         }
         context.state.counters.losses.conversations_given_up += 1;
     }

@@ -1,7 +1,7 @@
 //! Alternative readings of an ambiguous stream, decoded and judged beside the delivered one.
 //!
 //! A sender can send the same part of a stream twice with different bytes. Which of them the receiver took cannot be seen at
-//! the tap. The first is delivered; the second is decoded by a decoder of its own, which goes on with the stream until both
+//! the tap. The first is delivered; the second is decoded by a decoder of its own, which continues with the stream until both
 //! readings converge. Operations that only the second reading has are judged too, and denied ones become alerts marked as
 //! ambiguous.
 
@@ -14,7 +14,7 @@ use lockkeeper_protocols::{
 use super::FlowState;
 use crate::flow::{End, Reading, ReadingCause};
 use crate::policy::{Denial, FlowVerdict, LastValues, Policy, SessionState, Verdict};
-use crate::record::{Doubt, OwnedOperation, What};
+use crate::record::{Doubt, FindingKind, OwnedOperation};
 use crate::worker::flow_facts::FlowFacts;
 use crate::worker::readings::{MOST_NOTED, OpenReading, fingerprint};
 use crate::worker::state::WorkerState;
@@ -121,7 +121,7 @@ impl FlowState {
         let readings = &mut self.facts.make_rare().readings;
         if reading.goes_on && !open.session.is_in_step(side) && readings.open.len() < MOST_OPEN {
             readings.open.push(open);
-            self.facts.reads_twice = true;
+            self.facts.has_readings = true;
             state.took_memory = true;
         }
     }
@@ -161,7 +161,7 @@ impl FlowState {
             reading.report_denials(&announced, denied, &mut self.facts, state);
         }
         open.retain(|reading| reading.left > 0 && !(reading.from == from && meets && reading.session.is_in_step(side)));
-        self.facts.reads_twice = !open.is_empty();
+        self.facts.has_readings = !open.is_empty();
         self.facts.make_rare().readings.open = open;
     }
 
@@ -169,12 +169,13 @@ impl FlowState {
     pub(in crate::worker) fn end_readings(&mut self, from: End) {
         if let Some(rare) = self.facts.rare_mut() {
             rare.readings.open.retain(|reading| reading.from != from);
-            self.facts.reads_twice = self.facts.rare().is_some_and(|rare| rare.readings.are_open());
+            self.facts.has_readings = self.facts.rare().is_some_and(|rare| rare.readings.are_open());
         }
     }
 }
 
 impl FlowFacts {
+    /// What an alternative reading is judged by: its own copy of the state of the conversation.
     fn reading_judge<'a>(&self, policy: &'a Policy, flow_verdict: &'a FlowVerdict) -> ReadingJudge<'a> {
         ReadingJudge { policy, flow_verdict, last_values: self.last_values.clone(), session: self.session }
     }
@@ -195,7 +196,7 @@ impl OpenReading {
             if let Some(place) = self.delivered.iter().position(|other| other == print) {
                 self.delivered.swap_remove(place);
             } else if let Some((_, denial, operation, stamp)) = own {
-                state.report_finding(facts, What::Denied(denial), None, Some(operation), &stamp);
+                state.report_finding(facts, FindingKind::Denied(denial), None, Some(operation), &stamp);
             }
         }
     }
@@ -203,5 +204,5 @@ impl OpenReading {
 
 /// Open readings of one conversation, at most.
 const MOST_OPEN: usize = 4;
-/// Bytes for which a reading goes on, at most: the longest frame of OPC UA.
+/// Most bytes for which a reading continues: the longest frame of OPC UA.
 const MOST_BYTES: usize = 256 * 1024;

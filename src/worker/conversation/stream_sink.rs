@@ -18,7 +18,7 @@ impl StreamHandler for StreamSink<'_> {
     #[inline(always)]
     fn on_bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
         self.flow.take_bytes(from, bytes, stamp, self.state);
-        if self.flow.facts.reads_twice {
+        if self.flow.facts.has_readings {
             self.flow.continue_readings(from, bytes, stamp, self.state);
         }
     }

@@ -13,7 +13,7 @@ impl FlowFacts {
     pub(in crate::worker) fn judge(&mut self, identification: Identification, stamp: &Stamp, state: &mut WorkerState) {
         let facts = self;
         facts.judge_by = NEVER;
-        facts.compares = false;
+        facts.keeps_delivered = false;
         if !state.judging {
             if facts.flow_verdict.is_none() {
                 facts.flow_verdict = Some(state.flow_verdict(&facts.tuple(), facts.protocol_name()));
@@ -36,7 +36,7 @@ impl FlowFacts {
             &facts.tuple(),
             stamp.time,
         );
-        facts.compares = flow_verdict.is_judged();
+        facts.keeps_delivered = flow_verdict.is_judged();
         facts.flow_verdict = Some(flow_verdict);
         if first_time {
             state.report_unknown_hosts(facts, stamp);

@@ -67,7 +67,7 @@ fn settings(transactions: bool) -> Settings {
     Settings {
         table: TableSettings::default(),
         streams: StreamSettings::default(),
-        copies: DuplicateSettings::default(),
+        duplicates: DuplicateSettings::default(),
         checksums: Checksums::Auto,
         decoder: lockkeeper_protocols::Limits::default(),
         transactions,

@@ -8,8 +8,9 @@ use crate::s7comm::S7COMM;
 use crate::session::Session;
 use crate::testing::{Answers, Detail, Log, at};
 
-/// Number of items of a read of six that are accepted, refused, and without a result. The answer refuses the items whose bit
-/// is set in `refused` and has `answered` items at most; the items whose bit is set in `awaits` are tracked.
+/// How many items of a read of six are accepted, refused, and left without a result. The answer refuses those that a bit
+/// of `refused` stands for and has no more than `answered`; the outcome of those that a bit of `awaits` stands for is
+/// tracked.
 fn endings(awaits: u8, refused: u8, answered: u8) -> [u32; 3] {
     const ITEMS: u8 = 6;
     let items: Vec<u8> = (0..ITEMS).flat_map(|item| db(1, item.into(), 1)).collect();

@@ -1,4 +1,4 @@
-//! What certificates must be like, at the time at which they are shown.
+//! The verdict on certificates, at the time at which they are presented.
 
 use lockkeeper_protocols::Side;
 
@@ -7,8 +7,8 @@ use crate::policy::certificate::Certificate;
 use crate::policy::{Denial, FlowVerdict, Policy, Reason, Rule};
 
 impl Policy {
-    /// What is wrong with a certificate that one end shows at a time (nanoseconds since 1970-01-01 UTC), by what the flows
-    /// say that decide about the conversation.
+    /// The violations of a certificate that one end presents at `time` (nanoseconds since 1970-01-01 UTC), by the flows that
+    /// decide about the conversation.
     pub fn judge_certificate(
         &self,
         flow_verdict: &FlowVerdict,
@@ -45,7 +45,7 @@ impl Policy {
         .flatten()
     }
 
-    /// The denial of a certificate that is not of the application that shows it.
+    /// The denial of a certificate of another application than the one that presents it.
     pub fn judge_application(
         &self,
         flow_verdict: &FlowVerdict,

@@ -1,20 +1,20 @@
-//! What a secure channel must be like: its mode, its security policy, who uses it.
+//! The verdict on a secure channel: its mode, its security policy, its user.
 //!
-//! A client that only looks for endpoints may do so without protection (OPC 10000-4, 5.4): an unprotected channel is
-//! judged when it is used, by somebody who logs in or by an operation.
+//! A client may look for endpoints without protection (OPC 10000-4, 5.4). Therefore an unprotected channel is judged when it
+//! is used: at a login, or at an operation.
 
 use lockkeeper_protocols::{Class, Mode, Security, Side, UserKind};
 
 use super::{Channel, Grade, OpcUaSession};
 use crate::policy::compile::FlowRules;
-use crate::policy::judge::Candidate;
+use crate::policy::flow_verdict::Candidate;
 use crate::policy::{Denial, FlowVerdict, Policy, Reason, Rule};
 
-/// What is known about the security of a conversation.
+/// The state of the security of a conversation, for its verdicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Secured {
     channel: Option<Channel>,
-    /// The best that the server offered.
+    /// The best protection that the server offered.
     offered: Option<Channel>,
     used: Use,
     /// Kinds of identity that used the channel, one bit each.
@@ -24,31 +24,31 @@ pub struct Secured {
 /// What a channel was used for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Use {
-    /// To look for servers and endpoints, at most.
+    /// Discovery at most.
     #[default]
     Nothing,
-    /// To look at something.
-    Looked,
-    /// To change something.
+    /// Operations that change nothing.
+    Read,
+    /// Operations that change something.
     Changed,
 }
 
-/// What a fact, or the use of a channel, comes to.
+/// The verdict on a security fact, or on the use of a channel.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FactVerdict {
-    /// What is not as the flow wants it.
+    /// The violations.
     pub denials: Vec<Denial>,
-    /// A channel is used for the first time.
+    /// The channel, at its first use.
     pub channel: Option<Channel>,
 }
 
 impl Secured {
-    /// Whether an operation of this class is a use of the channel that [`Policy::judge_use`] has not judged yet.
+    /// Whether an operation of this class is a use of the channel for [`Policy::judge_use`] to judge.
     pub fn waits(&self, class: Class) -> bool {
         self.is_unprotected() && Use::of(class) > self.used
     }
 
-    /// Whether there can be an operation for which it [waits](Self::waits).
+    /// Whether [`Secured::waits`] holds for any class.
     pub fn waits_for_some(&self) -> bool {
         self.is_unprotected() && self.used < Use::Changed
     }
@@ -68,7 +68,7 @@ impl Secured {
 impl Use {
     const fn of(class: Class) -> Self {
         match class {
-            // Who logs in is a fact of its own; servers register themselves without protection.
+            // A login is a fact of its own; servers register themselves without protection.
             Class::Session | Class::Discover | Class::Security => Self::Nothing,
             Class::Write
             | Class::Alarm
@@ -77,14 +77,14 @@ impl Use {
             | Class::Program
             | Class::Firmware
             | Class::DiagnosticClear => Self::Changed,
-            _ => Self::Looked,
+            _ => Self::Read,
         }
     }
 }
 
 impl Policy {
-    /// Takes a fact about a conversation: what it contradicts of what the flows say that decide about the conversation.
-    /// What is written there is written on purpose: it holds whatever `undeclared_operation` says.
+    /// Takes account of a fact about a conversation. Returns how it violates the session options of the flows that decide
+    /// about the conversation. `undeclared_operation` does not apply: session options are always meant.
     pub fn judge_fact(&self, flow_verdict: &FlowVerdict, fact: &Security<'_>, state: &mut Secured) -> FactVerdict {
         match *fact {
             Security::Channel { mode: Some(mode), policy } => {
@@ -114,7 +114,7 @@ impl Policy {
         }
     }
 
-    /// Takes the first use of an unprotected channel, and the first that changes something.
+    /// Judges the first use of an unprotected channel, and the first use that changes something.
     pub fn judge_use(&self, flow_verdict: &FlowVerdict, class: Class, state: &mut Secured) -> FactVerdict {
         let first = state.used == Use::Nothing;
         state.used = state.used.max(Use::of(class));
@@ -155,7 +155,7 @@ impl Policy {
         state: &mut Secured,
     ) -> FactVerdict {
         let mut verdict = FactVerdict::default();
-        // Where several sessions share a connection, their users take turns.
+        // Several sessions with different users may share a connection.
         let kinds = state.users | 1 << kind as u8;
         if std::mem::replace(&mut state.users, kinds) == kinds && !clear_secret {
             return verdict;
@@ -181,8 +181,8 @@ impl Policy {
         FactVerdict { denials: denial.into_iter().collect(), channel: None }
     }
 
-    /// The denial for what none of the flows admits that decide about a conversation. A flow that says nothing about
-    /// sessions is one with the defaults.
+    /// The denial by `rule`, unless a flow that decides about the conversation admits it. A flow without session options has
+    /// the defaults.
     pub(super) fn demand(
         &self,
         flow_verdict: &FlowVerdict,
@@ -190,7 +190,7 @@ impl Policy {
         rule: Rule,
         reason: Reason,
     ) -> Option<Denial> {
-        let mut deciding = self.deciding(self.standing(flow_verdict).ok()?);
+        let mut deciding = self.deciding(self.named_flows(flow_verdict).ok()?);
         let first = deciding.next()?;
         let silent = OpcUaSession::default();
         let says = |(_, rules): &(&Candidate, &FlowRules)| admits(rules.session.opcua.as_ref().unwrap_or(&silent));
@@ -204,14 +204,14 @@ impl OpcUaSession {
         if self.policies.is_empty() { !deprecated } else { self.policies.iter().any(|own| own == policy) }
     }
 
-    /// Whether the flow says that a channel like this is good enough.
+    /// Whether the flow declares that the protection of a channel suffices.
     fn says_enough(&self, channel: &Channel) -> bool {
         let deprecated = channel.grade == Some(Grade::Deprecated);
         let by_policy = || channel.mode == Mode::None || self.admits(channel.policy, deprecated);
         self.min_mode.is_some_and(|least| least <= channel.mode) && by_policy()
     }
 
-    /// Whether one of the application URIs that the flow names is a client's own; any is where it names none.
+    /// Whether `is_own` holds for an application URI that the flow names, or the flow names none.
     pub(super) fn admits_client(&self, is_own: impl Fn(&str) -> bool) -> bool {
         self.client_uris.is_empty() || self.client_uris.iter().any(|uri| is_own(uri))
     }

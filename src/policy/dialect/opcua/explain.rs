@@ -5,38 +5,15 @@ use lockkeeper_protocols::UserKind;
 
 use super::{CertificateRules, Channel, OpcUaSession};
 use crate::document::suggest::list;
-use crate::policy::{Denial, Policy, Reason, Rule};
+use crate::policy::{Denial, FlowVerdict, Policy, Reason, Rule};
 
-/// The second half of the message of an alert, for rules about channels, identities and certificates.
-pub(super) fn message(policy: &Policy, denial: &Denial) -> Option<String> {
-    let is_own = matches!(
-        denial.rule,
-        Rule::OpcUaModeNone
-            | Rule::OpcUaModeWeak
-            | Rule::OpcUaPolicyDeprecated
-            | Rule::OpcUaPolicyUndeclared
-            | Rule::OpcUaIdentity
-            | Rule::OpcUaClient
-            | Rule::OpcUaCleartextPassword
-            | Rule::OpcUaDowngrade
-            | Rule::OpcUaBetterOffered
-            | Rule::CertExpired
-            | Rule::CertNotYetValid
-            | Rule::CertExpiresSoon
-            | Rule::CertWeakKey
-            | Rule::CertSha1
-            | Rule::CertSelfSigned
-            | Rule::CertApplicationUri
-    );
-    is_own.then(|| own_message(policy, denial))
-}
-
-fn own_message(policy: &Policy, denial: &Denial) -> String {
+/// The second half of the sentence of an alert, for rules about channels, identities and certificates.
+pub(in crate::policy) fn detail(policy: &Policy, _flow_verdict: &FlowVerdict, denial: &Denial) -> String {
     let flow = denial.flow.and_then(|flow| policy.flow(flow));
     let id = flow.map(|flow| flow.id.as_str()).unwrap_or_default();
     let demanded = flow.and_then(|flow| flow.session.opcua.clone()).unwrap_or_default();
     match (denial.rule, denial.reason) {
-        (_, Reason::Channel(channel)) => channel_message(denial.rule, id, &demanded, channel),
+        (_, Reason::Channel(channel)) => channel_detail(denial.rule, id, &demanded, channel),
         (Rule::OpcUaDowngrade, Reason::Weaker { now, than }) => {
             format!("these hosts used {} before, and now only {}", channel_text(than), channel_text(now))
         }
@@ -50,11 +27,11 @@ fn own_message(policy: &Policy, denial: &Denial) -> String {
             let kinds = list(demanded.identity.into_iter().map(UserKind::name));
             format!("flow {id} permits only identity {kinds}, not {}", kind.name())
         }
-        _ => certificate_message(denial, id, &demanded),
+        _ => certificate_detail(denial, id, &demanded),
     }
 }
 
-fn channel_message(rule: Rule, id: &str, demanded: &OpcUaSession, channel: Channel) -> String {
+fn channel_detail(rule: Rule, id: &str, demanded: &OpcUaSession, channel: Channel) -> String {
     let policies = list(demanded.policies.iter().map(String::as_str));
     let permits = if policies.is_empty() { String::new() } else { format!("; flow {id} permits only {policies}") };
     match rule {
@@ -71,7 +48,7 @@ fn channel_text(channel: Channel) -> String {
     format!("{} with {}", channel.mode.name(), channel.policy)
 }
 
-fn certificate_message(denial: &Denial, id: &str, demanded: &OpcUaSession) -> String {
+fn certificate_detail(denial: &Denial, id: &str, demanded: &OpcUaSession) -> String {
     let time = match denial.reason {
         Reason::Time(seconds) => time_text(seconds),
         _ => String::new(),
@@ -91,7 +68,7 @@ fn certificate_message(denial: &Denial, id: &str, demanded: &OpcUaSession) -> St
     }
 }
 
-/// Times that no calendar knows are written as seconds.
+/// A time as a date, or in seconds if no calendar has it.
 fn time_text(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| format!("{seconds} s since 1970"), |time| time.to_string())
 }

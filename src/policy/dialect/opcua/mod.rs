@@ -15,9 +15,9 @@ use crate::policy::classes::Classes;
 use crate::policy::encoding::{DataType, WordOrder};
 use crate::policy::model::Point;
 use crate::policy::section::{Section, Span};
-use crate::policy::{Denial, Policy};
 
 pub use channel::{FactVerdict, Secured};
+pub(in crate::policy) use explain::detail;
 pub(in crate::policy) use node_map::NodeMap;
 pub(in crate::policy) use node_rules::{NamedNodes, NodeRules};
 pub use nodes::{NodeIdPattern, NodePattern};
@@ -110,10 +110,6 @@ impl Dialect for OpcUa {
             Target::Endpoint { .. } => operation.function == "get_endpoints",
             _ => false,
         }
-    }
-
-    fn message(&self, policy: &Policy, denial: &Denial) -> Option<String> {
-        explain::message(policy, denial)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::document::suggest::list;
 use crate::policy::section::Section;
 use crate::policy::values;
 
-/// `opcua` of a flow: what a session must be like. What is not written may be anything.
+/// `opcua` of a flow: what a session must be like. Without a setting, any value is permitted.
 #[derive(Clone, Debug, Default)]
 pub struct OpcUaSession {
     /// The weakest mode.
@@ -87,7 +87,7 @@ pub struct CertificateRules {
     pub min_rsa_bits: Option<u16>,
     /// Certificates signed with SHA-1 are a finding.
     pub forbid_sha1: bool,
-    /// Certificates that nobody else signed are a finding.
+    /// Self-signed certificates are a finding.
     pub forbid_self_signed: bool,
     /// How long before a certificate ends that is a finding.
     pub warn_before_expiry: Option<Duration>,
@@ -191,7 +191,7 @@ mod tests {
         assert!(channel(Mode::Sign, "Aes256_Sha256_RsaPss").is_weaker_than(&best));
         assert!(channel(Mode::SignAndEncrypt, "Basic256").is_weaker_than(&best));
         assert!(!channel(Mode::SignAndEncrypt, "Basic256Sha256").is_weaker_than(&best), "both in use");
-        assert!(!channel(Mode::SignAndEncrypt, "urn:own").is_weaker_than(&best), "nobody can tell");
+        assert!(!channel(Mode::SignAndEncrypt, "urn:own").is_weaker_than(&best), "an unknown policy has no grade");
         assert!(!best.is_weaker_than(&channel(Mode::Sign, "Basic256")));
     }
 }

@@ -1,19 +1,10 @@
 //! Session options of S7 controllers, and denials by them, as text.
 
 use super::{Password, S7Session};
-use crate::policy::{Denial, Policy, Rule};
-
-/// The second half of the message of an alert, for rules about sessions.
-pub(super) fn message(policy: &Policy, denial: &Denial) -> Option<String> {
-    match denial.rule {
-        Rule::S7ConnectionType => Some(connection_message(policy, denial)),
-        Rule::S7Password => Some(password_message(policy, denial)),
-        _ => None,
-    }
-}
+use crate::policy::{Denial, FlowVerdict, Policy};
 
 /// `flow F-102 permits only connections as OP to rack 0 slot 2`.
-fn connection_message(policy: &Policy, denial: &Denial) -> String {
+pub(in crate::policy) fn connection_detail(policy: &Policy, _flow_verdict: &FlowVerdict, denial: &Denial) -> String {
     let flow = denial.flow.and_then(|flow| policy.flow(flow));
     let Some((flow, s7)) = flow.and_then(|flow| Some((flow, flow.session.s7?))) else {
         return "the connection is not declared".to_owned();
@@ -25,7 +16,7 @@ fn connection_message(policy: &Policy, denial: &Denial) -> String {
     format!("flow {} permits only connections{parts}", flow.id)
 }
 
-fn password_message(policy: &Policy, denial: &Denial) -> String {
+pub(in crate::policy) fn password_detail(policy: &Policy, _flow_verdict: &FlowVerdict, denial: &Denial) -> String {
     let flow = denial.flow.and_then(|flow| policy.flow(flow));
     let id = flow.map(|flow| flow.id.as_str()).unwrap_or_default();
     match flow.and_then(|flow| flow.session.s7?.password) {

@@ -10,11 +10,12 @@ use super::{Action, Dialect, Extent, Located, Location, NamedPlaces as AllNamedP
 use super::{ValuesAt, modbus};
 use crate::policy::addresses::{Addresses, Reach, length};
 use crate::policy::encoding::DataType;
-use crate::policy::judge::Candidate;
+use crate::policy::flow_verdict::Candidate;
 use crate::policy::model::Point;
 use crate::policy::section::{Section, Span};
-use crate::policy::{Denial, Policy, Verdict};
+use crate::policy::{Policy, Verdict};
 
+pub(in crate::policy) use explain::{connection_detail, password_detail};
 pub use place::{Blocks, S7Object};
 pub use session::{Password, S7Session};
 
@@ -129,16 +130,12 @@ impl Dialect for S7 {
     fn learn(&self, operation: &Operation<'_>, session: &mut SessionState) {
         session.learn_password(operation);
     }
-
-    fn message(&self, policy: &Policy, denial: &Denial) -> Option<String> {
-        explain::message(policy, denial)
-    }
 }
 
 /// Objects and blocks that an entry of `allow` names.
 #[derive(Clone, Debug)]
 pub(super) struct NamedPlaces {
-    /// Each with the asset that it is in, where a point says so.
+    /// Each with the asset that it is in, if a point names it.
     objects: Box<[(Option<u16>, S7Object)]>,
     blocks: Box<[Blocks]>,
 }

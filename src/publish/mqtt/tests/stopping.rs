@@ -1,23 +1,23 @@
-//! A sensor that is asked to stop ends within its time, whatever its broker does.
+//! A sensor that is asked to stop ends within its timeout, even with a faulty broker.
 
 use super::*;
 
-/// What a broker does that nobody should have to wait for.
+/// The behaviour of a faulty broker.
 #[derive(Clone, Copy, Debug)]
 enum Rude {
-    /// Nobody listens at its port.
+    /// Its port is closed.
     Unreachable,
-    /// Its system does not answer.
+    /// Its host does not answer.
     Unresponsive,
-    /// Accepts the connection and says nothing.
+    /// Accepts the connection and sends nothing.
     Silent,
     /// Accepts the connection and closes it.
     Closing,
-    /// Refuses to let the client in: MQTT 5, 0x87 not authorized.
+    /// Refuses the client: MQTT 5, 0x87 not authorized.
     Refusing,
-    /// Lets the client in, takes its status, and never acknowledges a record.
+    /// Accepts the client and its status, and never acknowledges a record.
     NeverAcknowledging,
-    /// Lets the client in, takes its status, and reads nothing more.
+    /// Accepts the client and its status, and reads nothing more.
     Deaf,
     /// Each of the above in turns.
     InTurns,
@@ -44,7 +44,7 @@ fn start(rude: Rude) -> u16 {
         for (turn, connection) in listener.incoming().enumerate() {
             let mut stream = connection.expect("a connection");
             let today = if let Rude::InTurns = rude { EACH[turn % EACH.len()] } else { rude };
-            // A client that is gone is no matter.
+            // Fails if the client is gone, which does not matter.
             let _ = treat(today, &mut stream);
             kept.push((!matches!(today, Rude::Closing)).then_some(stream));
         }
@@ -90,7 +90,7 @@ fn ending(port: u16, records: u64, bytes: usize) -> (Duration, String) {
 }
 
 #[test]
-fn a_sensor_with_more_records_than_its_window_ends_within_its_time_whatever_the_broker_does() {
+fn a_sensor_with_more_records_than_its_window_ends_in_time_with_any_faulty_broker() {
     let all = EACH.into_iter().chain([Rude::Unreachable, Rude::Unresponsive, Rude::InTurns]);
     let threads: Vec<_> =
         all.map(|rude| std::thread::spawn(move || (rude, ending(start(rude), 300, 20_000)))).collect();
@@ -102,7 +102,7 @@ fn a_sensor_with_more_records_than_its_window_ends_within_its_time_whatever_the_
 }
 
 #[test]
-fn a_broker_that_takes_one_record_after_the_other_is_not_waited_for_any_longer() {
+fn a_slow_broker_does_not_delay_the_end() {
     let fake = Fake::start(|_| {
         std::thread::sleep(Duration::from_millis(100));
         Answer::Take

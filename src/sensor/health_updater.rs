@@ -1,48 +1,51 @@
-//! From what the keeper sees to the board of the sensor's health.
+//! Copies what the supervisor observes to the board of the sensor's health.
 
 use jiff::Timestamp;
 
-use super::Look;
+use super::Observation;
 use crate::capture::live::InterfaceReading;
 use crate::fault::FaultReport;
 use crate::pipeline::PipelineStatus;
 use crate::record;
 use crate::sensor::health::{Board, Interface, Phase, PolicyInForce, Reason, Recording, Rejection, Snapshot};
-use crate::store::recording::Stock;
+use crate::store::recording::RecordingStatus;
 
-/// Writes down what it is shown.
+/// Updates the board of a sensor's health.
 #[derive(Debug)]
-pub struct Shown {
+pub struct HealthUpdater {
     board: Board,
-    /// The packet clock of the latest census.
+    /// The packet clock of the latest status of the pipeline.
     clock: Option<i64>,
 }
 
-impl Shown {
-    /// Writes to this board.
+impl HealthUpdater {
+    /// Updates this board.
     pub const fn new(board: Board) -> Self {
         Self { board, clock: None }
     }
 
-    /// The sensor runs, and is like this.
-    pub(super) fn look(&mut self, look: &Look<'_>) {
-        let beats = look.status.is_some_and(|status| self.clock.replace(status.clock) != Some(status.clock));
+    /// Updates the board from an observation of the running sensor.
+    pub(super) fn update(&mut self, observation: &Observation<'_>) {
+        let is_new = observation.status.is_some_and(|status| self.clock.replace(status.clock) != Some(status.clock));
         self.board.update(|snapshot| {
-            snapshot.interfaces =
-                look.interfaces.iter().map(|(name, reading)| interface(name, reading, look.now)).collect();
-            snapshot.policy = policy(look);
-            snapshot.traffic.pulses += u64::from(beats);
-            if let Some(status) = look.status {
-                count(status, snapshot);
+            snapshot.interfaces = observation
+                .interfaces
+                .iter()
+                .map(|(name, reading)| interface(name, reading, observation.now))
+                .collect();
+            snapshot.policy = policy(observation);
+            snapshot.traffic.pulses += u64::from(is_new);
+            if let Some(status) = observation.status {
+                copy_counters(status, snapshot);
             }
         });
-        if self.board.phase() == Phase::Starting && look.status.is_some() {
+        if self.board.phase() == Phase::Starting && observation.status.is_some() {
             self.board.enter(Phase::Running);
         }
     }
 
-    /// The sensor was asked to stop, and delivers what it has.
-    pub(super) fn stopping(&self) {
+    /// Shows that the sensor was asked to stop.
+    pub(super) fn show_stopping(&self) {
         self.board.enter(Phase::Stopping);
     }
 }
@@ -63,9 +66,9 @@ fn interface(name: &str, reading: &InterfaceReading, now: i64) -> Interface {
     }
 }
 
-fn policy(look: &Look<'_>) -> PolicyInForce {
-    let policy = look.policy;
-    let rejected = look.policy_rejected.and_then(|rejected| {
+fn policy(observation: &Observation<'_>) -> PolicyInForce {
+    let policy = observation.policy;
+    let rejected = observation.policy_rejected.and_then(|rejected| {
         let reason = rejected.reason.clone();
         time(rejected.time).map(|time| Rejection { time, reason })
     });
@@ -73,7 +76,7 @@ fn policy(look: &Look<'_>) -> PolicyInForce {
         id: policy.id.clone(),
         version: policy.version.clone(),
         sha256: policy.sha256.clone(),
-        loaded: time(look.policy_since),
+        loaded: time(observation.policy_since),
         rejected,
     }
 }
@@ -82,7 +85,7 @@ fn time(nanoseconds: i64) -> Option<Timestamp> {
     Timestamp::from_nanosecond(nanoseconds.into()).ok()
 }
 
-fn count(status: &PipelineStatus, snapshot: &mut Snapshot) {
+fn copy_counters(status: &PipelineStatus, snapshot: &mut Snapshot) {
     let counters = &status.counters;
     let traffic = &mut snapshot.traffic;
     (traffic.packets, traffic.bytes, traffic.flows) = (counters.packets, counters.bytes, counters.flows);
@@ -98,10 +101,10 @@ fn count(status: &PipelineStatus, snapshot: &mut Snapshot) {
     let operations = counters.operations().into_iter();
     snapshot.operations = operations.map(|(protocol, classes)| (protocol.to_owned(), owned(classes))).collect();
     snapshot.not_judged = counters.not_judged.named().into_iter().map(|(why, count)| (why.to_owned(), count)).collect();
-    let problem = |told: &FaultReport| Reason { what: told.what.to_owned(), message: told.message() };
+    let problem = |fault: &FaultReport| Reason { what: fault.what.to_owned(), message: fault.message() };
     snapshot.problems = status.faults.iter().map(problem).collect();
-    snapshot.recording = status.recorded.as_ref().map(|stock| {
-        let Stock { files, bytes, oldest } = stock.clone();
+    snapshot.recording = status.recorded.as_ref().map(|status| {
+        let RecordingStatus { files, bytes, oldest } = status.clone();
         Recording { files, bytes, oldest }
     });
     snapshot.losses = counters.losses.named().map(|(name, count)| (name.to_owned(), count)).collect();

@@ -1,4 +1,4 @@
-//! The thread that looks after a running sensor.
+//! The thread that supervises a running sensor.
 
 use std::io;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
 use super::alarms::Alarms;
-use super::policy_file::{PolicyWatch, Rejected, Reload, can_be_read_again};
-use super::{Look, Rejection, Settings, Shown};
+use super::policy_file::{PolicyWatch, RejectionReason, Reload, is_rereadable};
+use super::{HealthUpdater, Observation, Rejection, Settings};
 use crate::capture::live::{InterfaceCounters, InterfaceReading, InterfaceState, Stop};
 use crate::clock::now;
 use crate::pipeline::{ControlCommand, ControlHandle, PipelineStatus};
 use crate::policy::Policy;
 use crate::record::{SensorAlert, SensorRule};
 
-/// Looks after a sensor.
-pub(super) struct Keeper {
+/// Watches the policy file, the interfaces and the pipeline of a sensor.
+pub(super) struct Supervisor {
     control: ControlHandle,
     interfaces: Vec<(String, Arc<InterfaceCounters>)>,
     alarms: Alarms,
@@ -27,32 +27,32 @@ pub(super) struct Keeper {
     policy_since: i64,
     policy_rejected: Option<Rejection>,
     file: Option<PolicyWatch>,
-    /// Somebody asks to read the policy again.
+    /// SIGHUP asked for a reload of the policy.
     hangup: Arc<AtomicBool>,
     stop: Stop,
-    /// An interface can only be heard by a sensor that is started again.
-    must_end: bool,
-    shown: Shown,
+    /// An interface was replaced by one that only a restarted sensor can open.
+    must_restart: bool,
+    health: HealthUpdater,
     status: Option<PipelineStatus>,
-    /// Orders that the pipeline had no room for.
-    waiting: Vec<ControlCommand>,
+    /// Commands that the pipeline had no room for yet.
+    pending: Vec<ControlCommand>,
     rounds: u64,
-    told_of_stop: bool,
+    stop_is_shown: bool,
 }
 
-impl Keeper {
+impl Supervisor {
     pub(super) fn new(
         control: ControlHandle,
         interfaces: Vec<(String, Arc<InterfaceCounters>)>,
         settings: &Settings,
         policy: Arc<Policy>,
         stop: Stop,
-        shown: Shown,
+        health: HealthUpdater,
     ) -> io::Result<Self> {
         let hangup = Arc::new(AtomicBool::new(false));
         flag::register(SIGHUP, Arc::clone(&hangup))?;
         let begun = now();
-        let file = settings.policy.as_deref().filter(|path| can_be_read_again(path));
+        let file = settings.policy.as_deref().filter(|path| is_rereadable(path));
         let file = file.map(|path| PolicyWatch::start(path, &policy)).transpose()?;
         Ok(Self {
             control,
@@ -64,54 +64,54 @@ impl Keeper {
             file,
             hangup,
             stop,
-            must_end: false,
-            shown,
+            must_restart: false,
+            health,
             status: None,
-            waiting: Vec::new(),
+            pending: Vec::new(),
             rounds: 0,
-            told_of_stop: false,
+            stop_is_shown: false,
         })
     }
 
-    /// Looks after the sensor until it has ended.
+    /// Runs until the channel is closed.
     pub(super) fn run(mut self, ended: &Receiver<()>) {
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(ROUND) {
-            self.round();
+            self.do_round();
         }
     }
 
-    /// Signals are answered every round, the rest is looked at once a second.
-    fn round(&mut self) {
+    /// Handles signals and policy changes in every round, and everything else once a second.
+    fn do_round(&mut self) {
         self.rounds += 1;
         self.status = self.control.status.try_recv().ok().or(self.status.take());
         let second = self.rounds.is_multiple_of(ROUNDS_PER_SECOND);
-        self.look_at_policy();
+        self.check_policy();
         if second {
-            self.look_at_interfaces();
-            let conversations = self.rounds.is_multiple_of(ROUNDS_PER_SECOND * SECONDS_PER_DEEP_CENSUS);
-            self.waiting.push(ControlCommand::Status { conversations });
+            self.check_interfaces();
+            let conversations = self.rounds.is_multiple_of(ROUNDS_PER_SECOND * SECONDS_PER_FULL_STATUS);
+            self.pending.push(ControlCommand::Status { conversations });
         }
-        self.give_orders();
-        if self.must_end && self.waiting.is_empty() {
+        self.send_commands();
+        if self.must_restart && self.pending.is_empty() {
             self.stop.stop();
         }
-        if self.stop.is_stopped() && !std::mem::replace(&mut self.told_of_stop, true) {
-            self.shown.stopping();
+        if self.stop.is_stopped() && !std::mem::replace(&mut self.stop_is_shown, true) {
+            self.health.show_stopping();
         }
     }
 
-    /// Passes on that somebody asks for the policy, and takes what has come of looking at its file.
-    fn look_at_policy(&mut self) {
+    /// Passes on a request to reload the policy, and handles the latest change of its file.
+    fn check_policy(&mut self) {
         let Some(file) = &self.file else { return };
         if self.hangup.swap(false, Ordering::Relaxed) {
             file.request();
         }
-        let Some(reload) = file.news() else { return };
+        let Some(reload) = file.take_change() else { return };
         let (time, about) = (now(), file.name());
         let (rule, message, measured) = match reload {
             Reload::Changed(policy) => {
                 (self.policy, self.policy_since, self.policy_rejected) = (policy, time, None);
-                self.waiting.push(ControlCommand::Policy(Arc::clone(&self.policy)));
+                self.pending.push(ControlCommand::Policy(Arc::clone(&self.policy)));
                 let message = format!("Policy {} is in force: {about} was read again.", self.policy_name());
                 (SensorRule::PolicyChanged, message, Vec::new())
             }
@@ -120,34 +120,34 @@ impl Keeper {
                 let message = format!("Policy {} stays in force: {about} says so again.", self.policy_name());
                 (SensorRule::PolicyRestored, message, Vec::new())
             }
-            Reload::Rejected(rejected) => {
-                self.policy_rejected = Some(Rejection { time, reason: reason(&rejected) });
-                let (message, measured) = told(rejected);
+            Reload::Rejected(reason) => {
+                self.policy_rejected = Some(Rejection { time, reason: status_text(&reason) });
+                let (message, measured) = alert_text(reason);
                 (SensorRule::PolicyRejected, message, measured)
             }
         };
-        self.tell(SensorAlert { rule, about, time, message, measured });
+        self.raise(SensorAlert { rule, about, time, message, measured });
     }
 
-    /// Id and version of the policy that is in force.
+    /// Id and version of the policy in force.
     fn policy_name(&self) -> String {
         let Policy { id, version, .. } = &*self.policy;
         format!("{id} {}", if version.is_empty() { "(no version)" } else { version })
     }
 
-    fn look_at_interfaces(&mut self) {
+    fn check_interfaces(&mut self) {
         let readings: Vec<(String, InterfaceReading)> =
             self.interfaces.iter().map(|(name, counters)| (name.clone(), counters.read())).collect();
-        self.must_end |= readings.iter().any(|(_, reading)| reading.state == InterfaceState::Replaced);
+        self.must_restart |= readings.iter().any(|(_, reading)| reading.state == InterfaceState::Replaced);
         let time = now();
-        let mut troubles = self.alarms.look(time, &readings);
+        let mut alerts = self.alarms.check_interfaces(time, &readings);
         if let Some(status) = &mut self.status
             && let Some(followed) = status.followed.take()
         {
-            troubles.extend(self.alarms.follow(time, &readings, followed));
+            alerts.extend(self.alarms.check_one_way(time, &readings, followed));
         }
-        troubles.into_iter().for_each(|trouble| self.tell(trouble));
-        let look = Look {
+        alerts.into_iter().for_each(|alert| self.raise(alert));
+        let observation = Observation {
             now: time,
             interfaces: &readings,
             status: self.status.as_ref(),
@@ -155,58 +155,58 @@ impl Keeper {
             policy_since: self.policy_since,
             policy_rejected: self.policy_rejected.as_ref(),
         };
-        self.shown.look(&look);
+        self.health.update(&observation);
     }
 
-    /// Tells something about the sensor: to whoever reads its log, and as an alert.
-    fn tell(&mut self, own: SensorAlert) {
-        tracing::warn!(rule = own.rule.id(), "{}", own.message);
-        if self.waiting.len() < ORDERS_KEPT {
-            self.waiting.push(ControlCommand::SensorAlert(own));
+    /// Logs an alert about the sensor, and passes it to the pipeline.
+    fn raise(&mut self, alert: SensorAlert) {
+        tracing::warn!(rule = alert.rule.id(), "{}", alert.message);
+        if self.pending.len() < MAX_PENDING {
+            self.pending.push(ControlCommand::SensorAlert(alert));
         }
     }
 
-    /// Hands over what the pipeline has room for.
-    fn give_orders(&mut self) {
-        let mut waiting = std::mem::take(&mut self.waiting).into_iter();
-        for command in waiting.by_ref() {
+    /// Sends the pending commands that the pipeline has room for.
+    fn send_commands(&mut self) {
+        let mut pending = std::mem::take(&mut self.pending).into_iter();
+        for command in pending.by_ref() {
             if let Err(refused) = self.control.commands.try_send(command) {
-                self.waiting.push(refused.into_inner());
+                self.pending.push(refused.into_inner());
                 break;
             }
         }
-        // A census that is late is asked for again.
-        self.waiting.extend(waiting.filter(|command| !matches!(command, ControlCommand::Status { .. })));
+        // A status is requested again every second.
+        self.pending.extend(pending.filter(|command| !matches!(command, ControlCommand::Status { .. })));
     }
 }
 
-/// Why a policy was not taken, for the status.
-fn reason(rejected: &Rejected) -> String {
-    match rejected {
-        Rejected::Mistakes { first, .. } => format!("{first}; `lockkeeper policy check` says all"),
-        Rejected::Unreadable(reason) => format!("it cannot be read: {reason}"),
+/// Why a policy was rejected, for the status.
+fn status_text(reason: &RejectionReason) -> String {
+    match reason {
+        RejectionReason::Mistakes { first, .. } => format!("{first}; `lockkeeper policy check` says all"),
+        RejectionReason::Unreadable(reason) => format!("it cannot be read: {reason}"),
     }
 }
 
-/// The same for the alert, with what was measured.
-fn told(rejected: Rejected) -> (String, Vec<(&'static str, u64)>) {
-    match rejected {
-        Rejected::Mistakes { errors, first } => {
+/// Why a policy was rejected, as the message and the measured values of an alert.
+fn alert_text(reason: RejectionReason) -> (String, Vec<(&'static str, u64)>) {
+    match reason {
+        RejectionReason::Mistakes { errors, first } => {
             let message = format!("The changed policy has {errors} mistakes, the one before stays in force: {first}");
             (message, vec![("mistakes", errors)])
         }
-        Rejected::Unreadable(reason) => {
+        RejectionReason::Unreadable(reason) => {
             (format!("The policy cannot be read, the one before stays in force: {reason}"), Vec::new())
         }
     }
 }
 
-/// How long one round takes.
+/// The time between two rounds.
 const ROUND: Duration = Duration::from_millis(200);
 const ROUNDS_PER_SECOND: u64 = 5;
 
-/// How often every conversation is looked at.
-const SECONDS_PER_DEEP_CENSUS: u64 = 10;
+/// The time between two statuses that count every conversation.
+const SECONDS_PER_FULL_STATUS: u64 = 10;
 
-/// Orders that wait for a pipeline that is stuck, at most.
-const ORDERS_KEPT: usize = 256;
+/// Commands that wait for the pipeline, at most. Further alerts are only logged.
+const MAX_PENDING: usize = 256;

@@ -35,7 +35,7 @@ fn the_request_is_found_in_every_wrapping() {
 }
 
 #[test]
-fn each_wrapping_says_its_kind_and_number() {
+fn each_encapsulation_gives_its_kind_and_id() {
     assert_eq!(tunnel_of("plain"), None);
     assert_eq!(tunnel_of("QinQ"), None);
     assert_eq!(tunnel_of("GRE"), Some((TunnelKind::Gre, 0)));
@@ -93,7 +93,7 @@ fn hardware_addresses_and_vlan_are_those_of_the_innermost_ethernet() {
 }
 
 #[test]
-fn erspan_says_the_vlan_of_a_frame_that_lost_its_tag() {
+fn erspan_gives_the_vlan_of_a_frame_without_its_tag() {
     assert_eq!(decoded(&named("ERSPAN II")).vlan, Some(42));
     let tagged_inside = over_gre(ERSPAN_II, &ethernet(0x8100, &tagged(7, 0x0800, &request_ip())));
     assert_eq!(decoded(&tagged_inside).vlan, Some(7));
@@ -154,7 +154,7 @@ fn a_wrapping_inside_ip_is_a_conversation_between_its_ends() {
 }
 
 #[test]
-fn each_of_several_wrappings_is_found_again_by_what_is_around_it() {
+fn each_of_several_tunnels_is_found_by_its_depth() {
     let packet = named("VXLAN in GRE");
     let found = around(&packet);
     let carriers: Vec<_> = found.iter().map(|(depth, outer)| (*depth, outer.carrier)).collect();
@@ -190,7 +190,7 @@ fn the_inside_of_a_wrapping_may_be_cut_by_the_mirror_session() {
 }
 
 #[test]
-fn what_only_looks_like_a_wrapping_stays_what_it_is() {
+fn a_packet_that_only_resembles_a_tunnel_is_not_decoded_as_one() {
     let no_flag = over_udp(4789, "00 000000 000BEE 00", &request());
     let no_ethernet = over_udp(4789, VXLAN, &modbus());
     let broken_inside = over_udp(4789, VXLAN, &ethernet(0x0800, &hex("4F 00 0001")));
