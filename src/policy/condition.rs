@@ -42,7 +42,7 @@ pub struct Moment<'a> {
     pub declared: &'a Declared,
 }
 
-/// The conditions of one flow, in the order of [`CONDITIONS`].
+/// The conditions of one flow, in the order of `CONDITIONS`.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions(Vec<Arc<dyn Condition>>);
 

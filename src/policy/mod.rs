@@ -8,7 +8,7 @@
 //!                  and what to write instead
 //! ```
 //!
-//! What depends on a single protocol is in [`dialect`], and nowhere else. The language is described in `rules/README.md`, by example in `rules/full-example.toml`.
+//! What depends on a single protocol is in `dialect`, and nowhere else. The language is described in `rules/README.md`, by example in `rules/full-example.toml`.
 
 mod addresses;
 pub mod certificate;

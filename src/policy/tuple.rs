@@ -60,7 +60,7 @@ impl Carrier {
     }
 }
 
-/// The zone and the asset of a host, as indices that [`Policy`] resolves to names.
+/// The zone and the asset of a host, as indices that [`Policy`](super::Policy) resolves to names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The zone; none stands for the zone `unknown`.
