@@ -54,6 +54,7 @@
 //! | conduit | the declared connection between zones (IEC 62443-3-2) |
 //! | conversation | a flow together with its decoder and its verdict: one entry of a worker's table |
 //! | denial | the verdict that something is not permitted, with the rule that it violates |
+//! | dialect | the part of the policy language for the protocols of one kind of device: places, session options, messages |
 //! | evidence | the packets that prove an alert |
 //! | finding | what a worker reports to the correlator; alerts are made of findings |
 //! | flow | the packets between two endpoints over one carrier; in a policy, a *declared flow* permits operations to one |

@@ -122,7 +122,7 @@ pub fn replay(
     run(source, policy, settings, outputs, progress, None)
 }
 
-/// [Replays](replay) a source that goes on until it is stopped. Outputs are flushed after each block, and commands from
+/// [Replays](replay) a source that continues until it is stopped. Outputs are flushed after each block, and commands from
 /// `control` are carried out between two blocks.
 pub fn watch(
     source: &mut dyn Source,

@@ -7,7 +7,7 @@
 //!
 //! * `fast_path`: the next segment of a known connection, and operations that are certainly permitted;
 //! * `packet`: every other packet: decoded, compared with copies, assigned to its conversation;
-//! * [`conversation`]: its stream, its protocol, the verdict on it;
+//! * `conversation`: its stream, its protocol, the verdict on it;
 //! * `flow_sink`: takes what the decoder announces, asks the policy, reports;
 //! * `state`: what the conversations of a worker share: policy, counters, the report of the block;
 //! * `due`: timeouts, by packet time.

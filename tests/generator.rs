@@ -281,7 +281,9 @@ fn the_policy_can_name_every_node_of_opc_ua() {
         let size = PolicySize { nodes: true, ..PolicySize::default() };
         let text = limited(&Settings { speech, policy: size, ..Settings::default() });
         let policy = Policy::parse("bench.toml", &text).expect("a sound policy");
-        let Extent::Nodes(nodes) = &policy.declared().flows[0].allow[0].places[0].extent else { panic!("not nodes") };
+        let Extent::Nodes(nodes) = &policy.declared().flows[0].allow[0].places[0].extent else {
+            unreachable!("a policy of nodes")
+        };
         assert_eq!((nodes.len(), nodes.last().map(|node| node.text.as_str())), (1000, Some(node)));
     }
 }

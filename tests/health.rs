@@ -103,7 +103,7 @@ fn last_message(hub: &Hub, topic: &str, options: &[&str]) -> Value {
     let process = Process::start(hub, "mosquitto_sub", &arguments).expect("it comes with mosquitto");
     let mut process = process;
     let mut text = String::new();
-    process.0.stdout.take().expect("piped").read_to_string(&mut text).expect("heard");
+    process.0.stdout.take().expect("piped").read_to_string(&mut text).expect("a message");
     serde_json::from_str(text.trim()).expect("a message in time")
 }
 

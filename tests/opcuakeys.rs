@@ -38,7 +38,7 @@ fn missing_and_wrong_keys_leave_chunks_opaque_and_are_counted() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let encrypted = capture("opcua-encrypt.pcap");
     let none = stats(&[&encrypted], None);
-    assert_eq!(losses(&none), [0, 0, 0], "nobody gave keys");
+    assert_eq!(losses(&none), [0, 0, 0], "no keys were given");
     let opaque = none["operations"]["opcua"]["opaque"].as_u64().expect("encrypted");
     let keys = std::fs::read_to_string(capture("opcua-encrypt.keys")).expect("keys");
     let path = folder.path().join("other.keys");

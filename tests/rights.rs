@@ -66,7 +66,7 @@ fn a_sensor_that_uses_every_feature_sends_no_frame_on_a_monitored_interface() {
     let recorded = place.file("sent.pcap");
     hub.record(&far("span"), &recorded, || whole_life(&hub, &place, &policy));
     assert_eq!(hub.frames_sent_by("span"), before, "not one frame");
-    assert!(rewrite::read(&recorded).is_empty(), "somebody at the other end of the cable heard something");
+    assert!(rewrite::read(&recorded).is_empty(), "a frame arrived at the other end of the cable");
     assert!(hub.frames_received_by("span") > 0, "the counter of frames does not count");
 }
 
@@ -164,7 +164,7 @@ fn a_recreated_interface_ends_a_sensor_so_that_it_is_restarted() {
     let back = wait_for(&alert_file, "the interface", |alert| alert["rule"] == "own.interface-back");
     assert!(back["message"].as_str().is_some_and(|message| message.contains("to be started again")), "{back}");
     let (status, log) = start().stop();
-    assert_eq!(status.code(), Some(0), "it is heard again: {log}");
+    assert_eq!(status.code(), Some(0), "it is captured again: {log}");
 }
 
 #[test]

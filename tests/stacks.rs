@@ -168,7 +168,7 @@ fn assert_every_trial_is_executed(played: &[Played]) {
     for one in played.iter().filter(|one| !one.is_honest && !NEVER_EXECUTED.iter().any(|part| one.trial.contains(part)))
     {
         let same = |other: &&Played| (other.stack.protocol, &other.trial) == (one.stack.protocol, &one.trial);
-        assert!(played.iter().filter(same).any(|same| same.is_executed), "nobody executes it: {}", one.trial);
+        assert!(played.iter().filter(same).any(|same| same.is_executed), "no server executes it: {}", one.trial);
     }
 }
 

@@ -175,7 +175,7 @@ fn too_many_tags_from_a_host_of_a_zone_are_reported() {
         "{}",
         found[0]["message"]
     );
-    assert_eq!(Wire::new(&[frame]).replay(&[]).rules(), ["own.unread"], "of nobody");
+    assert_eq!(Wire::new(&[frame]).replay(&[]).rules(), ["own.unread"], "of no host");
 }
 
 #[test]

@@ -71,7 +71,7 @@ async def policies(host=WEIR):
 
 
 async def renewals():
-    """EWS-1 keeps a channel over three of its tokens; the server goes on with the old one until the client does not."""
+    """EWS-1 keeps a channel over three of its tokens; the server continues with the old one as long as the client uses it."""
     async with Link(WEIR, "ews", ENCRYPT, lifetime=60_000) as link:
         for turn in range(3):
             await link.read(SERIAL, SETPOINT)

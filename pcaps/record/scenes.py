@@ -30,7 +30,7 @@ def connect(host, port=502, framer=FramerType.SOCKET):
 
 
 def poll(rounds="5", pause="0.5"):
-    """SCADA-1 polls all controllers, and turns set points within their limits. Goes on when one falls silent."""
+    """SCADA-1 polls all controllers, and turns set points within their limits. Continues if one falls silent."""
     bridge, pump, gateway = connect(BRIDGE), connect(PUMP), connect(GATEWAY)
     for number in range(int(rounds)):
         try:
@@ -179,7 +179,7 @@ def malformed():
     bridge = Client(BRIDGE, timeout=0.3)
     for pdu in cases:
         bridge.ask(pdu)
-        bridge.ask(request(3, 0, 2))                            # decoding goes on behind each
+        bridge.ask(request(3, 0, 2))                            # decoding continues behind each
     bridge.close()
     # A header whose length is beyond 254, then good requests on the same connection. (libmodbus ignores the length, so it answers
     # all of them.)

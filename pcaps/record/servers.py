@@ -2,7 +2,7 @@
 
 The stack is pymodbus as it comes, with one addition: after Force Listen Only Mode (FC 8 sub-function 4) it really
 stops answering until Restart Communications Option (FC 8 sub-function 1), as section 6.8 of the Modbus Application
-Protocol V1.1b3 asks. pymodbus sets a flag and goes on.
+Protocol V1.1b3 asks. pymodbus sets a flag and continues.
 """
 
 import asyncio

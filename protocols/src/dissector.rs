@@ -271,7 +271,7 @@ pub enum Boundary {
     Certain,
     /// It is proof if another frame follows, or if the stream ends with it.
     Likely,
-    /// It is no proof: data often look like such a frame, and peers do not send it.
+    /// Not a proof: data often resemble such a frame, and peers do not send it.
     Unlikely,
 }
 
@@ -293,9 +293,9 @@ pub trait Dissector: Send {
         true
     }
 
-    /// Whether the first captured bytes of a side are frames whose headers are wrong, but which a server executes all the
-    /// same, up to a certain frame, or to the end of the stream if `is_last`; `None` if more bytes are needed. Asked only at
-    /// the start of a capture: further on in a lost stream, too much looks like such frames.
+    /// Whether the first captured bytes of a side are frames with wrong headers that a server executes
+    /// nevertheless, up to a certain frame, or to the end of the stream if `is_last`; `None` if more bytes are needed.
+    /// Called only at the start of a capture: later, in a lost stream, too much data resembles such frames.
     fn begins_with_wrong_headers(&self, _from: Side, _bytes: &[u8], _is_last: bool) -> Option<bool> {
         Some(false)
     }

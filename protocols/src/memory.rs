@@ -1,4 +1,4 @@
-//! Memory for bytes that wait for more.
+//! Buffers for incomplete frames and messages.
 
 use alloc::vec::Vec;
 

@@ -126,7 +126,7 @@ impl Reassembly {
         core::mem::take(&mut self.kept).len()
     }
 
-    /// The connection begins anew: drops the kept message and returns its length.
+    /// Drops the kept message, as the connection restarts; returns its length.
     pub(crate) fn restart(&mut self) -> usize {
         self.state = State::Idle;
         core::mem::take(&mut self.kept).len()

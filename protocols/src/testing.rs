@@ -1,5 +1,5 @@
-//! What the tests of the decoders share: a sink that writes down what it hears, and holds a decoder to what it promises.
-//! Also a part of the tests in `tests/`, of the fuzzer, and of the tests of the generator.
+//! A sink for tests that logs the events of a decoder and asserts the decoder's guarantees. Shared with `tests/`, the fuzzer
+//! and the tests of the generator.
 
 use std::boxed::Box;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,8 @@ use lockkeeper_protocols::{
     Side, Sink, Stamp, Transport, Typed, Values,
 };
 
-/// A sink that checks that every operation is announced once and ends once as what it began, and that writes down the rest.
+/// A sink that checks that every operation is reported once and ends once as the same operation, and logs all other
+/// events.
 #[derive(Debug)]
 pub struct Log {
     /// One line for each event, in order, as far as [`Detail`] asks for it.
@@ -21,38 +22,38 @@ pub struct Log {
     pub pdus: BTreeMap<(usize, u32), u32>,
     pub lost: usize,
     pub anomalies: u32,
-    /// Accepted answers whose request was not heard.
+    /// Accepted answers whose request was not seen.
     pub unseen: u32,
-    /// Operations that were announced or passed at once.
+    /// Operations that were reported one by one, or counted at once.
     pub operations: BTreeMap<Class, u32>,
-    /// Operations that passed at once.
+    /// Operations that were counted at once.
     pub passed: u32,
-    /// How operations ended: accepted, refused, without an answer, left open.
+    /// Outcomes of operations: accepted, refused, no response, pending.
     pub endings: [u32; 4],
     pub memory: Memory,
     answers: Answers,
     account: Account,
 }
 
-/// What a [`Log`] answers to a decoder, and what it writes down.
+/// The answers of a [`Log`] to a decoder, and the events that it logs.
 pub struct Answers {
-    /// Whether the outcome of an operation is waited for.
+    /// Whether the outcome of an operation is tracked.
     pub awaits: Box<dyn Fn(RequestRef) -> bool>,
-    /// Whether operations of a class on nodes of these namespaces pass at once.
+    /// Whether operations of a class on nodes of these namespaces are counted at once.
     pub passes: fn(Class, Namespaces) -> bool,
     pub detail: Detail,
 }
 
-/// Which events a [`Log`] writes down.
+/// The events that a [`Log`] logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
     All,
-    /// All but operations, overdue operations and outcomes, which depend on what is waited for.
+    /// All but operations, overdue operations and outcomes, which depend on what is tracked.
     NoOperations,
     Nothing,
 }
 
-/// Waits for every outcome, lets nothing pass and writes everything down.
+/// Tracks every outcome, counts nothing at once, and logs every event.
 impl Default for Answers {
     fn default() -> Self {
         Self { awaits: Box::new(|_| true), passes: |_, _| false, detail: Detail::All }
@@ -65,16 +66,16 @@ impl fmt::Debug for Answers {
     }
 }
 
-/// What was announced and has not ended, each with its class and target where anything is written down.
+/// The reported operations that have not ended, each with its class and target if anything is logged.
 #[derive(Debug, Default)]
 struct Account {
     seen: BTreeSet<RequestRef>,
     awaited: BTreeMap<RequestRef, String>,
-    /// Operations whose outcome is not waited for: it may come, or be counted with others.
+    /// Operations with an untracked outcome, which may be reported singly or counted with others.
     idle: BTreeMap<RequestRef, String>,
-    /// Outcomes that were only counted, of idle operations and of those that passed.
+    /// Outcomes that were only counted.
     counted: u32,
-    /// Groups of PDUs of the protocol that is spoken, where that is known.
+    /// Number of PDU groups of the identified protocol.
     groups: Option<usize>,
 }
 
@@ -92,21 +93,21 @@ impl Default for Log {
     }
 }
 
-/// Two logs are equal when the same was heard, whatever was lent and waited for.
+/// Two logs are equal if their events are, whatever was lent and tracked.
 impl PartialEq for Log {
     fn eq(&self, other: &Self) -> bool {
-        let heard = |log: &Self| (log.lost, log.anomalies, log.unseen, log.endings);
+        let counts = |log: &Self| (log.lost, log.anomalies, log.unseen, log.endings);
         self.lines == other.lines
             && self.pdus == other.pdus
             && self.operations == other.operations
-            && heard(self) == heard(other)
+            && counts(self) == counts(other)
     }
 }
 
 impl Eq for Log {}
 
 impl Log {
-    /// A log that answers a decoder in its own way.
+    /// A log with these answers.
     pub fn answering(answers: Answers) -> Self {
         Self {
             lines: Vec::new(),
@@ -123,7 +124,7 @@ impl Log {
         }
     }
 
-    /// The same for a flow that begins with this protocol: each PDU has to be in one of its groups.
+    /// Sets the protocol that the flow begins with: each PDU has to be in one of its groups.
     pub fn of(self, protocol: &'static Protocol) -> Self {
         let account = Account { groups: Some(protocol.pdu_groups.len()), ..self.account };
         Self { account, ..self }
@@ -156,26 +157,27 @@ impl Log {
         }
     }
 
-    /// What an operation is from its announcement to its end.
+    /// The class and the target of an operation, which must not change until it ends.
     fn subject(&self, operation: &Operation<'_>) -> String {
         let is_compared = self.answers.detail != Detail::Nothing;
         if is_compared { format!("{:?} {:?}", operation.class, operation.target) } else { String::new() }
     }
 
     fn end(&mut self, outcome: Outcome, count: u32) {
-        let place = match outcome {
-            Outcome::Accepted => 0,
-            Outcome::Refused { .. } => 1,
-            Outcome::NoResponse => 2,
-            Outcome::Pending => 3,
+        let [accepted, refused, unanswered, open] = &mut self.endings;
+        let ended = match outcome {
+            Outcome::Accepted => accepted,
+            Outcome::Refused { .. } => refused,
+            Outcome::NoResponse => unanswered,
+            Outcome::Pending => open,
         };
-        self.endings[place] += count;
+        *ended += count;
     }
 }
 
 impl Sink for Log {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
-        assert!(self.account.seen.insert(at), "an operation is announced once: {at:?}");
+        assert!(self.account.seen.insert(at), "an operation is reported once: {at:?}");
         *self.operations.entry(operation.class).or_default() += 1;
         visit(operation);
         let (is_awaited, subject) = ((self.answers.awaits)(at), self.subject(operation));
@@ -208,7 +210,7 @@ impl Sink for Log {
         stamp: &Stamp,
     ) {
         let announced = self.account.awaited.remove(&at).or_else(|| self.account.idle.remove(&at));
-        assert_eq!(announced, Some(self.subject(operation)), "an operation ends once, as what it began: {at:?}");
+        assert_eq!(announced, Some(self.subject(operation)), "an operation ends once, as the same operation: {at:?}");
         assert!(requested.clock <= stamp.clock, "an answer comes after its request");
         visit(operation);
         self.end(outcome, 1);
@@ -226,7 +228,7 @@ impl Sink for Log {
     }
 
     fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
-        assert!(self.account.seen.insert(at), "an operation is announced once: {at:?}");
+        assert!(self.account.seen.insert(at), "an operation is reported once: {at:?}");
         self.unseen += 1;
         visit(operation);
         let RequestRef { request, item } = at;
@@ -235,7 +237,10 @@ impl Sink for Log {
 
     fn overdue(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
         let Account { awaited, idle, .. } = &self.account;
-        assert!(awaited.contains_key(&at) || idle.contains_key(&at), "what is overdue was announced and has not ended");
+        assert!(
+            awaited.contains_key(&at) || idle.contains_key(&at),
+            "an overdue operation was reported and has not ended"
+        );
         let RequestRef { request, item } = at;
         self.write_operation(|| format!("{} overdue {request}.{item} {}", stamp.clock, describe(operation)));
     }
@@ -243,7 +248,7 @@ impl Sink for Log {
     fn ended(&mut self, outcome: Outcome, count: u32) {
         let Account { idle, counted, .. } = &mut self.account;
         *counted += count;
-        assert!(*counted <= idle.len() as u32 + self.passed, "an outcome that is waited for is not only counted");
+        assert!(*counted <= idle.len() as u32 + self.passed, "a tracked outcome is not only counted");
         self.end(outcome, count);
     }
 
@@ -291,7 +296,7 @@ impl Sink for Log {
     }
 
     fn protocol(&mut self, protocol: &'static Protocol, stamp: &Stamp) {
-        assert!(self.account.awaited.is_empty(), "what the protocol before has announced has ended");
+        assert!(self.account.awaited.is_empty(), "all operations of the previous protocol have ended");
         self.account.groups = Some(protocol.pdu_groups.len());
         self.write(|| format!("{} speaks {}", stamp.clock, protocol.title));
     }
@@ -310,7 +315,7 @@ impl Sink for Log {
     }
 }
 
-/// Reads everything that an operation borrows from its packet: none of it may panic.
+/// Reads every field that an operation borrows from its packet: no read may panic.
 fn visit(operation: &Operation<'_>) {
     operation.target.fields(|_, field| {
         if let Field::Node(node) = field {

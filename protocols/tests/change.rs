@@ -50,8 +50,8 @@ fn log_on(protocol: &'static Protocol, transport: Transport, port: u16, said: &[
     log
 }
 
-/// The log without times.
-fn story(log: &Log) -> Vec<String> {
+/// The events without their times.
+fn events(log: &Log) -> Vec<String> {
     let words = |line: &String| match line.split_once(' ') {
         Some((time, rest)) if time.parse::<i64>().is_ok() => rest.split(" after").next().unwrap_or(rest).to_owned(),
         _ => line.clone(),
@@ -94,7 +94,7 @@ fn frames_with_a_right_crc_change_the_framing_and_frames_with_a_header_change_it
 #[test]
 fn pending_operations_end_before_the_change() {
     let log = log_of(&modbus::TCP, &[(Client, mbap(&READ)), (Client, rtu(&WRITE))]);
-    assert_eq!(story(&log)[1..3], ["pending 0.0", "speaks Modbus RTU over TCP or UDP"]);
+    assert_eq!(events(&log)[1..3], ["pending 0.0", "speaks Modbus RTU over TCP or UDP"]);
 }
 
 #[test]

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_place_and_what_to_write_instead() {
+    fn every_mistake_is_reported_with_its_place_and_what_to_write_instead() {
         let cases = [
             (
                 "[[interface]]\nname = \"eth1\"\nsnaplen = 64\n",
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_told_at_once_and_shown() {
+    fn all_mistakes_are_reported_at_once_and_shown() {
         let text = "[sensro]\nname = \"lock-1\"\n[[interface]]\nname = \"eth1\"\npromiscous = true\n[limits]\nmax_flows = \"many\"\n";
         let found = parse("lockkeeper.toml", text).expect_err("three mistakes");
         let expected = "\

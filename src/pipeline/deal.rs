@@ -198,7 +198,7 @@ impl Dealer {
         item
     }
 
-    /// Adds an item for a fragment that is of no use, so that its two hosts are judged all the same.
+    /// Adds an item for a fragment that is of no use, so that its two hosts are judged nevertheless.
     fn add_useless_fragment(&mut self, index: usize, packet: &Packet, block: &Block) {
         let frame = frame::fragment(packet.link, block.bytes_of(packet), packet.original);
         if let Some(Body::Ip(pair, _)) = frame.map(|frame| frame.body) {

@@ -1,5 +1,5 @@
-//! The outputs of a run. In a replay, an output that fails is given up and reported, and the others go on. In a sensor, every
-//! output [goes on](Lines), and its current fault is known.
+//! The outputs of a run. In a replay, an output that fails is given up and reported, and the others continue. In a sensor, every
+//! output [continues](Lines), and its current fault is known.
 
 use super::Problem;
 use crate::capture::Block;

@@ -1,8 +1,8 @@
 //! Conditions of a declared flow: what must hold at the time of a packet for the flow to permit anything.
 //!
 //! A condition is one file below this module and one row of [`CONDITIONS`]. Its file reads its key from `[[conduit.*.flow]]`,
-//! says when it holds, which rule a packet outside of it violates, and how the alert puts it. Parsing, judging, messages
-//! and the short ways of the judge use this module only, so that a new condition needs no edit there.
+//! and defines when it holds, which rule a packet outside of it violates, and the text of the alert. Parsing, judging,
+//! messages and the plain permit use this module only, so that a new condition needs no edit there.
 //!
 //! A flow with conditions decides in full on every operation: [`Policy::flow_verdict`] never makes it the one flow by which
 //! operations are permitted plainly. A condition depends on packet time and on what the policy declares, never on the
@@ -14,7 +14,7 @@ mod even_minutes;
 use std::fmt;
 use std::sync::Arc;
 
-use super::judge::Candidate;
+use super::flow_verdict::Candidate;
 use super::model::Declared;
 use super::{Denial, Policy, Reason, Rule, Verdict};
 use crate::document::section::Section;
@@ -42,7 +42,7 @@ pub struct Moment<'a> {
     pub declared: &'a Declared,
 }
 
-/// The conditions of one flow, in the order of [`CONDITIONS`].
+/// The conditions of one flow, in the order of `CONDITIONS`.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions(Vec<Arc<dyn Condition>>);
 
@@ -90,8 +90,7 @@ impl Policy {
     }
 
     /// The denial of everything that a flow permits, by its first condition that does not hold at a packet's time,
-    /// nanoseconds since 1970-01-01 UTC. What is written as a condition is written on purpose: its denial stands whatever
-    /// `undeclared_operation` says.
+    /// nanoseconds since 1970-01-01 UTC. `undeclared_operation` does not apply: conditions are always meant.
     pub(super) fn denied_by_condition(&self, flow: u16, time: i64) -> Option<Verdict> {
         let conditions = self.flow(flow).map(|flow| &flow.conditions).filter(|conditions| !conditions.is_empty())?;
         let unmet = conditions.unmet(&Moment { time, flow, declared: &self.declared })?;

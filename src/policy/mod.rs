@@ -8,7 +8,7 @@
 //!                  and what to write instead
 //! ```
 //!
-//! What depends on a single protocol is in [`dialect`], and nowhere else. The language is described in `rules/README.md`, by example in `rules/full-example.toml`.
+//! What depends on a single protocol is in `dialect`, and nowhere else. The language is described in `rules/README.md`, by example in `rules/full-example.toml`.
 
 mod addresses;
 pub mod certificate;
@@ -21,6 +21,7 @@ mod encoding;
 mod ends;
 mod explain;
 mod file;
+mod flow_verdict;
 mod identity;
 mod judge;
 mod limits;
@@ -30,14 +31,13 @@ pub mod rules;
 mod services;
 #[cfg(test)]
 mod tests;
+mod tuple;
 mod values;
+mod verdict;
 mod wholesale;
 
-use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 
-use lockkeeper_protocols::{Class, Side, UserKind};
 use sha2::{Digest, Sha256};
 
 pub use crate::document::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
@@ -45,235 +45,18 @@ pub use check::{Outcome as CheckOutcome, check};
 pub use classes::Classes;
 pub use condition::{Condition, Conditions, Moment};
 pub use dialect::{FactVerdict, Secured, SessionState};
+pub use flow_verdict::FlowVerdict;
 pub use identity::{Identity, VlanFit, is_routable};
 pub use membership::{BROADCAST, is_group};
 pub use rules::Rule;
 pub use services::{PortRange, ServicePort, is_service_port};
+pub use tuple::{Carrier, FlowTuple, Host, Place};
 pub use values::Rate;
+pub use verdict::{Denial, LastValues, Limit, Reason, Verdict};
 
 use crate::document::{diagnose, section};
 use compile::Compiled;
-use judge::{Candidate, Only, Relation};
-use model::{Channel, Declared};
-
-/// One end of a flow, as the packet shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Host {
-    /// IP address; none for traffic without IP.
-    pub ip: Option<IpAddr>,
-    /// Hardware address as the sensor sees it: that of the router for a host behind one.
-    pub mac: Option<[u8; 6]>,
-    /// VLAN id.
-    pub vlan: Option<u16>,
-}
-
-/// What the verdict on a flow depends on, beside its protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FlowTuple {
-    /// The end that sends requests.
-    pub client: Host,
-    /// The end that answers them.
-    pub server: Host,
-    /// The carrier.
-    pub transport: Carrier,
-    /// Port of the server; 0 for carriers without ports.
-    pub server_port: u16,
-}
-
-/// IP protocol numbers (IANA).
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-
-/// What carries a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Carrier {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// Another IP protocol, by number (1 ICMP, 47 GRE, ...).
-    Ip(u8),
-    /// No IP, by EtherType.
-    Ethernet(u16),
-}
-
-impl Carrier {
-    /// Whether this is TCP or UDP whose ports could not be read: the headers were cut or are malformed.
-    pub const fn hides_ports(self) -> bool {
-        matches!(self, Self::Ip(TCP | UDP))
-    }
-
-    /// IP protocol number (IANA); none without IP.
-    pub const fn ip_protocol(self) -> Option<u8> {
-        match self {
-            Self::Tcp => Some(TCP),
-            Self::Udp => Some(UDP),
-            Self::Ip(protocol) => Some(protocol),
-            Self::Ethernet(_) => None,
-        }
-    }
-}
-
-/// The zone and the asset of a host, as indices that [`Policy`] resolves to names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// The zone; none stands for the zone `unknown`.
-    pub zone: Option<u16>,
-    /// The declared asset, if the host is one.
-    pub asset: Option<u16>,
-}
-
-/// What the policy says of a flow: resolved once, and used for the verdict on each of its operations.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct FlowVerdict {
-    /// Zone and asset of the client.
-    pub client: Place,
-    /// Zone and asset of the server.
-    pub server: Place,
-    /// The conduit that the flow crosses, if one connects the two zones.
-    pub conduit: Option<u16>,
-    relation: Relation,
-    /// The declared flows that name these hosts in this direction. Shared, since every finding holds a copy.
-    candidates: Option<Arc<[Candidate]>>,
-    /// The candidate that decides about operations, if exactly one does and it has no conditions.
-    only: Option<Only>,
-    /// A declared flow that names these hosts in the other direction, if none does in this one.
-    reverse: Option<u16>,
-    /// Whether client and server are undeclared hosts of a zone that declares its assets.
-    strangers: [bool; 2],
-    /// Whether client and server are addresses of many hosts.
-    to_all: [bool; 2],
-}
-
-impl FlowVerdict {
-    /// A verdict that judges nothing: it names the places and the conduit only.
-    pub fn new(client: Place, server: Place, conduit: Option<u16>) -> Self {
-        Self { client, server, conduit, ..Self::default() }
-    }
-
-    /// Whether the flow is judged: `false` if it is only observed, or if neither host is in a zone.
-    pub fn is_judged(&self) -> bool {
-        !matches!(self.relation, Relation::Observed | Relation::Unplaced)
-    }
-
-    /// Whether the flow cannot be judged because neither host is in a zone.
-    pub fn is_unplaced(&self) -> bool {
-        self.relation == Relation::Unplaced
-    }
-
-    /// Whether the address of a side is multicast or broadcast.
-    pub fn is_to_all(&self, side: Side) -> bool {
-        let [client, server] = self.to_all;
-        if side == Side::Client { client } else { server }
-    }
-}
-
-/// The verdict on a flow or an operation.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Verdict {
-    /// A declared flow permits it.
-    Permit {
-        /// The flow (index), where a flow is the reason.
-        flow: Option<u16>,
-    },
-    /// Only recorded: inside one zone, or where the policy says so.
-    Observe,
-    /// Not judged: there is no policy, or neither end is in a zone.
-    NotJudged,
-    /// Not permitted.
-    Deny(Denial),
-}
-
-/// Why a flow or an operation is not permitted. [`Policy::detail`] makes the sentence.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Denial {
-    /// The rule that is violated.
-    pub rule: Rule,
-    /// The declared flow (index) that comes closest to permitting it.
-    pub flow: Option<u16>,
-    /// The particulars.
-    pub reason: Reason,
-}
-
-/// The particulars of a denial.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Reason {
-    /// None beyond the rule.
-    Plain,
-    /// The class that is not permitted, or not on this address.
-    Class(Class),
-    /// The request does not show the value that a point with limits would get.
-    Unreadable {
-        /// The point (index).
-        point: u16,
-    },
-    /// A value has another type than its point.
-    Type {
-        /// The point (index).
-        point: u16,
-    },
-    /// The protection of the channel.
-    Channel(Channel),
-    /// The protection of the channel, and a better one that was offered or used before.
-    Weaker {
-        /// The present protection.
-        now: Channel,
-        /// The better one.
-        than: Channel,
-    },
-    /// The kind of identity of the user.
-    User(UserKind),
-    /// The begin or the end of a certificate's validity, seconds since 1970-01-01 UTC.
-    Time(i64),
-    /// The length of a key, bits.
-    Bits(u32),
-    /// The certificate belongs to another application than the one that presents it.
-    Application,
-    /// A value is beyond a limit of a point.
-    Value {
-        /// The point (index), or none for limits written in the flow itself.
-        point: Option<u16>,
-        /// The value, as the point's type reads it.
-        value: f64,
-        /// The limit.
-        limit: Limit,
-    },
-}
-
-/// The limit of a point that a value violates.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Limit {
-    /// The value is below `min`.
-    Min(f64),
-    /// The value is above `max`.
-    Max(f64),
-    /// The value is not one of `values`.
-    List,
-    /// The value differs from the one before by more than `max_step`.
-    Step {
-        /// The largest step allowed.
-        max: f64,
-        /// The value before.
-        from: f64,
-    },
-}
-
-/// The last value of each point that limits its step, for one flow.
-#[derive(Clone, Debug, Default)]
-#[expect(clippy::box_collection, reason = "most flows have none, and it costs them one pointer")]
-pub struct LastValues(Option<Box<Vec<(u16, f64)>>>);
-
-impl LastValues {
-    /// Moves the values to a policy that replaces `before`. A point keeps its value if the new policy has one of its name.
-    pub fn carry_over(&mut self, before: &Policy, policy: &Policy) {
-        let Some(values) = &mut self.0 else { return };
-        values.retain_mut(|(point, _)| {
-            let now = policy.point_named(before.point_name(*point));
-            *point = now.unwrap_or(*point);
-            now.is_some()
-        });
-    }
-}
+use model::Declared;
 
 /// A policy, resolved and compiled: every reference in it is valid. The default observes everything, and permits and denies
 /// nothing.
@@ -373,11 +156,5 @@ impl Policy {
     /// The id of a flow, such as `F-101`.
     pub fn flow_id(&self, flow: u16) -> &str {
         self.flow(flow).map_or("", |flow| &flow.id)
-    }
-
-    /// The sides of a flow that violate `asset.unknown`.
-    pub fn unknown_sides(&self, flow_verdict: &FlowVerdict) -> impl Iterator<Item = Side> + use<> {
-        let [client, server] = flow_verdict.strangers;
-        [(Side::Client, client), (Side::Server, server)].into_iter().filter_map(|(side, is)| is.then_some(side))
     }
 }

@@ -96,7 +96,7 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
         _ => None,
     };
     match number.parse::<u64>().ok().zip(scale).and_then(|(number, scale)| number.checked_mul(scale)) {
-        Some(0) => complain(format!("`{text}` is no time at all"), "write a duration above zero, such as \"30s\""),
+        Some(0) => complain(format!("`{text}` is a duration of zero"), "write a duration above zero, such as \"30s\""),
         Some(millis) => Ok(Duration::from_millis(millis)),
         None => complain(format!("`{text}` is not a duration"), "write \"500ms\", \"30s\", \"5m\", \"4h\" or \"60d\""),
     }
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_what_its_prefix_says() {
+    fn a_network_has_no_address_bits_beyond_its_prefix() {
         assert!(network("10.20.10.0/24").is_ok());
         assert!(network("2001:db8::/48").is_ok());
         assert_eq!(network("10.20.10.7").map(|net| net.prefix_len()), Ok(32));

@@ -2,7 +2,7 @@
 
 use lockkeeper_protocols::{Class, Namespaces};
 
-use super::judge::Only;
+use super::flow_verdict::SoleFlow;
 use super::{FlowVerdict, Policy};
 
 impl Policy {
@@ -10,7 +10,7 @@ impl Policy {
     /// any value, and store nothing. `false` does not imply the contrary: it also covers what is not decided in constant time.
     #[inline]
     pub fn permits_all(&self, flow_verdict: &FlowVerdict, class: Class, namespaces: Namespaces) -> bool {
-        let Some(Only { flow, asset, limited }) = flow_verdict.only else { return !flow_verdict.is_judged() };
+        let Some(SoleFlow { flow, asset, limited }) = flow_verdict.sole else { return !flow_verdict.is_judged() };
         let rules = self.compiled.flows.get(usize::from(flow));
         !(limited && class == Class::Write) && rules.is_some_and(|rules| rules.permit_all(asset, class, namespaces))
     }

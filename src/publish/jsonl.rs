@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_closes_the_output_is_no_error() {
+    fn a_reader_that_closes_the_output_causes_no_error() {
         let mut jsonl = broken("standard output", ErrorKind::BrokenPipe);
         jsonl.publish(&alert(0)).expect("no error");
         jsonl.flush().expect("no error");

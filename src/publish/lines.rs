@@ -15,7 +15,7 @@ use crate::fault::{self, Fault, FaultReport};
 /// An output of lines.
 ///
 /// In a replay ([`create`](Self::create)), a failed write is an error. In a sensor ([`append`](Self::append)), lines are
-/// buffered up to [`MAX_PENDING`] until they can be written; further lines are dropped and counted. If the file is moved
+/// buffered up to `MAX_PENDING` until they can be written; further lines are dropped and counted. If the file is moved
 /// away or removed, the sensor creates it again. A pipe with a slow reader, or without one, is treated like a full disk:
 /// no write blocks.
 pub struct Lines {
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_moved_away_or_removed_is_begun_again() {
+    fn a_file_that_was_moved_away_or_removed_is_created_again() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (path, moved) = (folder.path().join("alerts.jsonl"), folder.path().join("alerts.jsonl.1"));
         let mut lines = Lines::append(&path).expect("made");

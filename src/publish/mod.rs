@@ -1,7 +1,7 @@
 //! Alerts to files and to remote receivers.
 //!
 //! A [`Publisher`] takes one revision of an alert after the other, and reports at the end how many were delivered. No
-//! publisher judges, drops or reorders alerts of its own accord.
+//! publisher judges, drops or reorders alerts by itself.
 //!
 //! To add a sink: write its module with a [`Sink`] and a publisher, and add the row to [`SINKS`]. The command line, the
 //! configuration, the confinement, the status, the health page and the metrics are built from that table.

@@ -10,7 +10,7 @@
 //! connection is a clean session that starts with the first record that the broker has not acknowledged. A receiver may
 //! see a record twice, with the same `id` and `revision`; it never misses one that was reported as delivered.
 //!
-//! A record is sent until the broker takes it or refuses it for good. After a temporary refusal (a quota), it is sent again
+//! A record is sent until the broker takes it or refuses it permanently. After a temporary refusal (a quota), it is sent again
 //! after a pause; without an acknowledgement in time, on another connection.
 //!
 //! There are two modes. A replay [connects](Mqtt::connect), waits for the broker, and gives it up when nothing is
@@ -109,7 +109,7 @@ impl Mqtt {
         PublishError::Unreachable { receiver: SINK.title, address: self.broker.clone(), reason }
     }
 
-    /// Records that were dropped or refused for good.
+    /// Records that were dropped or permanently refused.
     fn dropped_or_refused(&self) -> u64 {
         let health = self.shared.health();
         health.dropped + health.refused

@@ -40,8 +40,11 @@ pub struct Sink {
     /// Everything else that can be set.
     pub settings: &'static [Setting],
     /// Checks the options. No connection is made yet.
-    pub configure: fn(&SinkOptions, &Origin<'_>) -> Result<Box<dyn SinkSetup>, PublishError>,
+    pub configure: Configure,
 }
+
+/// Makes a sink from its options.
+pub type Configure = fn(&SinkOptions, &Origin<'_>) -> Result<Box<dyn SinkSetup>, PublishError>;
 
 impl PartialEq for Sink {
     fn eq(&self, other: &Self) -> bool {
@@ -232,7 +235,7 @@ pub struct SinkHealth {
     pub backlog: u64,
     /// Records that the receiver acknowledged.
     pub delivered: u64,
-    /// Records that the receiver refused for good, or that exceed its size limit.
+    /// Records that the receiver permanently refused, or that exceed its size limit.
     pub refused: u64,
     /// Records that were dropped because the queue was full.
     pub dropped: u64,

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn topics_are_those_of_the_design() {
+    fn topics_have_prefix_site_and_sensor() {
         let topics = Topics::new(&["lockkeeper".to_owned()], "lock-east", "lock-east-1");
         let alert = topics.alert(Kind::Violation, Severity::High);
         assert_eq!(alert, "lockkeeper/lock-east/lock-east-1/violation/high");

@@ -4,7 +4,7 @@
 //! Behind a router, hardware address and VLAN are the router's. A router that the policy does not declare is recognised by what
 //! its hardware sends: several addresses of several zones. That takes a while, so a difference that a router may explain is
 //! decided only some seconds after it was first seen. An attacker that looks like a router lowers the severity, but is
-//! published all the same.
+//! published nevertheless.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;

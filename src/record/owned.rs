@@ -294,7 +294,7 @@ mod tests {
         for before in 0..4 {
             assert_eq!(ends(&format!("{}{}", "a".repeat(before), "🔒".repeat(NAME_BYTES))), Ok("…🔒".to_owned()));
         }
-        // Bytes that are not UTF-8 are cut all the same.
+        // Bytes that are not UTF-8 are cut nevertheless.
         assert!(short_name(&[0x80; NAME_BYTES + 1]).len() <= NAME_BYTES + 3);
     }
 

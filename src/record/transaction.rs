@@ -90,7 +90,7 @@ impl ConversationText {
     }
 }
 
-/// Appends one line of schema `lockkeeper/transaction/1`, its end included. Allocates nothing but room in `out`.
+/// Appends one line of schema `lockkeeper/transaction/1`, its end included. Allocates only room in `out`.
 pub fn write_transaction(
     out: &mut Vec<u8>,
     policy: &Policy,

@@ -91,7 +91,7 @@ pub fn run(
         let supervisor = thread.spawn_scoped(scope, move || supervisor.run(&ended))?;
         let watched = pipeline::watch(&mut live, policy, pipeline, outputs, &port);
         drop(running);
-        // The supervisor does not panic; the results would be valid all the same.
+        // The supervisor does not panic; the results would be valid nevertheless.
         let _ = supervisor.join();
         Ok(watched)
     })

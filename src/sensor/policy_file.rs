@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_lies_there_instead_of_a_policy_is_reported_and_not_waited_for() {
+    fn anything_but_a_policy_file_is_reported_and_never_blocks() {
         let remove = |path: &Path| fs::remove_file(path).expect("removed");
         assert!(in_its_place(|_| {}, |_| {}).starts_with("No such file or directory"));
         let make_folder = |path: &Path| fs::create_dir(path).expect("made");
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_may_not_be_read_is_reported_until_it_may() {
+    fn an_unreadable_file_is_reported_until_it_can_be_read() {
         let (_folder, path, mut file) = watched();
         let _as_others = ReadsWhatOthersRead::begin();
         let allow = |mode| fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("changed");
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_answers_a_request_soon_and_the_end_does_not_wait_for_it() {
+    fn a_watch_handles_a_request_soon_and_does_not_delay_the_end() {
         let (_folder, path, _) = watched();
         let watch = PolicyWatch::start(&path, &Policy::load(&path).expect("sound")).expect("started");
         fs::write(&path, POLICY.replace("\"P\"", "\"Q\"")).expect("written");

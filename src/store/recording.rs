@@ -226,7 +226,7 @@ impl Recorder {
             self.counters.dropped += 1;
             return;
         };
-        let interface = self.interfaces.of(packet).unwrap_or_else(|new| {
+        let interface = self.interfaces.find_or_add(packet).unwrap_or_else(|new| {
             chunk.new_interfaces.push((packet.origin().capture, packet.link));
             new
         });

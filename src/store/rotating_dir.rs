@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_make_room_for_the_newest_by_number_and_by_size() {
+    fn the_oldest_files_are_deleted_by_number_and_by_size() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut rotating_dir = rotating_dir(folder.path(), 3, 100);
         for name in ["d.pcapng", "c.pcapng", "b.pcapng", "a.pcapng"] {

@@ -1,4 +1,4 @@
-//! Change of policy while conversations go on.
+//! Change of policy during conversations.
 
 use std::sync::Arc;
 

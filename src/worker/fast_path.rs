@@ -150,7 +150,7 @@ impl Conversation {
 }
 
 impl FlowSink<'_> {
-    /// Whether operations of a class may pass: nothing but a count and a verdict comes of them while they are permitted.
+    /// Whether operations of a class may pass: permitted ones result only in a count and a verdict.
     fn may_pass(&self, class: Class) -> bool {
         is_on() && !self.state.transactions && !self.facts.awaits_use_by(class) && !self.facts.has_readings
     }

@@ -23,7 +23,7 @@ pub(super) struct OpenReading {
     pub(super) session: Session,
     /// Fingerprints of the operations of the delivered reading since the two diverged.
     pub(super) delivered: Vec<u64>,
-    /// Bytes for which it may still go on.
+    /// Bytes for which it may still continue.
     pub(super) left: usize,
 }
 

@@ -27,7 +27,7 @@ impl Sensor {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut line = String::new();
-        errors.read_line(&mut line).expect("what it says");
+        errors.read_line(&mut line).expect("its log");
         assert!(line.starts_with("Listening on "), "{line}{}", rest(errors));
         Self { child, errors: Some(std::thread::spawn(move || rest(errors))) }
     }

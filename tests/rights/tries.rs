@@ -80,7 +80,7 @@ const EACCES: i32 = 13;
 #[test]
 #[ignore = "confines its process for good: another test runs it as a process of its own"]
 fn all_of_it() {
-    let folder = std::env::var_os(FOLDER).expect("whoever runs this gives it a folder");
+    let folder = std::env::var_os(FOLDER).expect("the parent process sets the folder");
     let [readable, writable] = ["readable", "writable"].map(|name| Path::new(&folder).join(name));
     fs::create_dir(&readable).and_then(|()| fs::create_dir(&writable)).expect("made");
     fs::write(readable.join("policy"), "policy").expect("written");

@@ -53,7 +53,7 @@ impl Attacker {
         self.line.next[0] += 1;
         let begun = Instant::now();
         loop {
-            assert!(begun.elapsed() < PATIENCE, "nobody listens on port {}", self.line.port);
+            assert!(begun.elapsed() < PATIENCE, "no server listens on port {}", self.line.port);
             if let Some(answer) = self.next_answer().filter(|answer| answer.flags & (SYN | RST) == SYN) {
                 self.line.next[1] = answer.sequence.wrapping_add(1);
                 break;

@@ -67,7 +67,7 @@ fuzz_target!(|data: &[u8]| {
             match low & 3 {
                 0 => {
                     session.give_up(&stamp, &mut log);
-                    assert_eq!(session.buffered(), 0, "all of it is given up");
+                    assert_eq!(session.buffered(), 0, "all of it is dropped");
                 }
                 1 => session.forget(&stamp, &mut log),
                 2 => session.close(clock, &mut log),
@@ -81,8 +81,8 @@ fuzz_target!(|data: &[u8]| {
         }
         fed += length;
         assert!(log.lost + session.buffered() <= fed, "bytes are lost once");
-        assert!(session.buffered() <= bound, "what is kept is bounded");
-        assert!(session.deadline().is_none_or(|deadline| deadline >= clock), "what is overdue was given up");
+        assert!(session.buffered() <= bound, "kept bytes are bounded");
+        assert!(session.deadline().is_none_or(|deadline| deadline >= clock), "overdue requests have ended");
     }
     session.finish(&mut log);
     assert_eq!(session.buffered(), 0);

@@ -22,7 +22,7 @@ pub(super) enum Tpdu<'a> {
     },
     /// DR (13.5), with its reason; ER (13.12), with its reject cause.
     Disconnect { code: u8, name: &'static str },
-    /// DC (13.6). Class 0 ends with the network connection (6.7.1.5), but servers confirm a DR all the same.
+    /// DC (13.6). Class 0 ends with the network connection (6.7.1.5), but servers confirm a DR nevertheless.
     Disconnected,
     /// ED, AK, EA and RJ, which class 0 does not use (13.2).
     Unused(u8),

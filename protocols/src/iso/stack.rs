@@ -187,7 +187,7 @@ impl Stack {
         }
     }
 
-    /// The connection begins anew, or ends: drops the incomplete TSDU of the side.
+    /// Drops the incomplete TSDU of the side, as the connection restarts or ends.
     fn restart(&mut self, context: &mut Context<'_>) {
         self.drop_second_reading(context.from);
         let lost = self.reassemblies.get_mut(context.from.index()).map_or(0, Reassembly::restart);

@@ -181,8 +181,8 @@ impl Fork {
         }
     }
 
-    /// Sets the end of a [first](Found::First) frame by its header, where a server that believes the header continues,
-    /// unless it believes an earlier one and has not reached this one.
+    /// Sets the end of a [first](Found::First) frame by its header, where a server that frames by header continues,
+    /// unless it frames by an earlier header and has not reached this one.
     pub(super) fn follow_header(&mut self, claimed: usize) {
         if self.is_header_lost && self.far_end <= self.by_function {
             self.far_end = claimed;
@@ -223,7 +223,7 @@ pub(super) struct Irregular {
     pub(super) available: usize,
     /// Number of the request whose header was wrong.
     pub(super) since: u32,
-    /// A server that believes the header carries out this request as well, once all bytes that the header claims have
+    /// A server that frames by header executes this request as well, once all bytes that the header claims have
     /// arrived.
     pub(super) is_shared: bool,
     /// Numbers of the later requests that only the reading by header has found.
@@ -235,7 +235,7 @@ pub(super) struct Irregular {
     pub(super) echoes: Echoes,
 }
 
-/// A request that waits for its end: see [`Irregular::held`].
+/// A request whose end may still arrive: see [`Irregular::held`].
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) frame: Vec<u8>,

@@ -95,7 +95,7 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     }
 
     /// Decodes a frame that is sound by its function only. It is ambiguous if the header claims less, as a server that
-    /// believes the header refuses it, and if nothing in the header is right.
+    /// frames by header refuses it, and if nothing in the header is right.
     fn decode_wrong_header(&mut self, bytes: &[u8], wrong: WrongHeader, context: &mut Context<'_>) {
         let WrongHeader { own, claimed, fault: (name, value), is_doubly_wrong } = wrong;
         if context.from == Side::Client {

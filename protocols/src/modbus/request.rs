@@ -1,6 +1,6 @@
 //! Requests: the fields of every function, held against the limits of the specification (V1.1b3, chapter 6).
 //!
-//! A field that breaks a limit is reported and decoding goes on; a request that ends too early still is an operation,
+//! A field that breaks a limit is reported and decoding continues; a request that ends too early still is an operation,
 //! on its unit as a whole.
 
 use alloc::boxed::Box;

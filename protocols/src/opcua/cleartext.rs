@@ -57,7 +57,7 @@ fn is_request_header(message: &Message<'_>, dialect: impl Dialect) -> Result<boo
     Ok(flags & !DIAGNOSTICS == 0 || ends_with_message(message, reader))
 }
 
-/// Whether nothing but a signature follows the request.
+/// Whether only a signature follows the request.
 fn ends_with_message(message: &Message<'_>, content: Reader<'_>) -> bool {
     let left = count_trailing_bytes(message.service, content);
     left.is_some_and(|left| SIGNATURES.iter().any(|length| usize::from(*length) == left))

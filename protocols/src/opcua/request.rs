@@ -245,7 +245,7 @@ impl Exchange {
         }
     }
 
-    /// Concludes an earlier request with the same channel and id: their answers cannot be told apart.
+    /// Concludes an earlier request with the same channel and id, because their answers cannot be distinguished.
     #[inline]
     fn supersede(&mut self, channel: u32, id: u32, context: &mut Context<'_>) {
         let is_next = id.wrapping_sub(self.last_id).cast_signed() > 0;

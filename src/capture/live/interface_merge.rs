@@ -160,7 +160,7 @@ fn merge(queues: &mut [ReaderQueue], block: &mut Block) -> bool {
         let silent = queues.iter().zip(&quiet).filter(|(queue, _)| !queue.ended && queue.next_time().is_none());
         let limit = silent.map(|(_, quiet)| *quiet).min().unwrap_or(i64::MAX);
         if queues.iter().any(|queue| queue.next_time().is_some()) {
-            // A queue that has been silent for too long is not waited for.
+            // The merge does not wait for a queue that has been silent for too long.
             let overdue_before = now().saturating_sub(nanoseconds(LONGEST_WAIT));
             let too_long = queues.iter().any(|queue| queue.next_time().is_some() && queue.arrived < overdue_before);
             deliver(queues, if too_long { i64::MAX } else { limit }, block);

@@ -110,8 +110,8 @@ pub struct Live {
 }
 
 impl Live {
-    /// Opens every interface, which needs `CAP_NET_RAW`. Packets are in the rings from now on. An interface that disappears
-    /// later is waited for.
+    /// Opens every interface, which needs `CAP_NET_RAW`. Packets are in the rings from now on. If an interface disappears
+    /// later, the capture waits for its return.
     ///
     /// # Errors
     ///

@@ -94,7 +94,7 @@ impl Reader {
         nanoseconds(self.settings.block_timeout + TIMER_SLACK)
     }
 
-    /// Reads until it is asked to stop. An interface that disappears is waited for. The ring is read even if the request to
+    /// Reads until it is asked to stop. Waits for an interface that disappears. The ring is read even if the request to
     /// stop came first.
     pub(super) fn run(mut self, ends: &QueueEnds) {
         let mut block = Block::default();

@@ -31,7 +31,7 @@ pub struct Statistics {
 impl Interfaces {
     /// The index of the interface of a packet. `Err` with the index of a new interface, whose description the caller writes
     /// before the packet.
-    pub fn of(&mut self, packet: &Packet) -> Result<u32, u32> {
+    pub fn find_or_add(&mut self, packet: &Packet) -> Result<u32, u32> {
         let wanted = (packet.origin().capture, packet.link);
         match self.0.iter().position(|known| *known == wanted) {
             Some(index) => Ok(index as u32),

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn without_policy_and_outputs_only_interfaces_are_looked_at() {
+    fn without_policy_and_outputs_only_interfaces_are_read() {
         let expected =
             confine::Settings { sockets: vec![7], read: vec![INTERFACES.into()], ..confine::Settings::default() };
         assert_eq!(needs(&[]), Some(expected));

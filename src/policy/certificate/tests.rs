@@ -11,7 +11,7 @@ pub(crate) const SCADA: &[u8] = include_bytes!("testdata/scada.der");
 pub(crate) const OLD: &[u8] = include_bytes!("testdata/old.der");
 
 #[test]
-fn a_certificate_says_whose_it_is_and_how_good() {
+fn a_certificate_has_its_subject_its_validity_and_its_key() {
     let pump = Certificate::read(PUMP).expect("pump.der is sound");
     assert_eq!(pump.thumbprint, "8c5380c5ba3957add164bdf1a23a1f781c28590c");
     assert_eq!(pump.subject, "CN=PLC-PUMP, O=Lock East");
@@ -62,7 +62,7 @@ fn one_wrong_byte_anywhere_never_panics() {
 }
 
 #[test]
-fn what_is_huge_or_deep_costs_no_more_than_what_is_looked_at() {
+fn a_huge_or_deeply_nested_certificate_costs_no_more_than_its_bounded_prefix() {
     let deep: Vec<u8> = [0x30, 0x80].repeat(1 << 20);
     assert_eq!(Certificate::read(&deep), None);
     let mut huge = PUMP.to_vec();

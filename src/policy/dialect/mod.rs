@@ -1,11 +1,11 @@
-//! What the policy language says about single protocols.
+//! The parts of the policy that depend on a protocol.
 //!
-//! A dialect covers the protocols of one kind of device: how its places are written, found and judged, what its sessions
-//! may have to be like, and how all this reads in messages. The rest of the policy works with classes, functions, numbered
-//! [addresses](super::addresses) and limits, and names no protocol.
+//! A dialect covers the protocols of one kind of device: the syntax of its places and session options, their verdicts, and
+//! their text in messages. The rest of the policy works with classes, functions, numbered [addresses](super::addresses) and
+//! limits, and names no protocol.
 //!
 //! A new protocol needs a file here with its [`Dialect`], and a row in the table below. A protocol without a dialect can be
-//! permitted by class and function all the same.
+//! permitted by class and function nevertheless.
 
 mod modbus;
 pub(super) mod opcua;
@@ -18,7 +18,7 @@ use lockkeeper_protocols::{Class, Node, Operation, Target};
 use super::addresses::{Addresses, Reach};
 use super::classes::Classes;
 use super::encoding::DataType;
-use super::judge::Candidate;
+use super::flow_verdict::Candidate;
 use super::model::Point;
 use super::section::{Section, Span};
 use super::{Policy, Rule, Verdict};
@@ -29,10 +29,10 @@ pub use opcua::{
 pub(super) use opcua::{NamedNodes, NodeMap, NodeRules};
 pub use s7::{Blocks, Password, S7Object, S7Session};
 
-/// What the policy language says about the protocols of one kind of device.
+/// The protocols of one kind of device.
 ///
-/// The first methods read a policy, the others judge and explain. Methods that judge an operation get every operation, also
-/// those of other protocols, and answer by its target.
+/// The first methods read a policy, the others judge and explain. Those that judge are called for the operations of all
+/// protocols, and recognise their own by the target.
 pub(super) trait Dialect: fmt::Debug + Sync {
     /// The key of its places, and of its session options in a flow: `modbus`.
     fn key(&self) -> &'static str;
@@ -122,13 +122,13 @@ macro_rules! dialects {
         /// Every dialect, in the order in which their keys are read and listed.
         pub(super) static DIALECTS: &[&dyn Dialect] = &[$(&$dialect),+];
 
-        /// [`Dialect::reach`] of the dialect that knows the target.
+        /// [`Dialect::reach`] of the dialect of the target.
         #[inline]
         pub(super) fn reach(asset: u16, target: &Target<'_>) -> Option<Reach> {
             None$(.or_else(|| $dialect.reach(asset, target)))+
         }
 
-        /// [`Dialect::values_at`] of the dialect that knows the target.
+        /// [`Dialect::values_at`] of the dialect of the target.
         pub(super) fn values_at<'t>(asset: u16, target: &Target<'t>) -> Option<ValuesAt<'t>> {
             None$(.or_else(|| $dialect.values_at(asset, target)))+
         }
@@ -204,7 +204,7 @@ pub enum Extent {
     Methods(Vec<NodePattern>),
 }
 
-/// A place with the asset that holds it, where a point says so.
+/// A place with the asset that holds it, if a point names it.
 pub(super) type Located<'a> = (Option<u16>, &'a Location);
 
 /// Places without numbered addresses, laid out for judging.

@@ -22,7 +22,7 @@ impl<'t> Walk<'t> {
         here: &Here<'_>,
     ) -> (Vec<Allow>, Option<Span>) {
         if is_needed {
-            section.missing("allow", "what may be done: allow = [{ op = \"read\" }]");
+            section.missing("allow", "what it permits: allow = [{ op = \"read\" }]");
         }
         let what = format!("allow of {}", section.what);
         let span = section.span_of("allow");
@@ -51,7 +51,7 @@ impl<'t> Walk<'t> {
         let classes = self.classes(&mut entry);
         let functions = self.functions(&mut entry, protocol, classes);
         if !entry.has("functions") {
-            entry.missing("op", "what may be done: op = \"read\"");
+            entry.missing("op", "what it permits: op = \"read\"");
         }
         let points = entry.texts("points");
         let points = points.iter().filter_map(|word| self.usable_point(word, protocol, to, here)).collect();

@@ -89,8 +89,8 @@ impl<'t> Walk<'t> {
 
     /// Reads a flow. Also returns the span of an entry that permits every operation.
     fn flow(&self, id: String, section: &mut Section<'t>, here: &Here<'_>) -> (Flow, Option<Span>) {
-        section.missing("from", "who may ask: from = [\"SCADA-1\"]");
-        section.missing("to", "who may be asked: to = [\"PLC-BRIDGE\"]");
+        section.missing("from", "the clients: from = [\"SCADA-1\"]");
+        section.missing("to", "the servers: to = [\"PLC-BRIDGE\"]");
         section.missing("protocol", "the protocol that it permits: protocol = \"modbus\"");
         let (from, _) = self.endpoints(section, "from", here);
         let (to, sound) = self.endpoints(section, "to", here);

@@ -275,7 +275,7 @@ impl<'t> Walk<'t> {
         if (0.0..=1.0).contains(&share) {
             return Some(share);
         }
-        let message = format!("a loss of {share} is no share of the whole");
+        let message = format!("a loss of {share} is not between 0 and 1");
         self.problems.error(section.span_of("max_capture_loss"), message, "write a number from 0 to 1, such as 0.001");
         None
     }

@@ -48,7 +48,7 @@ impl<'t> Walk<'t> {
         let help = "add modbus = { unit = 1, table = \"holding_register\", addr = \"0-39\" }";
         match keys.iter().filter(|key| section.has(key)).count() {
             0 if is_misspelt => {}
-            0 => self.problems.missing(span_of(name), format!("{} says nowhere where it is", section.what), help),
+            0 => self.problems.missing(span_of(name), format!("{} has no place", section.what), help),
             1 => {}
             _ => {
                 let message = format!("{} is in several places", section.what);

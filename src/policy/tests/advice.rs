@@ -150,7 +150,7 @@ warning: zone `office` is not used: no conduit connects it, and no asset is in i
 }
 
 #[test]
-fn a_flow_written_as_one_table_is_told_how_many_brackets_it_needs() {
+fn the_error_about_a_flow_written_as_one_table_shows_its_brackets() {
     let single = SOUND.replace("[[conduit.operate.flow]]", "[conduit.operate.flow]");
     let expected = "\
 error: `flow` of conduit operate must be a list of tables, not a table
@@ -164,7 +164,7 @@ error: `flow` of conduit operate must be a list of tables, not a table
 ";
     let wrong = Policy::parse("bad.toml", &single).expect_err("a mistake");
     assert_eq!(wrong.render(false), expected);
-    // The flow is known all the same.
+    // The flow is declared nevertheless.
     let granted = format!(
         "{single}[[grant]]\nid = \"G\"\nflow = \"F-1\"\nstart = 2026-11-24T09:00:00Z\nend = 2026-11-25T09:00:00Z\n"
     );
@@ -176,7 +176,7 @@ error: `flow` of conduit operate must be a list of tables, not a table
 }
 
 #[test]
-fn a_flow_without_its_conduit_is_told_which_one() {
+fn the_error_about_a_flow_without_conduit_names_the_nearest_one() {
     let expected = "bad.toml:11:3: error: a flow belongs to a conduit, but this one does not name it (help: write \
                     [[conduit.operate.flow]], with two brackets on each side)\n";
     for header in ["[[flow]]", "[[flow]] # the first"] {

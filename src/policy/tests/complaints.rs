@@ -87,7 +87,7 @@ error: `10.3.0.9/16` has address bits beyond its prefix length
 }
 
 #[test]
-fn syntax_errors_are_reported_with_the_other_mistakes_but_nothing_is_said_to_be_missing() {
+fn syntax_errors_are_reported_with_the_other_mistakes_but_nothing_is_reported_missing() {
     let text =
         format!("{BASE}[zone.C]\nvlans = [7]\nname = two words\n[asset.X]\nip = \"10.2.0.9\"\n[zone.D]\nvlans = [0]\n");
     let found = complaints(&text);
@@ -177,7 +177,7 @@ fn points_that_cannot_be_meant_are_errors() {
         ("opcua = { nodes = [\"i=1\"] }\ntype = \"f32le\"", "values of nodes travel in one order only"),
         ("opcua = { nodes = [\"ns=1;s=a.*\"] }\nmax_step = 1", "max_step of point X needs a single node"),
         ("opcua = { nodes = [\"i=1\"] }\ntype = \"u8\"\nmax = 300", "max of point X is beyond what its type can hold"),
-        ("min = 1", "point X says nowhere where it is"),
+        ("min = 1", "point X has no place"),
     ] {
         let found = complaint(&format!("[point.X]\nasset = \"PLC\"\n{point}\n"));
         assert!(found.starts_with(expected), "{found}");
@@ -266,7 +266,7 @@ fn flows_that_cannot_be_meant_are_errors() {
         ("\"modbus\"", "\"icmp\"\nport = 8", "`icmp` takes no `port`"),
         ("\"modbus\"", "\"tcp/80\"\nport = 80", "`tcp/80` takes no `port`"),
         ("\"modbus\"", "\"tcp/99999\"", "`99999` is not a port"),
-        ("allow = [{ op = \"read\" }]", "", "flow F has no `allow` (add what may be done"),
+        ("allow = [{ op = \"read\" }]", "", "flow F has no `allow` (add what it permits"),
         ("[{ op = \"read\" }]", "[]", "flow F allows nothing"),
         ("{ op = \"read\" }", "{ rate = \"2/s\" }", "allow of flow F has no `op`"),
         ("{ op = \"read\" }", "{ op = \"read\", points = [] }", "`points` of allow of flow F is an empty list"),
@@ -347,7 +347,7 @@ fn opcua_flows_that_cannot_be_meant_are_errors() {
 }
 
 #[test]
-fn a_security_policy_that_nobody_knows_is_a_warning_with_its_place() {
+fn an_unknown_security_policy_is_a_warning_with_its_place() {
     let text = format!(
         "{BASE}[conduit.C]\nzones = [\"A\", \"B\"]\n[[conduit.C.flow]]\nfrom = \"zone:A\"\nto = \"PLC\"\n\
          protocol = \"opcua\"\nopcua = {{ policies = [\"Basic256Sha265\"] }}\nallow = [{{ op = \"read\" }}]\n"

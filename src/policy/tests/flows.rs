@@ -78,7 +78,7 @@ proptest! {
 }
 
 #[test]
-fn the_protocols_that_are_declared_on_a_port_are_known_whoever_the_hosts_are() {
+fn the_protocols_declared_on_a_port_do_not_depend_on_the_hosts() {
     let flow = |protocol: &str, port: &str| {
         let ends = "from = [\"any\"]\nto = [\"any\"]\nallow = [{ op = \"any\" }]";
         format!("[[conduit.between.flow]]\nprotocol = \"{protocol}\"\n{port}\n{ends}\n")

@@ -83,7 +83,7 @@ fn a_dozen_lines_are_a_useful_policy() {
 }
 
 #[test]
-fn the_summary_says_who_may_do_what_and_what_is_not_judged_yet() {
+fn the_summary_lists_what_flows_permit_and_what_is_not_judged_yet() {
     let summary = policy(FULL).summary();
     assert!(
         summary.starts_with("LOCK-EAST-ZCP 2026.11.2\n  7 zones, 10 assets, 12 points, 8 conduits, 11 flows"),

@@ -300,7 +300,7 @@ fn a_channel_is_as_the_flow_demands_or_an_alert() {
 }
 
 #[test]
-fn a_flow_that_says_nothing_still_forbids_what_is_deprecated() {
+fn a_flow_without_session_options_still_forbids_deprecated_policies() {
     assert_eq!(Talk::of(HIST).channel(Mode::Sign, BASIC), nothing());
     let deprecated = Talk::of(HIST).channel(Mode::Sign, "Basic128Rsa15");
     assert_eq!(deprecated, ["opcua.policy-deprecated: security policy Basic128Rsa15 is deprecated"]);
@@ -362,7 +362,7 @@ fn a_better_offer_counts_where_the_flow_does_not_say_that_less_suffices() {
     assert_eq!(talk.user(UserKind::Anonymous, false), nothing(), "nothing better");
     offered(&mut talk, Mode::SignAndEncrypt, BASIC);
     offered(&mut talk, Mode::Sign, BASIC);
-    assert_eq!(talk.user(UserKind::Anonymous, false), nothing(), "of one kind of user it is told once");
+    assert_eq!(talk.user(UserKind::Anonymous, false), nothing(), "a kind of user is judged once");
     let expected = format!(
         "opcua.better-offered: the server offers SignAndEncrypt with {BASIC}, and the client took only None with None"
     );
@@ -377,7 +377,7 @@ fn a_better_offer_counts_where_the_flow_does_not_say_that_less_suffices() {
 }
 
 #[test]
-fn only_the_first_use_of_a_channel_is_told_to_the_correlator() {
+fn only_the_first_use_of_a_channel_is_reported_to_the_correlator() {
     let policy = policy(PLANT);
     let (flow_verdict, mut state) = (flow_verdict(&policy, HIST), Secured::default());
     let mut fact = |mode| {

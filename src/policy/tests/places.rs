@@ -33,7 +33,7 @@ fn traffic_inside_a_zone_is_observed_unless_it_is_to_be_declared() {
 }
 
 #[test]
-fn a_zone_that_no_conduit_names_inside_says_so() {
+fn traffic_inside_a_zone_without_a_conduit_is_denied_by_that_reason() {
     let strict = ZONES.replace(
         "[zone.lock]",
         "[default]\nintra_zone = \"declared\"\n[zone.yard]\nnetworks = [\"10.9.0.0/16\"]\n[zone.lock]",

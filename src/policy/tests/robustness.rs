@@ -81,8 +81,8 @@ proptest! {
             entries.join(", "),
         ));
         let flow_verdict = policy.flow_verdict(&tcp("10.1.0.1", "10.2.0.1", 502), Some("modbus"));
-        prop_assert!(flow_verdict.only.is_some());
-        let long = FlowVerdict { only: None, ..flow_verdict.clone() };
+        prop_assert!(flow_verdict.sole.is_some());
+        let long = FlowVerdict { sole: None, ..flow_verdict.clone() };
         for (kind, table, address, count) in asked {
             let (function, code, class) = [READ, WRITE_MANY, ("init_comm", 90, Class::Session)][kind];
             let table = [Table::HoldingRegister, Table::Coil][table];

@@ -188,12 +188,13 @@ fn values_are_read_by_type_and_held_against_limits() {
 fn a_write_of_several_points_is_held_against_each_and_of_half_a_point_cannot_be_judged() {
     let both = [4.0_f32.to_be_bytes().as_slice(), &[9]].concat();
     assert!(operate(&write(bytes(20, 16, 5), &both)).contains("9 is not one of 0, 1, 2 of point mode"));
-    let untold = "value.out-of-limits: the value that point level would get cannot be told, so its limits cannot hold";
-    assert_eq!(operate(&write(bytes(20, 18, 2), &[0, 0])), untold, "the low half alone");
-    assert_eq!(operate(&write(bytes(20, 16, 4), &[0x40])), untold, "cut short");
+    let unreadable =
+        "value.out-of-limits: the value that point level would get cannot be told, so its limits cannot hold";
+    assert_eq!(operate(&write(bytes(20, 18, 2), &[0, 0])), unreadable, "the low half alone");
+    assert_eq!(operate(&write(bytes(20, 16, 4), &[0x40])), unreadable, "cut short");
     let bit =
         Operation { values: Values::Bits { bytes: &[1], count: 1 }, ..write(memory(Area::DataBlock, 20, 131, 1), &[]) };
-    assert_eq!(operate(&bit), untold, "one bit of a number");
+    assert_eq!(operate(&bit), unreadable, "one bit of a number");
 }
 
 #[test]
@@ -308,7 +309,7 @@ fn symbolic_access_is_permitted_by_object_or_by_a_whole_block() {
 }
 
 #[test]
-fn symbolic_writes_do_not_slip_past_limits_in_the_same_block() {
+fn symbolic_writes_do_not_bypass_limits_in_the_same_block() {
     let text = GATE.replace(
         "to = \"GATE\"\nprotocol = \"s7comm\"\ns7 = { password = \"required\" }",
         "to = \"GATE\"\nprotocol = \"s7commplus\"",
@@ -330,7 +331,7 @@ fn symbolic_writes_do_not_slip_past_limits_in_the_same_block() {
 }
 
 #[test]
-fn what_a_flow_wants_of_sessions_holds_also_where_operations_are_only_observed() {
+fn session_options_hold_also_where_operations_are_only_observed() {
     let text = GATE.replace("[zone.lock]", "[default]\nundeclared_operation = \"observe\"\n[zone.lock]");
     let policy = policy(&text);
     let flow_verdict = policy.flow_verdict(&tcp(SCADA, PLC, 102), Some("s7comm"));
@@ -361,7 +362,7 @@ proptest! {
         let text = format!("{head}allow = [{}]\n[[conduit{rest}", allow.join(", "));
         let policy = policy(&text.replace("values = [0]\n", ""));
         let flow_verdict = policy.flow_verdict(&tcp(SCADA, PLC, 102), Some("s7comm"));
-        let long = FlowVerdict { only: None, ..flow_verdict.clone() };
+        let long = FlowVerdict { sole: None, ..flow_verdict.clone() };
         let named = |bit: u32| entries.iter().flatten().any(|&(first, more)| (first..=first + more).contains(&(bit / 8)));
         for (first, count) in asked {
             let operation = write(memory(Area::Flag, 0, first, count), &[]);

@@ -106,7 +106,7 @@ fn traffic_between_hosts_of_no_zone_is_not_judged_and_never_permitted() {
 }
 
 #[test]
-fn what_hosts_of_one_link_change_is_told_though_no_zone_knows_them() {
+fn a_change_between_hosts_of_one_link_is_denied_though_no_zone_has_them() {
     let policy = policy(BRIDGE);
     let written = |client, server| judged(&policy, &tcp(client, server, 502), &write(5, &[0, 1]));
     for (client, server) in [("fe80::1", "fe80::2"), ("169.254.3.4", "169.254.3.5"), ("192.0.2.1", "169.254.3.5")] {
@@ -260,7 +260,7 @@ fn a_value_beyond_a_limit_is_named_with_the_limit() {
 }
 
 #[test]
-fn a_value_that_cannot_be_told_does_not_slip_past_its_limits() {
+fn a_value_that_cannot_be_determined_does_not_bypass_its_limits() {
     let unreadable =
         "value.out-of-limits: the value that point level would get cannot be told, so its limits cannot hold";
     assert_eq!(on_plc(&write(50, &[0x41, 0x20])), unreadable, "the high half alone");
@@ -334,7 +334,7 @@ fn a_conduit_or_operation_may_be_declared_as_only_observed_but_a_limit_holds() {
 }
 
 #[test]
-fn only_flows_of_the_protocol_that_is_spoken_decide_about_its_operations() {
+fn only_flows_that_declare_a_protocol_decide_about_its_operations() {
     let other = "[[conduit.operate.flow]]\nid = \"F-9\"\nfrom = \"SCADA\"\nto = \"OTHER\"\nprotocol = \"s7comm\"\nport = \"any\"\n\
                  allow = [{ op = \"any\" }]\n";
     let policy = policy(&format!("{}{other}", BRIDGE.replace(r#"{ op = "operate" }"#, r#"{ op = "read" }"#)));

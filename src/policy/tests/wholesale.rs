@@ -82,13 +82,13 @@ fn all_nodes_of_a_namespace_are_permitted_where_an_entry_names_all_of_them() {
 }
 
 #[test]
-fn writes_to_a_server_with_limits_are_looked_at_one_by_one() {
+fn writes_to_a_server_with_limits_are_judged_one_by_one() {
     assert!(!permits_all(SCADA, SPARE, Class::Write, &[2]));
     assert!(permits_all(SCADA, SPARE, Class::Read, &[2]));
 }
 
 #[test]
-fn what_is_only_observed_passes_as_a_whole_and_one_by_one() {
+fn observed_operations_pass_as_a_whole_and_one_by_one() {
     let policy = policy(PLANT);
     let flow_verdict = policy.flow_verdict(&tcp("10.20.20.1", "10.20.20.2", 4840), Some("opcua"));
     assert!(!flow_verdict.is_judged());
@@ -107,7 +107,7 @@ fn what_is_only_observed_passes_as_a_whole_and_one_by_one() {
 }
 
 #[test]
-fn where_several_flows_decide_each_operation_is_looked_at() {
+fn where_several_flows_decide_each_operation_is_judged() {
     assert!(!permits_all(HIST, PUMP, Class::Read, &[2]));
     assert!(!permits_all(HIST, SPARE, Class::Read, &[2]), "F-3 lets it write only");
     assert!(!permits_all("10.9.9.9", PUMP, Class::Read, &[2]));

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_up_to_the_longest_and_are_not_all_alike() {
+    fn pauses_grow_up_to_the_longest_and_are_randomised() {
         let backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
         for (failures, whole) in [(0, 250), (1, 250), (2, 500), (5, 4000), (6, 5000), (u32::MAX, 5000)] {
             let pauses: Vec<u128> = (0..50).map(|_| backoff.pause(failures).as_millis()).collect();

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_may_ask_for_less() {
+    fn the_limits_of_a_broker_are_read_from_connack() {
         #[rustfmt::skip]
         let connack = [
             0x20, 14,             // CONNACK, 14 bytes follow
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_says_whether_the_record_was_taken_whatever_its_reason_code() {
+    fn puback_is_decoded_with_any_reason_code() {
         #[rustfmt::skip]
         let packets = [
             0x40, 2, 0x00, 0x01,             // PUBACK of 1, success
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_arrived_is_waited_for_and_what_is_no_packet_ends_the_stream() {
+    fn an_incomplete_packet_is_awaited_and_a_malformed_one_ends_the_stream() {
         let mut stream = BytesMut::from(&[0x40, 2, 0][..]);
         assert_eq!(next(Version::V5, &mut stream), Ok(None));
         stream.extend_from_slice(&[7]);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_does_not_let_the_client_in_says_why_in_either_version() {
+    fn a_refused_connection_has_a_reason_in_either_version() {
         let cases: [(Version, &[u8], &str); 6] = [
             (Version::V3, &[0x20, 2, 0, 5], "LOCKKEEPER_MQTT_USER"),
             (Version::V5, &[0x20, 3, 0, 0x87, 0], "LOCKKEEPER_MQTT_USER"),

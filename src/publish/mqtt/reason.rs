@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_about_the_record_is_refused_for_good_and_what_is_about_the_broker_is_tried_again() {
+    fn reasons_about_the_record_are_permanent_and_reasons_about_the_broker_are_transient() {
         let transient = |code| Reason::from_puback(code).map(Reason::is_transient);
         for code in [0x00, 0x10] {
             assert_eq!(transient(code), None, "0x{code:02X} is no refusal");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_told_in_words_and_with_its_number() {
+    fn a_reason_is_shown_with_its_description_and_number() {
         assert_eq!(Reason(0x97).to_string(), "quota exceeded (0x97)");
         assert_eq!(Reason(0xF0).to_string(), "reason code 0xF0");
     }

@@ -119,7 +119,7 @@ fn a_connection_lost_in_mid_burst_is_made_again_and_every_record_is_acknowledged
 }
 
 #[test]
-fn a_replay_gives_up_a_broker_whose_quota_stays_exceeded_and_says_so() {
+fn a_replay_gives_up_a_broker_whose_quota_stays_exceeded_and_reports_it() {
     let fake = Fake::start(|payload| if payload.contains('7') { Answer::Refuse(0x97) } else { Answer::Take });
     let mut settings = settings(fake.port, "");
     settings.give_up_after = Some(Duration::from_millis(500));
@@ -148,7 +148,7 @@ fn a_broker_that_stops_answering_is_given_up_and_the_rest_is_counted() {
 }
 
 #[test]
-fn a_broker_that_is_gone_for_good_is_given_up_and_the_reason_is_told() {
+fn a_broker_that_is_gone_for_good_is_given_up_with_the_reason() {
     let fake = Fake::start(|_| Answer::Take);
     let mut settings = settings(fake.port, "");
     settings.give_up_after = Some(Duration::from_millis(500));
@@ -177,7 +177,7 @@ fn an_unreachable_broker_is_one_clear_error_within_seconds() {
 }
 
 #[test]
-fn a_broker_that_wants_a_password_says_so_and_gets_it() {
+fn a_broker_that_requires_a_password_refuses_without_it_and_accepts_with_it() {
     let passwords = tempfile::NamedTempFile::new().expect("a temporary file");
     let made = Command::new("mosquitto_passwd").arg("-b").arg(passwords.path()).args(["guard", "lock"]).status();
     if !made.is_ok_and(|status| status.success()) {

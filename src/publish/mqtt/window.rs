@@ -24,7 +24,7 @@ impl Record {
     }
 }
 
-/// Records that the broker has neither acknowledged nor refused for good, oldest first.
+/// Records that the broker has neither acknowledged nor permanently refused, oldest first.
 ///
 /// A record is sent again only on another connection, or after a temporary refusal: the specification allows no other
 /// repetition while its acknowledgement is missing (MQTT-4.4.0-1).
@@ -48,7 +48,7 @@ pub(super) struct Window {
 pub(super) struct Tally {
     /// Acknowledged by the broker.
     pub(super) delivered: u64,
-    /// Refused for good, or impossible to send.
+    /// Permanently refused, or impossible to send.
     pub(super) refused: u64,
     /// Refused temporarily, and sent again later. A record counts each time.
     pub(super) retried: u64,
@@ -100,7 +100,7 @@ pub(super) enum Offer {
 pub(super) enum Acknowledged {
     /// The record is delivered; [`Record::news`] of it.
     Delivered(Option<i64>),
-    /// The record is refused for good.
+    /// The record is permanently refused.
     Refused,
     /// The record is refused temporarily, and is sent again later.
     Later,
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_span_is_on_its_way_in_whatever_order_it_is_acknowledged() {
+    fn no_more_records_than_the_limit_are_in_flight_in_any_order_of_acknowledgements() {
         let (mut window, now) = (window(5, 5), begin());
         assert_eq!(sent(&mut window, 3, now), [(0, 1), (1, 2), (2, 3)]);
         assert_eq!(window.acknowledge(2, None, now), Acknowledged::Delivered(Some(1)));
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_lost_connection_only_what_was_not_acknowledged_is_sent_again() {
+    fn after_a_lost_connection_only_unacknowledged_records_are_sent_again() {
         let (mut window, now) = (window(4, 4), begin());
         sent(&mut window, 4, now);
         window.acknowledge(2, None, now);
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_for_good_or_impossible_is_not_delivered_and_says_why() {
+    fn refused_and_impossible_records_are_not_delivered_and_have_a_reason() {
         let (mut window, now) = (window(2, 4), begin());
         window.send(1, now, |record, _| match record.payload[0] {
             0 => Offer::Impossible("too large".to_owned()),
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_for_now_is_sent_again_after_a_growing_pause_while_others_go_on() {
+    fn a_temporarily_refused_record_is_sent_again_after_growing_pauses_that_delay_no_other() {
         let (mut window, begun) = (window(2, 2), begin());
         sent(&mut window, 2, begun);
         let mut now = begun;
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_nothing_pauses_any_more() {
+    fn at_the_end_pauses_are_skipped() {
         let (mut window, now) = (window(1, 1), begin());
         sent(&mut window, 1, now);
         window.acknowledge(1, Some(QUOTA), now);
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_that_is_left_out_is_overdue_although_others_come() {
+    fn a_missing_acknowledgement_is_overdue_although_others_arrive() {
         let (mut window, begun) = (window(3, 3), begin());
         let at = |seconds| begun + Duration::from_secs(seconds);
         sent(&mut window, 3, begun);
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_broker_is_not_overdue_as_long_as_it_goes_on_in_order() {
+    fn a_slow_broker_is_not_overdue_as_long_as_it_acknowledges_in_order() {
         let (mut window, begun) = (window(4, 4), begin());
         let at = |seconds| begun + Duration::from_secs(seconds);
         sent(&mut window, 4, begun);
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn packet_identifiers_begin_again_behind_the_last_and_pass_over_those_in_use() {
+    fn packet_identifiers_wrap_around_and_skip_those_in_use() {
         let (mut window, now) = (window(3, 3), begin());
         sent(&mut window, 1, now);
         window.last_id = LAST_ID - 1;

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_sockets_as_a_sensor_may_have_fit_a_filter() {
+    fn the_filters_of_the_largest_number_of_sockets_have_a_valid_length() {
         let sockets: Vec<RawFd> = (3..67).collect();
         for filter in filters(&sockets).expect("sound") {
             assert!(filter.len() <= BPF_MAXINSNS, "{}", filter.len());

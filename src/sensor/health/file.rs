@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read_again_and_nothing_else_is_left() {
+    fn a_written_snapshot_is_read_again_and_no_other_file_remains() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("status.json");
         let mut snapshot = snapshot();

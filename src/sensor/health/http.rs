@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_pages_are_served_and_all_else_is_refused() {
+    fn the_two_pages_are_served_and_every_other_request_is_refused() {
         let cases = [
             ("GET /metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK", "# EOF\n"),
             ("GET /metrics?name=x HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK", "# EOF\n"),
@@ -175,20 +175,20 @@ mod tests {
     }
 
     #[test]
-    fn a_sensor_that_is_not_well_says_so_in_the_status() {
+    fn a_sensor_that_is_not_ready_shows_it_in_the_status_code() {
         let board = Board::new("lock-1", "lock");
         let response = respond("GET /health HTTP/1.1\r\n\r\n", &board);
         assert!(response.starts_with("HTTP/1.1 503") && response.ends_with("starting\n"), "{response}");
     }
 
-    /// Serves while something else is done.
-    fn while_serving<T>(patience: Duration, what: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
+    /// Runs a closure while the endpoint serves requests.
+    fn while_serving<T>(client_timeout: Duration, action: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("bound");
-            tokio::spawn(serve(listener, Board::new("lock-1", "lock"), patience));
-            what(address).await
+            tokio::spawn(serve(listener, Board::new("lock-1", "lock"), client_timeout));
+            action(address).await
         })
     }
 
@@ -196,47 +196,47 @@ mod tests {
         TcpStream::connect(address).await.expect("connected")
     }
 
-    /// What Prometheus gets, within a second.
+    /// The page that Prometheus gets, within a second.
     async fn scrape(address: std::net::SocketAddr) -> String {
         let ask = async {
-            let mut caller = connect(address).await;
-            caller.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").await?;
+            let mut client = connect(address).await;
+            client.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").await?;
             let mut answer = String::new();
-            caller.read_to_string(&mut answer).await.map(|_| answer)
+            client.read_to_string(&mut answer).await.map(|_| answer)
         };
         timeout(Duration::from_secs(1), ask).await.expect("in time").expect("answered")
     }
 
     #[test]
-    fn a_hundred_connections_that_are_held_open_do_not_keep_prometheus_out() {
+    fn a_hundred_idle_connections_do_not_keep_prometheus_out() {
         type Trick = fn(usize) -> &'static [u8];
         let tricks: [(&str, Trick); 3] = [
-            ("says nothing", |_| b""),
-            ("begins to ask and goes on for ever", |_| b"GET /metrics HTTP/1.1\r\n"),
-            ("is all of these at once", |number| if number % 2 == 0 { b"" } else { b"GET " }),
+            ("sends nothing", |_| b""),
+            ("sends an incomplete request", |_| b"GET /metrics HTTP/1.1\r\n"),
+            ("is one of these in turn", |number| if number % 2 == 0 { b"" } else { b"GET " }),
         ];
         for (what, trick) in tricks {
             while_serving(CLIENT_TIMEOUT, async |address| {
                 let mut held = Vec::new();
                 for number in 0..100 {
-                    let mut caller = connect(address).await;
-                    caller.write_all(trick(number)).await.expect("sent");
-                    held.push(caller);
+                    let mut client = connect(address).await;
+                    client.write_all(trick(number)).await.expect("sent");
+                    held.push(client);
                 }
                 for _ in 0..3 {
                     assert!(scrape(address).await.ends_with("# EOF\n"), "{what}");
                 }
                 let mut oldest = held.swap_remove(0);
-                let end = timeout(CLIENT_TIMEOUT, oldest.read(&mut [0; 16])).await.expect("it gave up its place");
+                let end = timeout(CLIENT_TIMEOUT, oldest.read(&mut [0; 16])).await.expect("closed in time");
                 assert!(!end.is_ok_and(|read| read > 0), "{what}");
             });
         }
     }
 
     #[test]
-    fn callers_that_send_a_byte_from_time_to_time_or_never_read_have_no_more_time_than_others() {
-        let patience = Duration::from_millis(500);
-        while_serving(patience, async |address| {
+    fn clients_that_send_slowly_or_never_read_get_no_more_time_than_others() {
+        let client_timeout = Duration::from_millis(500);
+        while_serving(client_timeout, async |address| {
             let mut dripping = connect(address).await;
             let drip = async {
                 for letter in b"GET /metrics HTTP/1.1\r\nX: ".iter().cycle() {
@@ -247,12 +247,12 @@ mod tests {
                 }
             };
             let silent = async {
-                let mut callers = Vec::new();
+                let mut clients = Vec::new();
                 for _ in 0..100 {
-                    let mut caller = connect(address).await;
+                    let mut client = connect(address).await;
                     // It may have given up its place meanwhile.
-                    let _ = caller.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").await;
-                    callers.push(caller);
+                    let _ = client.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").await;
+                    clients.push(client);
                 }
                 assert!(scrape(address).await.ends_with("# EOF\n"));
             };
@@ -262,16 +262,16 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_has_a_moment_to_ask_however_many_come_after_it() {
+    fn a_client_has_a_moment_to_send_its_request_however_many_follow() {
         while_serving(CLIENT_TIMEOUT, async |address| {
-            let mut caller = connect(address).await;
+            let mut client = connect(address).await;
             let mut held = Vec::new();
             for _ in 0..100 {
                 held.push(connect(address).await);
             }
-            caller.write_all(b"GET /health HTTP/1.1\r\n\r\n").await.expect("it still has its place");
+            client.write_all(b"GET /health HTTP/1.1\r\n\r\n").await.expect("it still has its place");
             let mut answer = String::new();
-            caller.read_to_string(&mut answer).await.expect("answered");
+            client.read_to_string(&mut answer).await.expect("answered");
             assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
         });
     }

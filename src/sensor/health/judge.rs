@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn each_thing_that_a_sensor_needs_is_missed_by_name() {
+    fn each_problem_makes_the_sensor_degraded_with_its_reason() {
         type Change = fn(&mut Snapshot);
         let cases: [(&str, Change); 10] = [
             ("evidence.failed", |now| now.problems.push(reason("evidence.failed", "evidence: no space".to_owned()))),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_forgiven_after_a_minute_without_another() {
+    fn a_loss_no_longer_counts_after_a_minute() {
         let mut judge = Judge::new(Limits::default());
         let mut now = snapshot();
         judge.judge(Phase::Running, &now);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_within_the_declared_limit_is_counted_and_no_reason_to_worry() {
+    fn a_loss_within_the_limit_does_not_make_the_sensor_degraded() {
         let mut judge = Judge::new(Limits { loss: 0.01, ..Limits::default() });
         let mut now = snapshot();
         judge.judge(Phase::Running, &now);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipeline_that_says_nothing_is_stuck_once_it_should_run() {
+    fn a_pipeline_without_reports_is_stuck_once_the_sensor_runs() {
         let mut judge = Judge::new(Limits::default());
         let mut now = snapshot();
         assert_eq!(judge.judge(Phase::Starting, &now), (State::Starting, vec![]));

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_says_what_a_person_asks_first() {
+    fn the_page_shows_the_most_important_facts() {
         let (verdict, text) = after(&snapshot(), 1);
         assert_eq!(verdict, Verdict::Ok);
         for expected in [
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_says_how_many_packets_its_snap_length_cut() {
+    fn an_interface_shows_the_packets_that_its_snap_length_cut() {
         let mut snapshot = snapshot();
         snapshot.interfaces[0].cut = 3;
         let (_, text) = after(&snapshot, 1);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_degraded_sensor_says_why_and_a_silent_one_for_how_long() {
+    fn the_page_shows_why_a_sensor_is_degraded_and_how_old_a_stale_status_is() {
         let mut snapshot = snapshot();
         snapshot.state = State::Degraded;
         snapshot.reasons =
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_status_file_nothing_is_known_and_the_page_says_how_to_get_one() {
+    fn without_a_status_file_the_state_is_unknown_and_the_page_shows_a_remedy() {
         let people = ["unknown", "no status file at /nonexistent/status.json", "watch --status-file FILE"];
         let programs =
             ["\"stale\":true", "\"state\":\"unknown\"", "\"problem\":\"there is no status file at /nonexistent"];
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_in_their_two_largest_units() {
+    fn durations_are_shown_in_their_two_largest_units() {
         let texts = [0, 59, 61, 3_600, 86_399, 90_000, 8_640_000].map(duration_text);
         assert_eq!(texts, ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "23 h 59 min", "1 d 1 h", "100 d 0 h"]);
     }

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_file_that_cannot_be_written_is_told_elsewhere_and_ends_nothing() {
+    fn an_unwritable_status_file_is_reported_elsewhere_and_ends_nothing() {
         let board = Board::new("lock-1", "lock");
         board.update(|now| now.traffic.pulses = 1);
         board.enter(Phase::Running);
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_taken_is_an_error_that_says_what_to_write() {
+    fn an_address_in_use_is_an_error_with_a_remedy() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let error = Handles::open(taken.local_addr().ok()).expect_err("taken").to_string();
         assert!(error.contains("[metrics]") && error.contains("in use"), "{error}");

@@ -49,7 +49,7 @@ pub(super) fn snapshot() -> Snapshot {
     snapshot.losses.insert("stream_gaps".to_owned(), 2);
     snapshot.unread.insert("ethernet/0x88e5".to_owned(), 9);
     let health = SinkHealth { connected: true, connections: 1, delivered: 5, ..SinkHealth::default() };
-    snapshot.sinks.insert(SINKS[0], health);
+    SINKS.iter().for_each(|sink| snapshot.sinks.insert(sink, health.clone()));
     let oldest = Some("recording-20261124T090000.000000000Z.pcapng".to_owned());
     snapshot.recording = Some(Recording { files: 2, bytes: 1_048_576, oldest });
     let mut latency = Latency::new();

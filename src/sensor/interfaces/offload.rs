@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interface_that_is_not_there_has_no_offloads() {
+    fn a_missing_interface_has_no_offloads() {
         assert!(active("no-such-if").is_empty());
         assert!(active("a name that is too long for any interface").is_empty());
     }

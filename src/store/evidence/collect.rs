@@ -109,7 +109,7 @@ impl Collection {
         let (mut out, mut interfaces) = (Vec::new(), Interfaces::default());
         write::section(&mut out);
         for (index, OwnedPacket { packet, bytes }) in self.packets.iter().enumerate() {
-            let interface = interfaces.of(packet).unwrap_or_else(|new| {
+            let interface = interfaces.find_or_add(packet).unwrap_or_else(|new| {
                 let name = captures.get(usize::from(packet.origin().capture)).map(String::as_str);
                 write::interface(&mut out, packet.link, UNKNOWN_SNAP_LENGTH, name);
                 new

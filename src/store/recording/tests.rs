@@ -71,7 +71,7 @@ fn found(folder: &Path) -> Vec<u64> {
 }
 
 #[test]
-fn what_was_captured_is_on_the_disk_and_the_oldest_has_made_room() {
+fn captured_packets_are_on_disk_and_the_oldest_file_is_deleted() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut one = recorder(folder.path(), 3);
     record(&mut one, 0..5000);
@@ -108,7 +108,7 @@ fn a_file_can_be_read_while_it_is_written() {
 }
 
 #[test]
-fn packets_of_a_disk_that_takes_nothing_wait_and_then_are_counted() {
+fn packets_wait_for_a_failing_disk_and_are_counted_when_they_are_dropped() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("packets");
     let mut broken = recorder(&path, 64);
@@ -136,7 +136,7 @@ fn packets_of_a_disk_that_takes_nothing_wait_and_then_are_counted() {
 }
 
 #[test]
-fn a_folder_that_was_removed_is_made_again() {
+fn a_folder_that_was_removed_is_created_again() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("packets");
     let mut recorder = recorder(&path, 64);

@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_named_after_their_first_packet_and_known_by_that() {
+    fn files_are_named_and_recognised_by_the_time_of_their_first_packet() {
         let time = 1_795_000_000_123_456_789;
         assert_eq!(file_name(time), "recording-20261118T110640.123456789Z.pcapng");
         assert!(is_ours(&file_name(time)) && is_ours(&file_name(0)) && file_name(time) < file_name(time + 1));

@@ -24,7 +24,7 @@ pub(in crate::worker) enum Content {
     Unidentified(Box<ProbeBuffer>),
     /// A protocol of the registry.
     Identified(Session),
-    /// Another protocol. Where a decoded one is expected, by port or policy, the search for it goes on.
+    /// Another protocol. Where a decoded one is expected, by port or policy, the search for it continues.
     Other(Option<Box<Search>>),
 }
 

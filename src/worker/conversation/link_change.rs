@@ -1,4 +1,4 @@
-//! The link layer of a conversation: hardware addresses and VLANs of its ends, which may change while it goes on.
+//! The link layer of a conversation: hardware addresses and VLANs of its ends, which may change during it.
 
 use lockkeeper_protocols::{Side, Stamp};
 

@@ -1,7 +1,7 @@
 //! Alternative readings of an ambiguous stream, decoded and judged beside the delivered one.
 //!
 //! A sender can send the same part of a stream twice with different bytes. Which of them the receiver took cannot be seen at
-//! the tap. The first is delivered; the second is decoded by a decoder of its own, which goes on with the stream until both
+//! the tap. The first is delivered; the second is decoded by a decoder of its own, which continues with the stream until both
 //! readings converge. Operations that only the second reading has are judged too, and denied ones become alerts marked as
 //! ambiguous.
 
@@ -204,5 +204,5 @@ impl OpenReading {
 
 /// Open readings of one conversation, at most.
 const MOST_OPEN: usize = 4;
-/// Bytes for which a reading goes on, at most: the longest frame of OPC UA.
+/// Most bytes for which a reading continues: the longest frame of OPC UA.
 const MOST_BYTES: usize = 256 * 1024;

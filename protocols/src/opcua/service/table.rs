@@ -74,7 +74,7 @@ const fn row(service: Service, (request, response): (u32, u32), name: &'static s
 }
 
 impl Row {
-    /// The function code: the encoding number of the request, or of the response if there is no request.
+    /// The function code: the encoding number of the request, or of the response if it has no request.
     const fn code(&self) -> u32 {
         if self.request == 0 { self.response } else { self.request }
     }

@@ -285,7 +285,7 @@ fn a_pdu_whose_header_is_odd_too_hides_neither_in_another_nor_in_a_tsdu() {
             let log = decode_conversation(&[(Client, frame(&[read.clone(), stop.clone()].concat()))]);
             let last = asked(&log).last().cloned().unwrap_or_default();
             assert!(last.ends_with(STOPPED_PERHAPS), "{s7comm:02x?}: {:?}", log.lines);
-            // The beginning of a TSDU whose rest never came: any bytes may go on with that.
+            // The beginning of a TSDU without its rest: any bytes may continue it.
             if ![0x32, 0].contains(&s7comm[0]) {
                 continue;
             }

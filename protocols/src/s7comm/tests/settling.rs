@@ -9,8 +9,8 @@ use crate::session::Session;
 use crate::testing::{Answers, Detail, Log, at};
 
 /// How many items of a read of six are accepted, refused, and left without a result. The answer refuses those that a bit
-/// of `refused` stands for and has no more than `answered`; the outcome of those that a bit of `awaits` stands for is waited
-/// for.
+/// of `refused` stands for and has no more than `answered`; the outcome of those that a bit of `awaits` stands for is
+/// tracked.
 fn endings(awaits: u8, refused: u8, answered: u8) -> [u32; 3] {
     const ITEMS: u8 = 6;
     let items: Vec<u8> = (0..ITEMS).flat_map(|item| db(1, item.into(), 1)).collect();

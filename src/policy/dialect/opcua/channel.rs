@@ -7,7 +7,7 @@ use lockkeeper_protocols::{Class, Mode, Security, Side, UserKind};
 
 use super::{Channel, Grade, OpcUaSession};
 use crate::policy::compile::FlowRules;
-use crate::policy::judge::Candidate;
+use crate::policy::flow_verdict::Candidate;
 use crate::policy::{Denial, FlowVerdict, Policy, Reason, Rule};
 
 /// The state of the security of a conversation, for its verdicts.
@@ -84,7 +84,7 @@ impl Use {
 
 impl Policy {
     /// Takes account of a fact about a conversation. Returns how it violates the session options of the flows that decide
-    /// about the conversation, whatever `undeclared_operation` says: these options are always meant.
+    /// about the conversation. `undeclared_operation` does not apply: session options are always meant.
     pub fn judge_fact(&self, flow_verdict: &FlowVerdict, fact: &Security<'_>, state: &mut Secured) -> FactVerdict {
         match *fact {
             Security::Channel { mode: Some(mode), policy } => {
@@ -190,7 +190,7 @@ impl Policy {
         rule: Rule,
         reason: Reason,
     ) -> Option<Denial> {
-        let mut deciding = self.deciding(self.standing(flow_verdict).ok()?);
+        let mut deciding = self.deciding(self.named_flows(flow_verdict).ok()?);
         let first = deciding.next()?;
         let silent = OpcUaSession::default();
         let says = |(_, rules): &(&Candidate, &FlowRules)| admits(rules.session.opcua.as_ref().unwrap_or(&silent));

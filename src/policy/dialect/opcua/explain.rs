@@ -68,7 +68,7 @@ fn certificate_detail(denial: &Denial, id: &str, demanded: &OpcUaSession) -> Str
     }
 }
 
-/// Times that no calendar knows are written as seconds.
+/// A time as a date, or in seconds if no calendar has it.
 fn time_text(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| format!("{seconds} s since 1970"), |time| time.to_string())
 }

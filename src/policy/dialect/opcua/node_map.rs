@@ -1,4 +1,4 @@
-//! What a policy says about nodes, found by node in constant time, however many nodes it names.
+//! A map from patterns of nodes to values: finds the values for a node in constant time, except for unusual patterns.
 
 use hashbrown::HashMap;
 use lockkeeper_protocols::{Node, NodeId};

@@ -12,7 +12,7 @@ use crate::policy::classes::Classes;
 /// usual operation, which one of them permits.
 #[derive(Clone, Debug, Default)]
 pub(in crate::policy) struct NodeRules {
-    /// The classes for each node, with the asset that it is in, where a point says so.
+    /// The classes for each node, with the asset that it is in, if a point names it.
     nodes: NodeMap<(Classes, Option<u16>)>,
     /// Namespaces that are permitted as a whole on every asset.
     whole: WholeNamespaces,
@@ -33,7 +33,7 @@ impl NodeRules {
     pub(in crate::policy) fn new(everywhere: Classes, entries: &[RestrictedEntry<'_>]) -> Self {
         let naming = entries.iter().filter(|(_, places)| named_nodes(places).next().is_some());
         let nowhere = naming.fold(Classes::NONE, |all, (classes, _)| all.with(*classes)).and(CLASSES_OF_NO_NODE);
-        // An entry that names methods as well permits nothing but calls, which are judged in full.
+        // An entry that names methods as well permits only calls, which are judged in full.
         let of_nodes = entries.iter().filter(|(_, places)| methods(places).next().is_none());
         let nodes: Vec<_> = of_nodes
             .flat_map(|(classes, places)| named_nodes(places).map(|(pattern, asset)| (pattern, (*classes, asset))))
@@ -71,7 +71,7 @@ impl NodeRules {
 /// Nodes and methods that an entry of `allow` names.
 #[derive(Clone, Debug)]
 pub(in crate::policy) struct NamedNodes {
-    /// Nodes, each with the asset that it is in, where a point says so; of calls also the methods.
+    /// Nodes, each with the asset that it is in, if a point names it; of calls also the methods.
     nodes: NodeMap<Option<u16>>,
     methods: Box<[NodePattern]>,
 }
@@ -103,7 +103,7 @@ impl NamedNodes {
 /// Classes in which a permit for nodes also covers what acts on none.
 const CLASSES_OF_NO_NODE: Classes = Classes::only(Class::Subscribe).with(Classes::only(Class::Report));
 
-/// The nodes among places, each with the asset that it is in, where a point says so.
+/// The nodes among places, each with the asset that it is in, if a point names it.
 fn named_nodes<'a>(places: &'a [Located<'a>]) -> impl Iterator<Item = (&'a NodePattern, Option<u16>)> {
     places.iter().flat_map(|&(asset, place)| {
         let patterns = if let Extent::Nodes(patterns) = &place.extent { patterns.as_slice() } else { &[] };

@@ -191,7 +191,7 @@ mod tests {
         assert!(channel(Mode::Sign, "Aes256_Sha256_RsaPss").is_weaker_than(&best));
         assert!(channel(Mode::SignAndEncrypt, "Basic256").is_weaker_than(&best));
         assert!(!channel(Mode::SignAndEncrypt, "Basic256Sha256").is_weaker_than(&best), "both in use");
-        assert!(!channel(Mode::SignAndEncrypt, "urn:own").is_weaker_than(&best), "nobody can tell");
+        assert!(!channel(Mode::SignAndEncrypt, "urn:own").is_weaker_than(&best), "an unknown policy has no grade");
         assert!(!best.is_weaker_than(&channel(Mode::Sign, "Basic256")));
     }
 }

@@ -10,7 +10,7 @@ use super::{Action, Dialect, Extent, Located, Location, NamedPlaces as AllNamedP
 use super::{ValuesAt, modbus};
 use crate::policy::addresses::{Addresses, Reach, length};
 use crate::policy::encoding::DataType;
-use crate::policy::judge::Candidate;
+use crate::policy::flow_verdict::Candidate;
 use crate::policy::model::Point;
 use crate::policy::section::{Section, Span};
 use crate::policy::{Policy, Verdict};
@@ -135,7 +135,7 @@ impl Dialect for S7 {
 /// Objects and blocks that an entry of `allow` names.
 #[derive(Clone, Debug)]
 pub(super) struct NamedPlaces {
-    /// Each with the asset that it is in, where a point says so.
+    /// Each with the asset that it is in, if a point names it.
     objects: Box<[(Option<u16>, S7Object)]>,
     blocks: Box<[Blocks]>,
 }

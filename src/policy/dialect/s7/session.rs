@@ -5,7 +5,7 @@ use lockkeeper_protocols::{Class, Operation, Target};
 use super::super::SessionState;
 use crate::policy::classes::Classes;
 use crate::policy::compile::FlowRules;
-use crate::policy::judge::Candidate;
+use crate::policy::flow_verdict::Candidate;
 use crate::policy::section::{Complaint, Section};
 use crate::policy::{Denial, Policy, Reason, Rule, Verdict, values};
 
@@ -87,8 +87,8 @@ impl S7Session {
     }
 }
 
-/// The verdict on a connection or a session password, where a flow demands something of them. Session options are written
-/// on purpose: they hold whatever `undeclared_operation` says.
+/// The verdict on a connection or a session password that session options decide about. `undeclared_operation` does not
+/// apply: session options are always meant.
 pub(super) fn judge(policy: &Policy, candidates: &[Candidate], operation: &Operation<'_>) -> Option<Verdict> {
     if let Target::Connection { kind, rack, slot } = operation.target {
         let admits = |s7: S7Session| s7.admits(kind, rack, slot);

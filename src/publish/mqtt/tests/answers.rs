@@ -15,7 +15,7 @@ fn settled(fake: &Fake, numbers: std::ops::Range<u64>, change: impl FnOnce(&mut 
 }
 
 #[test]
-fn what_the_broker_refuses_for_good_is_counted_and_not_called_delivered() {
+fn a_record_refused_for_good_is_counted_and_not_delivered() {
     // Not authorized, topic name invalid, packet too large (as mosquitto says it), payload format invalid.
     for (reason, words) in
         [(0x87, "not authorized"), (0x90, "topic name"), (0x95, "too large"), (0x99, "payload format")]
@@ -32,7 +32,7 @@ fn what_the_broker_refuses_for_good_is_counted_and_not_called_delivered() {
 }
 
 #[test]
-fn what_the_broker_refuses_for_now_is_sent_again_until_it_is_taken() {
+fn a_temporarily_refused_record_is_sent_until_it_is_accepted() {
     // Unspecified error, implementation specific error, packet identifier in use, quota exceeded.
     for reason in [0x80, 0x83, 0x91, 0x97] {
         let mut refusals = 3;
@@ -52,7 +52,7 @@ fn what_the_broker_refuses_for_now_is_sent_again_until_it_is_taken() {
 }
 
 #[test]
-fn a_broker_whose_quota_is_exceeded_is_called_stalled_until_it_takes_something() {
+fn a_broker_whose_quota_is_exceeded_is_stalled_until_it_accepts_a_record() {
     let is_full = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let full = Arc::clone(&is_full);
     let mut asked = Vec::new();
@@ -99,7 +99,7 @@ fn a_record_whose_acknowledgement_does_not_come_is_sent_again_on_another_connect
 }
 
 #[test]
-fn an_acknowledgement_of_nothing_that_was_sent_is_counted_and_ends_nothing() {
+fn an_unexpected_acknowledgement_is_counted_and_does_not_end_the_connection() {
     for options in ["", "?version=3.1.1"] {
         let fake = Fake::start(|_| Answer::TakeAndMore);
         let mut mqtt = Mqtt::start(settings(fake.port, options)).expect("started");
@@ -113,7 +113,7 @@ fn an_acknowledgement_of_nothing_that_was_sent_is_counted_and_ends_nothing() {
 }
 
 #[test]
-fn a_record_for_which_the_broker_ends_connections_does_not_keep_the_others_back() {
+fn a_record_for_which_the_broker_ends_connections_does_not_block_the_others() {
     // DISCONNECT: packet too large.
     let fake = Fake::start(|payload| if payload == "{\"n\":7}" { Answer::Disconnect(0x95) } else { Answer::Take });
     let (mut mqtt, health) = settled(&fake, 0..30, |settings| settings.first_pause = Duration::from_millis(10));
@@ -127,7 +127,7 @@ fn a_record_for_which_the_broker_ends_connections_does_not_keep_the_others_back(
 }
 
 #[test]
-fn mosquitto_refuses_what_is_larger_than_its_limit_and_takes_the_rest_over_the_same_connection() {
+fn mosquitto_refuses_oversized_records_and_accepts_the_rest_over_the_same_connection() {
     let Some(broker) = Mosquitto::start(free_port(), "message_size_limit 1000\n") else { return };
     let mut mqtt = Mqtt::connect(settings(broker.port, "")).expect("connected");
     publish(&mut mqtt, 0..5);

@@ -20,7 +20,7 @@ pub(super) fn eventually(shared: &Shared, condition: impl Fn(&SinkHealth) -> boo
 }
 
 #[test]
-fn a_broker_that_goes_away_twice_and_comes_back_loses_nothing_that_fits_the_queue_and_the_rest_is_counted() {
+fn a_broker_that_goes_away_twice_loses_no_record_that_fits_the_queue_and_the_rest_is_counted() {
     for options in ["", "?version=3.1.1"] {
         let port = free_port();
         let mut settings = settings(port, options);
@@ -92,7 +92,7 @@ fn a_broker_that_is_restarted_under_load_gets_every_record_at_least_once() {
 }
 
 #[test]
-fn a_sensor_that_is_asked_to_stop_waits_for_an_absent_broker_only_so_long() {
+fn a_sensor_that_is_asked_to_stop_waits_for_an_absent_broker_only_for_its_timeout() {
     let mut settings = settings(free_port(), "");
     settings.give_up_after = Some(Duration::from_millis(700));
     let mut mqtt = Mqtt::start(settings).expect("started");
@@ -106,7 +106,7 @@ fn a_sensor_that_is_asked_to_stop_waits_for_an_absent_broker_only_so_long() {
 }
 
 #[test]
-fn what_waits_takes_up_no_more_bytes_than_it_may() {
+fn queued_records_take_up_no_more_bytes_than_configured() {
     let mut settings = settings(free_port(), "");
     settings.queue_bytes = 10_000;
     settings.give_up_after = Some(Duration::from_millis(1));
@@ -118,7 +118,7 @@ fn what_waits_takes_up_no_more_bytes_than_it_may() {
 }
 
 #[test]
-fn the_sensor_says_how_it_is_and_what_it_counted_and_a_new_connection_begins_with_the_latest() {
+fn status_and_metrics_are_published_and_a_new_connection_begins_with_the_latest_status() {
     let port = free_port();
     let mut mqtt = started(port, "");
     let shared = Arc::clone(&mqtt.shared);
@@ -140,7 +140,7 @@ fn the_sensor_says_how_it_is_and_what_it_counted_and_a_new_connection_begins_wit
 }
 
 #[test]
-fn the_time_to_the_acknowledgement_is_measured_for_what_is_new() {
+fn the_time_to_the_acknowledgement_is_measured_for_first_records() {
     let fake = Fake::start(|_| Answer::Take);
     let mut mqtt = started(fake.port, "");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
@@ -156,7 +156,7 @@ fn the_time_to_the_acknowledgement_is_measured_for_what_is_new() {
 }
 
 #[test]
-fn a_broker_that_lets_the_sensor_in_and_throws_it_out_is_not_asked_in_quick_succession() {
+fn a_broker_that_accepts_and_soon_closes_connections_is_retried_with_pauses() {
     let fake = Fake::start(|_| Answer::HangUp);
     let mut settings = settings(fake.port, "");
     settings.first_pause = Duration::from_millis(200);

@@ -23,12 +23,12 @@ pub(super) enum Answer {
 
 pub(super) struct Fake {
     pub(super) port: u16,
-    shared: Arc<Shared>,
+    shared: Arc<FakeState>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct FakeState {
     taken: Mutex<BTreeSet<String>>,
     over: AtomicBool,
     connection: Mutex<Option<TcpStream>>,
@@ -39,7 +39,7 @@ impl Fake {
     pub(super) fn start(mut judge: impl FnMut(&str) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let port = listener.local_addr().expect("bound").port();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(FakeState::default());
         let ours = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
             for connection in listener.incoming() {
@@ -72,7 +72,7 @@ impl Drop for Fake {
     }
 }
 
-fn hang_up(shared: &Shared) {
+fn hang_up(shared: &FakeState) {
     if let Some(connection) = shared.connection.lock().expect("unpoisoned").take() {
         let _already_gone = connection.shutdown(Shutdown::Both);
     }

@@ -4,7 +4,7 @@ use super::endurance::eventually;
 use super::*;
 
 #[test]
-fn a_backlog_begins_to_drain_within_seconds_of_the_return_of_a_broker_that_was_away_for_long() {
+fn a_backlog_begins_to_drain_within_seconds_of_the_return_of_a_long_absent_broker() {
     let port = free_port();
     let mut mqtt = Mqtt::start(Settings::new(&format!("mqtt://127.0.0.1:{port}"), "site", "sensor").expect("valid"))
         .expect("started");
@@ -20,14 +20,14 @@ fn a_backlog_begins_to_drain_within_seconds_of_the_return_of_a_broker_that_was_a
 }
 
 #[test]
-fn whatever_kept_the_broker_away_no_pause_is_longer_than_some_seconds() {
+fn no_pause_is_longer_than_some_seconds() {
     let settings = Settings::new("mqtt://localhost", "site", "sensor").expect("valid");
     assert!(settings.longest_pause <= Duration::from_secs(5) && settings.first_pause < Duration::from_secs(1));
     assert!(settings.connect_timeout <= Duration::from_secs(5));
 }
 
 #[test]
-fn a_connection_that_is_dead_without_being_closed_is_noticed_and_replaced() {
+fn a_dead_connection_that_was_not_closed_is_detected_and_replaced() {
     for options in ["", "?version=3.1.1"] {
         let mut seen = 0;
         let fake = Fake::start(move |_| {
@@ -48,7 +48,7 @@ fn a_connection_that_is_dead_without_being_closed_is_noticed_and_replaced() {
 }
 
 #[test]
-fn a_broker_that_answers_pings_keeps_its_connection_although_there_is_nothing_to_tell() {
+fn an_idle_connection_is_kept_while_the_broker_answers_pings() {
     let fake = Fake::start(|_| Answer::Take);
     let mut settings = settings(fake.port, "");
     settings.keep_alive = Duration::from_millis(50);
@@ -61,7 +61,7 @@ fn a_broker_that_answers_pings_keeps_its_connection_although_there_is_nothing_to
 }
 
 #[test]
-fn a_broker_with_an_address_that_swallows_packets_is_reached_at_another() {
+fn a_broker_is_reached_at_a_second_address_if_the_first_swallows_packets() {
     let Some((_kept, swallows)) = unresponsive() else { return };
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let answers = listener.local_addr().expect("bound");

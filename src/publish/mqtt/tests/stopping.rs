@@ -90,7 +90,7 @@ fn ending(port: u16, records: u64, bytes: usize) -> (Duration, String) {
 }
 
 #[test]
-fn a_sensor_with_more_records_than_its_window_ends_within_its_time_whatever_the_broker_does() {
+fn a_sensor_with_more_records_than_its_window_ends_in_time_with_any_faulty_broker() {
     let all = EACH.into_iter().chain([Rude::Unreachable, Rude::Unresponsive, Rude::InTurns]);
     let threads: Vec<_> =
         all.map(|rude| std::thread::spawn(move || (rude, ending(start(rude), 300, 20_000)))).collect();
@@ -102,7 +102,7 @@ fn a_sensor_with_more_records_than_its_window_ends_within_its_time_whatever_the_
 }
 
 #[test]
-fn a_broker_that_takes_one_record_after_the_other_is_not_waited_for_any_longer() {
+fn a_slow_broker_does_not_delay_the_end() {
     let fake = Fake::start(|_| {
         std::thread::sleep(Duration::from_millis(100));
         Answer::Take
