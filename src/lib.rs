@@ -56,6 +56,7 @@
 //! | denial | the verdict that something is not permitted, with the rule that it violates |
 //! | dialect | the part of the policy language for the protocols of one kind of device: places, session options, messages |
 //! | evidence | the packets that prove an alert |
+//! | fault | the current failure of an output that is retried |
 //! | finding | what a worker reports to the correlator; alerts are made of findings |
 //! | flow | the packets between two endpoints over one carrier; in a policy, a *declared flow* permits operations to one |
 //! | frame | one packet, decoded from its outermost header to the innermost transport header |
@@ -68,6 +69,7 @@
 //! | reading | one of several ways to read a stream whose bytes are ambiguous |
 //! | request | what a client sends; it asks for one or more operations |
 //! | shard | one of 64 fixed parts of the traffic, by host pair; a worker owns whole shards |
+//! | sink | a remote receiver of alerts, such as an MQTT broker: one row of [`publish::SINKS`] |
 //! | transaction | an operation with its outcome, latency and verdict |
 //! | verdict | what the policy says of a flow or of an operation: permit, deny, observe, not judged |
 //! | zone | hosts of the same trust (IEC 62443-3-2) |

@@ -219,7 +219,7 @@ impl<R: Waiting> Pending<R> {
         match &self.behind {
             Some(behind) if !behind.overdue.is_empty() => {
                 let next = behind.expired_at.saturating_add(self.timeout.max(1));
-                let latest = behind.overdue.front().map(|overdue| due_at(overdue, self.latest()));
+                let latest = behind.overdue.front().map(|overdue| due_at(overdue, self.late_limit()));
                 [in_flight, latest, Some(next)].into_iter().flatten().min()
             }
             _ => in_flight,
@@ -227,7 +227,7 @@ impl<R: Waiting> Pending<R> {
     }
 
     /// Time after which an overdue request ends without an answer, nanoseconds.
-    fn latest(&self) -> i64 {
+    fn late_limit(&self) -> i64 {
         self.timeout.saturating_mul(LATEST)
     }
 
@@ -245,7 +245,7 @@ impl<R: Waiting> Pending<R> {
                 conclude_unanswered(&oldest, self.timeout, at, sink);
             }
         }
-        let latest = self.latest();
+        let latest = self.late_limit();
         while let Some(behind) = &mut self.behind
             && let Some(overdue) = behind.overdue.pop_front_if(|overdue| due_at(overdue, latest) < clock)
         {

@@ -41,7 +41,7 @@ pub enum SensorRule {
     }
     CaptureOneWay {
         id: "own.capture-one-way",
-        raised: "only one end of many conversations is heard",
+        raised: "only one direction of many conversations is captured",
         severity: &[(Always, Fixed(Medium))],
         requirements: MONITORING,
         techniques: &[],
@@ -49,7 +49,7 @@ pub enum SensorRule {
     }
     CaptureSilent {
         id: "own.capture-silent",
-        raised: "an interface hears nothing any more",
+        raised: "an interface receives no packets any more",
         severity: &[(Always, Fixed(High))],
         requirements: MONITORING,
         techniques: &[],
