@@ -127,7 +127,7 @@ mod testing {
             rule,
             severity,
             id: AlertId([0; 16]),
-            news: None,
+            latency_start: None,
             json,
             evidence_request: None,
         }

@@ -140,7 +140,7 @@ impl Publisher for Mqtt {
     /// undelivered, which [`Publisher::finish`] reports. A sensor never waits.
     fn publish(&mut self, alert: &Rendered) -> Result<(), PublishError> {
         let topic = self.topics.alert(alert.kind, alert.severity);
-        let record = Record { topic, payload: alert.json.clone(), news: alert.news };
+        let record = Record { topic, payload: alert.json.clone(), latency_start: alert.latency_start };
         if self.live {
             self.queue_or_drop(record);
         } else {

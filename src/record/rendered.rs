@@ -56,7 +56,7 @@ pub struct Rendered {
     /// The alert; a later revision supersedes an earlier one of the same id.
     pub id: AlertId,
     /// Packet time of the finding, nanoseconds, in the first revision only: the latency to its delivery counts from there.
-    pub news: Option<i64>,
+    pub latency_start: Option<i64>,
     /// One JSON object of schema `lockkeeper/alert/1`, without a line end.
     pub json: Vec<u8>,
     /// The request to keep the packets that prove the alert, in the first revision only, if the

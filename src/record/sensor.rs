@@ -139,8 +139,8 @@ impl OpenSensorAlert {
         let mut json = Vec::with_capacity(RECORD_BYTES);
         self.write(context, &mut json);
         let (rule, severity) = (self.latest.rule.id(), self.latest.rule.severity());
-        let news = (self.revision == 1).then_some(self.latest.time);
-        out(Rendered { kind: Kind::Sensor, rule, severity, id: self.id, news, json, evidence_request: None });
+        let latency_start = (self.revision == 1).then_some(self.latest.time);
+        out(Rendered { kind: Kind::Sensor, rule, severity, id: self.id, latency_start, json, evidence_request: None });
     }
 
     /// Appends the record as one JSON object, with the members of every alert in their order.

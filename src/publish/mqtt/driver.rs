@@ -235,9 +235,9 @@ impl Driver {
     /// Handles the acknowledgement of the record in flight with this packet identifier.
     fn acknowledge(&mut self, id: u16, refusal: Option<Reason>, now: Instant) {
         match self.window.acknowledge(id, refusal, now) {
-            Acknowledged::Delivered(news) => {
+            Acknowledged::Delivered(latency_start) => {
                 self.shared.set_stalled(None);
-                if let Some(packet) = news {
+                if let Some(packet) = latency_start {
                     self.latency.record(packet, clock::now());
                     self.latency_due = self.latency_due.or_else(|| now.checked_add(LATENCY_INTERVAL));
                 }

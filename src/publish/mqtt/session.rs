@@ -41,7 +41,7 @@ impl Session {
 
     /// Publishes the status, retained, and waits for its acknowledgement. No record is in flight meanwhile.
     async fn announce(&mut self, settings: &Settings, payload: Vec<u8>) -> Result<(), Lost> {
-        let record = Record { topic: settings.topics.status(), payload, news: None };
+        let record = Record { topic: settings.topics.status(), payload, latency_start: None };
         if self.connection.publish(&record, Manner::ANNOUNCEMENT, ANNOUNCEMENT_ID) != Offer::Taken {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl Session {
     fn send(&mut self, topic: String, payload: Option<Vec<u8>>, manner: Manner) {
         if let Some(payload) = payload
             && let Offer::Impossible(reason) =
-                self.connection.publish(&Record { topic, payload, news: None }, manner, 0)
+                self.connection.publish(&Record { topic, payload, latency_start: None }, manner, 0)
         {
             tracing::debug!(%reason, "MQTT message not sent");
         }

@@ -14,7 +14,7 @@ pub(super) struct Record {
     pub(super) topic: String,
     pub(super) payload: Vec<u8>,
     /// Packet time of the alert, nanoseconds since 1970, if this is its first record.
-    pub(super) news: Option<i64>,
+    pub(super) latency_start: Option<i64>,
 }
 
 impl Record {
@@ -98,7 +98,7 @@ pub(super) enum Offer {
 /// The effect of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Acknowledged {
-    /// The record is delivered; [`Record::news`] of it.
+    /// The record is delivered; [`Record::latency_start`] of it.
     Delivered(Option<i64>),
     /// The record is permanently refused.
     Refused,
@@ -191,8 +191,8 @@ impl Window {
         match refusal {
             None => {
                 self.tally.delivered += 1;
-                let news = self.remove(index).and_then(|record| record.news);
-                Acknowledged::Delivered(news)
+                let latency_start = self.remove(index).and_then(|record| record.latency_start);
+                Acknowledged::Delivered(latency_start)
             }
             Some(reason) if reason.is_transient() => {
                 self.tally.retried += 1;
@@ -318,7 +318,7 @@ mod tests {
     fn window(records: u8, capacity: usize) -> Window {
         let mut window = Window::new(capacity, BACKOFF);
         (0..records).for_each(|number| {
-            window.push(Record { topic: "t".to_owned(), payload: vec![number], news: Some(number.into()) })
+            window.push(Record { topic: "t".to_owned(), payload: vec![number], latency_start: Some(number.into()) })
         });
         window
     }

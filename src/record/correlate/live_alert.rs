@@ -22,7 +22,8 @@ pub(super) struct LiveAlert {
     /// Packet clock of the latest occurrence.
     pub(super) clock: i64,
     has_outcome: bool,
-    now: State,
+    /// The counts and the outcome, those not published yet included.
+    current: State,
     /// What the latest revision said, and the packet clock of its publication.
     published: State,
     published_at: i64,
@@ -44,29 +45,30 @@ impl LiveAlert {
             FindingKind::RequestUnseen(_) => Some(Outcome::Accepted.into()),
             _ => pending_request(&finding).map(|_| Outcome::Pending.into()),
         };
-        let now = State { count: 1, first_seen: finding.time, last_seen: finding.time, ending };
+        let current = State { count: 1, first_seen: finding.time, last_seen: finding.time, ending };
         let id = alert_id(&policy.sha256, &finding);
-        let (has_outcome, published, published_at) = (false, now, clock);
-        Self { policy, finding, id, opened, clock, has_outcome, now, published, published_at, revision: 0 }
+        let (has_outcome, published, published_at) = (false, current, clock);
+        Self { policy, finding, id, opened, clock, has_outcome, current, published, published_at, revision: 0 }
     }
 
-    /// Counts one more occurrence. Packet times may run backwards where the clock does not.
+    /// Counts one more occurrence. `time` is its packet time, which may be earlier than that of the occurrence before; the
+    /// packet clock `clock` never goes backwards.
     pub(super) fn add_occurrence(&mut self, time: i64, clock: i64) {
         self.clock = clock;
-        self.now.count += 1;
-        self.now.first_seen = self.now.first_seen.min(time);
-        self.now.last_seen = self.now.last_seen.max(time);
+        self.current.count += 1;
+        self.current.first_seen = self.current.first_seen.min(time);
+        self.current.last_seen = self.current.last_seen.max(time);
     }
 
     /// Sets the outcome of the latest occurrence. Returns whether it is the first one that became known.
     pub(super) fn set_outcome(&mut self, ending: Ending) -> bool {
-        self.now.ending = Some(ending);
+        self.current.ending = Some(ending);
         !std::mem::replace(&mut self.has_outcome, true)
     }
 
     /// Whether something changed since the latest revision.
     pub(super) fn is_dirty(&self) -> bool {
-        self.now != self.published
+        self.current != self.published
     }
 
     /// Its place among the alerts with something unpublished: when a further revision is due, and the order of opening.
@@ -77,20 +79,21 @@ impl LiveAlert {
     /// Makes the next revision, published at this packet clock.
     pub(super) fn revise(&mut self, settings: &Settings, clock: i64) -> Rendered {
         self.revision += 1;
-        self.published = self.now;
+        self.published = self.current;
         self.published_at = clock;
         self.render(settings)
     }
 
+    /// Renders the revision that is to be published, without a request for evidence.
     fn render(&self, settings: &Settings) -> Rendered {
         let Self { policy, finding, id, revision, .. } = self;
         let State { count, first_seen, last_seen, ending } = self.published;
         let (id, revision) = (*id, *revision);
         let mut json = Vec::with_capacity(RECORD_BYTES);
         Record { policy, settings, finding, id, revision, count, first_seen, last_seen, ending }.write(&mut json);
-        let news = (revision == 1).then_some(finding.time);
+        let latency_start = (revision == 1).then_some(finding.time);
         let (kind, rule) = (mapping::kind(&finding.what), mapping::rule_id(&finding.what));
-        Rendered { kind, rule, severity: mapping::severity(finding), id, news, json, evidence_request: None }
+        Rendered { kind, rule, severity: mapping::severity(finding), id, latency_start, json, evidence_request: None }
     }
 
     /// The request to keep the packets that prove the alert, which became known at the packet of this running number.

@@ -201,9 +201,9 @@ impl Rounds {
     /// Publishes the state through every sink when it changes, and the counters when they are due.
     fn publish(&mut self, snapshot: &Snapshot) {
         let reasons = snapshot.reasons.iter().map(|reason| reason.what.clone()).collect();
-        let news = Some((snapshot.state, reasons, snapshot.policy.sha256.clone()));
-        if self.announced != news {
-            self.announced = news;
+        let current = Some((snapshot.state, reasons, snapshot.policy.sha256.clone()));
+        if self.announced != current {
+            self.announced = current;
             let state = snapshot.announcement().to_string();
             self.settings.sinks.iter().for_each(|sink| sink.announce(state.as_bytes()));
         }

@@ -44,7 +44,7 @@ pub fn measure_verdicts(board: Board) -> impl FnMut(i64) + Send {
 
 impl Publisher for AlertTally {
     fn publish(&mut self, alert: &Rendered) -> Result<(), PublishError> {
-        if let Some(packet) = alert.news {
+        if let Some(packet) = alert.latency_start {
             *self.alerts.entry((alert.rule, alert.severity)).or_default() += 1;
             self.latency.record(packet, clock::now());
         }
@@ -97,11 +97,11 @@ mod tests {
             rule: "operation.undeclared",
             severity: Severity::High,
             id: AlertId([0; 16]),
-            news: Some(0),
+            latency_start: Some(0),
             json: Vec::new(),
             evidence_request: None,
         };
-        let update = Rendered { news: None, ..first.clone() };
+        let update = Rendered { latency_start: None, ..first.clone() };
         for alert in [&first, &update, &first] {
             tally.publish(alert).expect("never an error");
         }

@@ -144,13 +144,13 @@ fn the_time_to_the_acknowledgement_is_measured_for_first_records() {
     let fake = Fake::start(|_| Answer::Take);
     let mut mqtt = started(fake.port, "");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let news = Some(now.as_nanos() as i64 - 5_000_000);
-    mqtt.publish(&Rendered { news, ..alert(0) }).expect("handed over");
+    let latency_start = Some(now.as_nanos() as i64 - 5_000_000);
+    mqtt.publish(&Rendered { latency_start, ..alert(0) }).expect("handed over");
     mqtt.publish(&alert(1)).expect("handed over");
     let shared = Arc::clone(&mqtt.shared);
     eventually(&shared, |_| shared.latency().count > 0);
     let latency = shared.latency();
-    assert_eq!(latency.count, 1, "an update is no news");
+    assert_eq!(latency.count, 1, "an update is no latency_start");
     assert!(latency.max >= 4_900_000, "{latency:?}");
     mqtt.finish().expect("delivered");
 }
