@@ -151,7 +151,7 @@ impl Commands {
     /// Publishes the alerts of the sensor after the block.
     pub(super) fn publish_sensor_alerts(&self, correlator: &mut Correlator, out: &mut dyn FnMut(record::Rendered)) {
         for alert in &self.sensor_alerts {
-            correlator.take_sensor_alert(alert.clone(), out);
+            correlator.handle_sensor_alert(alert.clone(), out);
         }
     }
 

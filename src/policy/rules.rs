@@ -182,7 +182,7 @@ pub enum Circumstance {
     UnplacedHardware,
     /// The conversation has no IP, and its hosts are in different zones.
     SharedLink,
-    /// The flow forbids encrypted content.
+    /// The policy forbids encrypted content: `opaque_payload = "violation"`.
     OpaqueForbidden,
     /// The asset's own hardware was seen too, and no router explains the other one.
     NotRouted,

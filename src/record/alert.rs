@@ -125,7 +125,7 @@ impl Record<'_> {
             Mismatch::Hardware { asset, forwards, .. } => (Some(asset), forwards),
             Mismatch::Address { asset } => (Some(asset), false),
             Mismatch::Router => (None, true),
-            Mismatch::Vlan { at_home, .. } => (None, at_home),
+            Mismatch::Vlan { used_on_zone_vlan, .. } => (None, used_on_zone_vlan),
         };
         object.add_string("of", side_name(Side::Client));
         object.add_string_or_null("asset", asset.map(|asset| self.policy.asset_name(asset)));

@@ -49,9 +49,9 @@ impl Calls {
         self.calls.insert((name, base.carrier, caller.port), Call { to: called.port, clock });
     }
 
-    /// Takes the denial of a conversation in which only one side has sent. Returns the finding to publish: none yet if the
+    /// Handles the denial of a conversation in which only one side has sent. Returns the finding to publish: none yet if the
     /// conversation may be an answer to a call, and an older one if there is no more room to hold it back.
-    pub(super) fn take_unasked(
+    pub(super) fn handle_unasked(
         &mut self,
         base: Box<Finding>,
         denial: Denial,
@@ -66,9 +66,9 @@ impl Calls {
         forgotten.map(|(_, (base, denial))| denied(base, denial))
     }
 
-    /// Takes the denial of a conversation in which the other side sends as well. Returns the finding if it was held back: the
+    /// Handles the denial of a conversation in which the other side sends as well. Returns the finding if it was held back: the
     /// conversation is not an answer.
-    pub(super) fn take_asked(&mut self, base: Box<Finding>, denial: Denial) -> Option<Box<Finding>> {
+    pub(super) fn handle_asked(&mut self, base: Box<Finding>, denial: Denial) -> Option<Box<Finding>> {
         self.answers.remove(&base.conversation).map(|_| denied(base, denial))
     }
 
@@ -133,27 +133,27 @@ mod tests {
     #[test]
     fn an_answer_is_held_back_until_the_caller_sends_to_the_answering_host() {
         let mut calls = called(0);
-        assert!(calls.take_unasked(datagrams(1), DENIAL, Side::Client, WINDOW).is_none());
-        assert!(calls.take_asked(datagrams(2), DENIAL).is_none(), "another conversation");
-        assert!(calls.take_asked(datagrams(1), DENIAL).is_some());
-        assert!(calls.take_asked(datagrams(1), DENIAL).is_none(), "once");
+        assert!(calls.handle_unasked(datagrams(1), DENIAL, Side::Client, WINDOW).is_none());
+        assert!(calls.handle_asked(datagrams(2), DENIAL).is_none(), "another conversation");
+        assert!(calls.handle_asked(datagrams(1), DENIAL).is_some());
+        assert!(calls.handle_asked(datagrams(1), DENIAL).is_none(), "once");
     }
 
     #[test]
     fn a_conversation_without_a_call_is_published() {
-        assert!(Calls::new().take_unasked(datagrams(1), DENIAL, Side::Client, 0).is_some());
-        assert!(called(0).take_unasked(datagrams(1), DENIAL, Side::Client, WINDOW + 1).is_some(), "too late");
-        assert!(called(0).take_unasked(datagrams(1), DENIAL, Side::Server, 0).is_some(), "the caller itself");
+        assert!(Calls::new().handle_unasked(datagrams(1), DENIAL, Side::Client, 0).is_some());
+        assert!(called(0).handle_unasked(datagrams(1), DENIAL, Side::Client, WINDOW + 1).is_some(), "too late");
+        assert!(called(0).handle_unasked(datagrams(1), DENIAL, Side::Server, 0).is_some(), "the caller itself");
         let mut other = datagrams(1);
         other.carrier = Carrier::Ip(1);
-        assert!(called(0).take_unasked(other, DENIAL, Side::Client, 0).is_some(), "another carrier");
+        assert!(called(0).handle_unasked(other, DENIAL, Side::Client, 0).is_some(), "another carrier");
     }
 
     #[test]
     fn the_oldest_answer_is_published_when_there_is_no_room() {
         let mut calls = called(0);
         let published =
-            (0..MOST as u64 + 3).filter_map(|number| calls.take_unasked(datagrams(number), DENIAL, Side::Client, 0));
+            (0..MOST as u64 + 3).filter_map(|number| calls.handle_unasked(datagrams(number), DENIAL, Side::Client, 0));
         assert_eq!(published.map(|finding| finding.conversation).collect::<Vec<_>>(), [0, 1, 2]);
     }
 }

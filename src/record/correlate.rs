@@ -113,11 +113,11 @@ impl Correlator {
         for (rank, event) in batch.drain(..) {
             self.advance(rank.0, out);
             self.packet = rank.1;
-            self.take_event(event, out);
+            self.handle_event(event, out);
         }
         self.batch = batch;
         self.advance(clock, out);
-        self.take_unread(reports, out);
+        self.handle_unread(reports, out);
         let context = SensorAlertContext { policy: &self.policy, settings: &self.settings, clock: self.clock };
         self.sensor_alerts.advance(&context, out);
     }
@@ -144,17 +144,17 @@ impl Correlator {
     }
 
     /// Counts the unread packets of a block, and raises an alert when they are too many.
-    fn take_unread(&mut self, reports: &[Report], out: Out<'_>) {
+    fn handle_unread(&mut self, reports: &[Report], out: Out<'_>) {
         for (window, kind, count) in reports.iter().flat_map(|report| &report.unread) {
             self.unread.add_unread(*window, *kind, *count);
         }
         let mut raised = Vec::new();
         self.unread.advance(self.clock, &mut |alert| raised.push(alert));
-        raised.into_iter().for_each(|alert| self.take_sensor_alert(alert, out));
+        raised.into_iter().for_each(|alert| self.handle_sensor_alert(alert, out));
     }
 
-    /// Takes an alert of the sensor about itself.
-    pub fn take_sensor_alert(&mut self, alert: SensorAlert, out: Out<'_>) {
+    /// Counts and publishes an alert of the sensor about itself.
+    pub fn handle_sensor_alert(&mut self, alert: SensorAlert, out: Out<'_>) {
         let tally = self.tallies.entry((alert.rule.id(), None)).or_default();
         let context = SensorAlertContext { policy: &self.policy, settings: &self.settings, clock: self.clock };
         let is_new = self.sensor_alerts.take(alert, &context, out);
@@ -170,7 +170,7 @@ impl Correlator {
         }
         let mut raised = Vec::new();
         self.unread.finish(self.clock, &mut |alert| raised.push(alert));
-        raised.into_iter().for_each(|alert| self.take_sensor_alert(alert, out));
+        raised.into_iter().for_each(|alert| self.handle_sensor_alert(alert, out));
         self.due.clear();
         let rest = std::iter::from_fn(|| self.alerts.pop_front()).map(|(_, alert)| alert);
         let mut changed: Vec<LiveAlert> = rest.filter(LiveAlert::is_dirty).collect();
@@ -192,66 +192,70 @@ impl Correlator {
         self.tallies.iter().map(|((rule, conduit), tally)| (*rule, *conduit, *tally))
     }
 
-    fn take_event(&mut self, event: Event, out: Out<'_>) {
+    /// Handles one event of a worker's report, in the order of [`Rank`].
+    fn handle_event(&mut self, event: Event, out: Out<'_>) {
         match event {
-            Event::Finding(finding) => self.take_finding(finding, out),
-            Event::Fact(base, fact) => self.take_fact(base, fact, out),
+            Event::Finding(finding) => self.handle_finding(finding, out),
+            Event::Fact(base, fact) => self.handle_fact(base, fact, out),
             Event::Outcome { conversation, at, ending, is_last } => {
-                self.take_outcome((conversation, at), ending, is_last, out)
+                self.handle_outcome((conversation, at), ending, is_last, out)
             }
         }
     }
 
-    /// Compares a fact with those before it, and takes the findings that follow.
-    fn take_fact(&mut self, base: Box<Finding>, fact: Fact, out: Out<'_>) {
+    /// Compares a fact with earlier facts of other conversations, and handles the findings that follow.
+    fn handle_fact(&mut self, base: Box<Finding>, fact: Fact, out: Out<'_>) {
         let finding = match fact {
             Fact::Call => {
                 self.calls.add_call(&base, self.clock);
                 None
             }
-            Fact::Unasked { denial, by } => self.calls.take_unasked(base, denial, by, self.clock),
-            Fact::Asked(denial) => self.calls.take_asked(base, denial),
+            Fact::Unasked { denial, by } => self.calls.handle_unasked(base, denial, by, self.clock),
+            Fact::Asked(denial) => self.calls.handle_asked(base, denial),
             Fact::Sighting { claim } => {
-                self.take_sighting(&base, claim, out);
+                self.handle_sighting(&base, claim, out);
                 None
             }
             Fact::Channel(_) | Fact::Certificate(..) | Fact::Application(..) => {
-                for what in self.secured.findings(&self.policy, &base, fact) {
-                    self.take_finding(Box::new(Finding { what, ..(*base).clone() }), out);
+                for what in self.secured.record_fact(&self.policy, &base, fact) {
+                    self.handle_finding(Box::new(Finding { what, ..(*base).clone() }), out);
                 }
                 self.counters.secured_forgotten = self.secured.forgotten;
                 None
             }
         };
         if let Some(finding) = finding {
-            self.take_finding(finding, out);
+            self.handle_finding(finding, out);
         }
     }
 
-    fn take_sighting(&mut self, base: &Finding, is_claim: bool, out: Out<'_>) {
+    /// Compares the hardware and VLAN of a packet with the policy, and handles the findings that follow.
+    fn handle_sighting(&mut self, base: &Finding, is_claim: bool, out: Out<'_>) {
         let mut found = Vec::new();
-        self.hosts.take_sighting(&self.policy, base, is_claim, self.clock, &mut |finding| found.push(finding));
+        self.hosts.handle_sighting(&self.policy, base, is_claim, self.clock, &mut |finding| found.push(finding));
         self.counters.hosts_forgotten = self.hosts.forgotten;
-        found.into_iter().for_each(|finding| self.take_finding(finding, out));
+        found.into_iter().for_each(|finding| self.handle_finding(finding, out));
     }
 
     /// Decides the longest undecided doubt about a host.
     fn decide_host(&mut self, out: Out<'_>) {
         let mut found = Vec::new();
         self.hosts.decide(&self.policy, &mut |finding| found.push(finding));
-        found.into_iter().for_each(|finding| self.take_finding(finding, out));
+        found.into_iter().for_each(|finding| self.handle_finding(finding, out));
     }
 
-    fn take_finding(&mut self, finding: Box<Finding>, out: Out<'_>) {
+    /// Counts a finding, and adds it to the alert of its kind.
+    fn handle_finding(&mut self, finding: Box<Finding>, out: Out<'_>) {
         self.counters.findings += 1;
         match mapping::kind(&finding.what) {
-            Kind::Violation => self.take_violation(finding, out),
+            Kind::Violation => self.handle_violation(finding, out),
             // No finding is about the sensor itself.
-            Kind::Asset | Kind::Sensor => self.take_discovery(finding, out),
+            Kind::Asset | Kind::Sensor => self.handle_discovery(finding, out),
         }
     }
 
-    fn take_violation(&mut self, finding: Box<Finding>, out: Out<'_>) {
+    /// Adds an occurrence to the open alert with the finding's key, or opens that alert.
+    fn handle_violation(&mut self, finding: Box<Finding>, out: Out<'_>) {
         let key = (self.generation, Key::of(&finding));
         self.count_occurrence(&finding, !self.alerts.contains_key(&key));
         let (clock, request) = (self.clock, pending_request(&finding));
@@ -282,7 +286,8 @@ impl Correlator {
         opened
     }
 
-    fn take_discovery(&mut self, finding: Box<Finding>, out: Out<'_>) {
+    /// Publishes a discovery, unless the same one was published before.
+    fn handle_discovery(&mut self, finding: Box<Finding>, out: Out<'_>) {
         let key = self.digest.hash_one(Key::of(&finding));
         if self.discovered.to_back(&key).is_some() {
             return;
@@ -309,7 +314,8 @@ impl Correlator {
         }
     }
 
-    fn take_outcome(&mut self, (conversation, at): (u64, RequestRef), ending: Ending, is_last: bool, out: Out<'_>) {
+    /// Sets the outcome of every open alert that waits for this request; `is_last`: no further outcome follows.
+    fn handle_outcome(&mut self, (conversation, at): (u64, RequestRef), ending: Ending, is_last: bool, out: Out<'_>) {
         let is_known = ending.outcome != Outcome::Pending;
         self.counters.outcomes += u64::from(is_known && is_last);
         let mut matched = false;
@@ -413,6 +419,7 @@ impl Correlator {
     }
 }
 
+/// The place of an event in the order of the run, whichever worker reported it.
 const fn rank(order: SortKey, event: &Event) -> Rank {
     match event {
         Event::Finding(finding) => (order.clock, order.packet, 0, mapping::rule_id(&finding.what), order.sub),

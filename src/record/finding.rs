@@ -159,7 +159,7 @@ pub enum Doubt {
 }
 
 impl Doubt {
-    /// Its name in records, in snake_case.
+    /// The anomaly's name in records, in snake_case.
     pub const fn name(self) -> &'static str {
         match self {
             Self::DifferingRepeat(_) => "differing_repeat",
@@ -195,7 +195,7 @@ pub enum Mismatch {
         /// The asset.
         asset: u16,
         /// The asset's own hardware was seen on this link as well, so no router need bring its address here.
-        seen_itself: bool,
+        own_hardware_seen: bool,
         /// The other hardware forwards for several zones, as a router does.
         forwards: bool,
     },
@@ -211,7 +211,7 @@ pub enum Mismatch {
         /// The zone that declares the VLAN, if one does.
         of: Option<u16>,
         /// Other hardware uses the address on a VLAN of the zone.
-        at_home: bool,
+        used_on_zone_vlan: bool,
     },
 }
 

@@ -90,8 +90,15 @@ impl Hosts {
         *self = Self { forgotten: self.forgotten, ..Self::new(self.limit) };
     }
 
-    /// Takes a packet of the client of `base`. With `is_claim`, the packet only claims the address, as ARP does.
-    pub(super) fn take_sighting(&mut self, policy: &Policy, base: &Finding, is_claim: bool, clock: i64, out: Out<'_>) {
+    /// Compares a packet of the client of `base` with the policy. With `is_claim`, the packet only claims the address, as ARP does.
+    pub(super) fn handle_sighting(
+        &mut self,
+        policy: &Policy,
+        base: &Finding,
+        is_claim: bool,
+        clock: i64,
+        out: Out<'_>,
+    ) {
         let host = base.client.host;
         let (Some(ip), identity) = (host.ip, policy.identity(&host)) else { return };
         if let Some(mac) = host.mac
@@ -103,14 +110,14 @@ impl Hosts {
         if identity.is_own_hardware
             && let Some(owner) = identity.owner
         {
-            self.take_own_hardware(policy, owner, out);
+            self.handle_own_hardware(policy, owner, out);
         }
         if let (VlanFit::OfZone, Some(mac)) = (identity.vlan, host.mac) {
             self.forgotten += make_room(&mut self.at_home, self.limit);
             self.at_home.insert(ip, mac);
         }
         for doubt in doubts(ip, &host, &identity) {
-            self.take_doubt(policy, doubt, base, clock, out);
+            self.handle_doubt(policy, doubt, base, clock, out);
         }
     }
 
@@ -122,7 +129,7 @@ impl Hosts {
     /// Decides the oldest undecided doubt.
     pub(super) fn decide(&mut self, policy: &Policy, out: Out<'_>) {
         if let Some((_, doubt, base)) = self.undecided.pop_front() {
-            self.conclude(policy, doubt, base, out);
+            self.resolve_doubt(policy, doubt, base, out);
         }
     }
 
@@ -159,18 +166,18 @@ impl Hosts {
         self.routes.insert((sender, receiver), vlan);
     }
 
-    /// Takes a packet of an asset's own hardware. The asset is on this link, so hardware that forwards for it is no longer
+    /// Handles a packet of an asset's own hardware. The asset is on this link, so hardware that forwards for it is no longer
     /// explained by a router.
-    fn take_own_hardware(&mut self, policy: &Policy, asset: u16, out: Out<'_>) {
+    fn handle_own_hardware(&mut self, policy: &Policy, asset: u16, out: Out<'_>) {
         let seen = self.assets.entry(asset).or_default();
         seen.itself = true;
         for (mac, base) in std::mem::take(&mut seen.routed) {
-            self.conclude(policy, Doubt::Hardware(asset, mac), base, out);
+            self.resolve_doubt(policy, Doubt::Hardware(asset, mac), base, out);
         }
     }
 
-    /// Takes a doubt: decides it at once if it is certain, and later otherwise.
-    fn take_doubt(&mut self, policy: &Policy, doubt: Doubt, base: &Finding, clock: i64, out: Out<'_>) {
+    /// Handles a doubt: decides it at once if it is certain, and later otherwise.
+    fn handle_doubt(&mut self, policy: &Policy, doubt: Doubt, base: &Finding, clock: i64, out: Out<'_>) {
         if self.doubts.to_back(&doubt).is_some() {
             return;
         }
@@ -178,7 +185,7 @@ impl Hosts {
         self.doubts.insert(doubt, ());
         let base = Box::new(base.clone());
         if self.is_certain(doubt) {
-            return self.conclude(policy, doubt, base, out);
+            return self.resolve_doubt(policy, doubt, base, out);
         }
         if self.undecided.len() >= MOST_UNDECIDED {
             self.decide(policy, out);
@@ -188,19 +195,20 @@ impl Hosts {
 
     /// Whether no later packet can explain the doubt.
     fn is_certain(&self, doubt: Doubt) -> bool {
-        matches!(doubt, Doubt::Hardware(asset, _) if self.is_here(asset))
+        matches!(doubt, Doubt::Hardware(asset, _) if self.is_on_link(asset))
     }
 
-    fn is_here(&self, asset: u16) -> bool {
+    /// Whether the asset's own hardware was seen on this link.
+    fn is_on_link(&self, asset: u16) -> bool {
         self.assets.get(&asset).is_some_and(|seen| seen.itself)
     }
 
-    /// Decides a doubt: a mismatch, a router, or nothing if a mirror port explains it.
-    fn conclude(&mut self, policy: &Policy, doubt: Doubt, base: Box<Finding>, out: Out<'_>) {
+    /// Reports a doubt as a mismatch or a router, or drops it if a mirror port explains it.
+    fn resolve_doubt(&mut self, policy: &Policy, doubt: Doubt, base: Box<Finding>, out: Out<'_>) {
         let mac = base.client.host.mac;
         let is_router = mac.is_some_and(|mac| self.hardware.get_mut(&mac).is_some_and(|known| known.forwards()));
         let mismatch = match doubt {
-            Doubt::Hardware(asset, mac) if is_router && !self.is_here(asset) => {
+            Doubt::Hardware(asset, mac) if is_router && !self.is_on_link(asset) => {
                 let routed = &mut self.assets.entry(asset).or_default().routed;
                 if routed.len() < MOST_ROUTERS {
                     routed.push((mac, base.clone()));
@@ -208,7 +216,7 @@ impl Hosts {
                 return self.publish_router(base, out);
             }
             Doubt::Hardware(asset, _) => {
-                Mismatch::Hardware { asset, seen_itself: self.is_here(asset), forwards: is_router }
+                Mismatch::Hardware { asset, own_hardware_seen: self.is_on_link(asset), forwards: is_router }
             }
             Doubt::Vlan(_, vlan, _) if self.mirrored.contains(&vlan) => return,
             Doubt::Address(..) | Doubt::Vlan(..) if is_router => return self.publish_router(base, out),
@@ -217,7 +225,7 @@ impl Hosts {
                 let fit = policy.identity(&base.client.host).vlan;
                 let zone = if let VlanFit::OfAnother(zone) = fit { Some(zone) } else { None };
                 let at_home = self.at_home.get_mut(&ip).is_some_and(|home| mac.is_some_and(|mac| mac != *home));
-                Mismatch::Vlan { of: zone, at_home }
+                Mismatch::Vlan { of: zone, used_on_zone_vlan: at_home }
             }
         };
         out(Box::new(Finding { what: FindingKind::Mismatch(mismatch), ..*base }));
@@ -343,7 +351,7 @@ mac = "02:00:00:00:00:0a"
             base.client.host = Host { ip: Some(Ipv4Addr::from(ip).into()), mac: Some([2, 0, a, b, c, d]), vlan: None };
             let found = &mut self.found;
             self.hosts
-                .take_sighting(&self.policy, &base, false, clock, &mut |finding| found.extend(mismatch(&finding)));
+                .handle_sighting(&self.policy, &base, false, clock, &mut |finding| found.extend(mismatch(&finding)));
             self
         }
 
@@ -367,8 +375,8 @@ mac = "02:00:00:00:00:0a"
 
     const SCADA: [u8; 4] = [10, 0, 1, 10];
 
-    fn other(seen_itself: bool, forwards: bool) -> Mismatch {
-        Mismatch::Hardware { asset: 0, seen_itself, forwards }
+    fn other(own_hardware_seen: bool, forwards: bool) -> Mismatch {
+        Mismatch::Hardware { asset: 0, own_hardware_seen, forwards }
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(super) fn severity(finding: &Finding) -> Severity {
     row(&finding.what).weight(|circumstance| holds(circumstance, finding)).severity(class)
 }
 
-/// Whether a circumstance holds for a finding.
+/// Whether a finding meets the condition of a severity or of techniques in the rule table.
 pub(super) fn holds(circumstance: Circumstance, finding: &Finding) -> bool {
     let what = &finding.what;
     match circumstance {
@@ -63,12 +63,15 @@ pub(super) fn holds(circumstance: Circumstance, finding: &Finding) -> bool {
         Circumstance::UnplacedHardware => has_no_ip(finding) && zones(finding).contains(&None),
         Circumstance::SharedLink => has_no_ip(finding) && zones(finding)[0] != zones(finding)[1],
         Circumstance::OpaqueForbidden => {
+            // A denial under `opaque_payload = "violation"` names the class as its reason; a report does not.
             matches!(what, FindingKind::Denied(denial) if denial.reason != Reason::Plain)
         }
         Circumstance::NotRouted => {
-            matches!(what, FindingKind::Mismatch(Mismatch::Hardware { seen_itself: true, forwards: false, .. }))
+            matches!(what, FindingKind::Mismatch(Mismatch::Hardware { own_hardware_seen: true, forwards: false, .. }))
         }
-        Circumstance::PerhapsRouted => matches!(what, FindingKind::Mismatch(Mismatch::Vlan { at_home: true, .. })),
+        Circumstance::PerhapsRouted => {
+            matches!(what, FindingKind::Mismatch(Mismatch::Vlan { used_on_zone_vlan: true, .. }))
+        }
     }
 }
 

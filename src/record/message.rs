@@ -84,10 +84,10 @@ impl Names<'_> {
         let mac = host.mac.map(|mac| json::Mac(mac).to_string()).unwrap_or_default();
         let ip = host.ip.map(|ip| ip.to_string()).unwrap_or_default();
         match mismatch {
-            Mismatch::Hardware { asset, seen_itself, forwards } => {
+            Mismatch::Hardware { asset, own_hardware_seen, forwards } => {
                 let own: Vec<String> =
                     policy.hardware_of(asset).iter().map(|mac| json::Mac(*mac).to_string()).collect();
-                let also = if seen_itself { ", which was seen here too" } else { "" };
+                let also = if own_hardware_seen { ", which was seen here too" } else { "" };
                 let router = if forwards { "; it sends for several zones, as a router does" } else { "" };
                 let what = format!("Hardware {mac} uses {ip}, the address of {}", policy.asset_name(asset));
                 (what, format!("declared is {}{also}{router}", own.join(", ")))
@@ -100,18 +100,18 @@ impl Names<'_> {
                 let what = format!("Hardware {mac} sends for hosts of several zones, {ip} among them");
                 (what, "no router with it is declared".to_owned())
             }
-            Mismatch::Vlan { of, at_home } => self.vlan_mismatch(of, at_home),
+            Mismatch::Vlan { of, used_on_zone_vlan } => self.vlan_mismatch(of, used_on_zone_vlan),
         }
     }
 
-    fn vlan_mismatch(&self, of: Option<u16>, at_home: bool) -> (String, String) {
+    fn vlan_mismatch(&self, of: Option<u16>, used_on_zone_vlan: bool) -> (String, String) {
         let (vlan, zone) = (self.finding.client.host.vlan.unwrap_or_default(), self.finding.flow_verdict.client.zone);
         let whose = match of {
             Some(other) => format!("that of zone {}", self.policy.zone_name(Some(other))),
             None => "that of no zone".to_owned(),
         };
         let own: Vec<String> = self.policy.vlans_of(zone).iter().map(u16::to_string).collect();
-        let home = if at_home { ", where other hardware uses the address" } else { "" };
+        let home = if used_on_zone_vlan { ", where other hardware uses the address" } else { "" };
         let what = format!(
             "{} of zone {} is on VLAN {vlan}, {whose}",
             self.host_text(Side::Client),

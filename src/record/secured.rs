@@ -46,17 +46,18 @@ impl Secured {
         }
     }
 
-    /// The findings that follow from a fact and those before it.
-    pub(super) fn findings(&mut self, policy: &Policy, base: &Finding, fact: Fact) -> Vec<FindingKind> {
+    /// Records a fact, and returns the findings that it and earlier facts lead to.
+    pub(super) fn record_fact(&mut self, policy: &Policy, base: &Finding, fact: Fact) -> Vec<FindingKind> {
         match fact {
-            Fact::Channel(channel) => self.take_channel(policy, base, channel).into_iter().collect(),
-            Fact::Certificate(of, der) => self.take_certificate(policy, base, of, &der),
-            Fact::Application(of, uri) => self.take_application(policy, base, of, &uri),
+            Fact::Channel(channel) => self.handle_channel(policy, base, channel).into_iter().collect(),
+            Fact::Certificate(of, der) => self.handle_certificate(policy, base, of, &der),
+            Fact::Application(of, uri) => self.handle_application(policy, base, of, &uri),
             Fact::Call | Fact::Unasked { .. } | Fact::Asked(_) | Fact::Sighting { .. } => Vec::new(),
         }
     }
 
-    fn take_channel(&mut self, policy: &Policy, base: &Finding, now: Channel) -> Option<FindingKind> {
+    /// Returns a denial if the channel is weaker than the best one of its hosts.
+    fn handle_channel(&mut self, policy: &Policy, base: &Finding, now: Channel) -> Option<FindingKind> {
         let pair = (Party::of(base, Side::Client), Party::of(base, Side::Server), base.server.port);
         let Some(best) = self.channels.to_back(&pair) else {
             self.forgotten += make_room(&mut self.channels, self.limit);
@@ -71,12 +72,13 @@ impl Secured {
         now.is_weaker_than(&than).then(denial).flatten().map(FindingKind::Denied)
     }
 
-    fn take_certificate(&mut self, policy: &Policy, base: &Finding, of: Side, der: &[u8]) -> Vec<FindingKind> {
+    /// Identifies the owner of a certificate, and judges it alone and with the application URI of its side.
+    fn handle_certificate(&mut self, policy: &Policy, base: &Finding, of: Side, der: &[u8]) -> Vec<FindingKind> {
         let Some(certificate) = self.read_certificate(der) else {
             let malformed = FindingKind::Malformed { name: "certificate", value: None };
             return policy.judges().then_some(malformed).into_iter().collect();
         };
-        let uri = self.record_shown(base, of, |shown| {
+        let uri = self.update_shown(base, of, |shown| {
             shown.certificate = Some(Arc::clone(&certificate));
             shown.application.clone()
         });
@@ -89,9 +91,10 @@ impl Secured {
         identities(of, &certificate).chain(wrong).collect()
     }
 
-    fn take_application(&mut self, policy: &Policy, base: &Finding, of: Side, uri: &[u8]) -> Vec<FindingKind> {
+    /// Judges an application URI with the certificate of its side.
+    fn handle_application(&mut self, policy: &Policy, base: &Finding, of: Side, uri: &[u8]) -> Vec<FindingKind> {
         let uri = String::from_utf8_lossy(uri).into_owned();
-        let certificate = self.record_shown(base, of, |shown| {
+        let certificate = self.update_shown(base, of, |shown| {
             shown.application = Some(uri.clone());
             shown.certificate.clone()
         });
@@ -115,9 +118,10 @@ impl Secured {
         certificate
     }
 
-    /// Changes what one end of a conversation has shown; returns what `write` returns.
-    fn record_shown<R>(&mut self, base: &Finding, of: Side, write: impl FnOnce(&mut Shown) -> R) -> R {
-        let end = (base.conversation, of);
+    /// Updates the record of what `side` has shown in the conversation; at the limit, drops the least recently updated record.
+    /// Returns what `write` returns.
+    fn update_shown<R>(&mut self, base: &Finding, side: Side, write: impl FnOnce(&mut Shown) -> R) -> R {
+        let end = (base.conversation, side);
         let mut shown = self.shown.remove(&end).unwrap_or_default();
         let result = write(&mut shown);
         self.forgotten += make_room(&mut self.shown, self.limit);
@@ -197,7 +201,7 @@ allow = [{ op = "read" }]
         let (policy, mut secured) = (policy(), Secured::new(8));
         let mut open = |conversation, mode, name| {
             let fact = Fact::Channel(Channel::new(mode, name));
-            rules(&secured.findings(&policy, &base(&policy, conversation), fact))
+            rules(&secured.record_fact(&policy, &base(&policy, conversation), fact))
         };
         assert_eq!(open(1, Mode::Sign, "Basic256Sha256"), [""; 0]);
         assert_eq!(open(2, Mode::SignAndEncrypt, "Basic256Sha256"), [""; 0]);
@@ -213,7 +217,7 @@ allow = [{ op = "read" }]
         let mut open = |port, mode| {
             let mut base = base(&policy, 1);
             base.server.port = port;
-            rules(&secured.findings(&policy, &base, Fact::Channel(Channel::new(mode, "Basic256Sha256")))).len()
+            rules(&secured.record_fact(&policy, &base, Fact::Channel(Channel::new(mode, "Basic256Sha256")))).len()
         };
         assert_eq!((open(1, Mode::Sign), open(2, Mode::None), open(3, Mode::Sign)), (0, 0, 0));
         assert_eq!((open(3, Mode::None), open(1, Mode::None)), (1, 0));
@@ -224,7 +228,7 @@ allow = [{ op = "read" }]
     fn a_certificate_gives_the_identity_of_its_owner_and_its_own_defects() {
         let (policy, mut secured) = (policy(), Secured::new(8));
         let base = base(&policy, 1);
-        let found = secured.findings(&policy, &base, Fact::Certificate(Side::Server, OLD.into()));
+        let found = secured.record_fact(&policy, &base, Fact::Certificate(Side::Server, OLD.into()));
         assert_eq!(rules(&found), ["cert.expired", "cert.weak-key"]);
         let identity = |name: &str| {
             found.iter().find_map(|what| match what {
@@ -242,7 +246,7 @@ allow = [{ op = "read" }]
     #[test]
     fn the_application_of_a_certificate_is_compared_whichever_is_seen_first() {
         let (policy, mut secured) = (policy(), Secured::new(8));
-        let mut tell = |conversation, fact| rules(&secured.findings(&policy, &base(&policy, conversation), fact));
+        let mut tell = |conversation, fact| rules(&secured.record_fact(&policy, &base(&policy, conversation), fact));
         let shows = || Fact::Certificate(Side::Server, PUMP.into());
         let is = |uri: &str| Fact::Application(Side::Server, uri.as_bytes().into());
         assert_eq!((tell(1, shows()), tell(1, is("urn:lock-east:plc-pump"))), (vec![], vec![]));
@@ -257,13 +261,16 @@ allow = [{ op = "read" }]
         for garbage in [vec![0xFF; 3], vec![0x30; 16_384], PUMP[..PUMP.len() - 1].to_vec()] {
             let tell = |secured: &mut Secured| {
                 let fact = Fact::Certificate(Side::Client, garbage.clone().into());
-                rules(&secured.findings(&policy, &base(&policy, 1), fact))
+                rules(&secured.record_fact(&policy, &base(&policy, 1), fact))
             };
             assert_eq!((tell(&mut secured), tell(&mut secured)), (vec!["proto.malformed"], vec!["proto.malformed"]));
         }
         assert_eq!(secured.read.len(), 3);
         let fact = Fact::Certificate(Side::Client, vec![1].into());
         let permissive = Policy::permissive();
-        assert!(secured.findings(&permissive, &base(&policy, 1), fact).is_empty(), "without a policy nothing is wrong");
+        assert!(
+            secured.record_fact(&permissive, &base(&policy, 1), fact).is_empty(),
+            "without a policy nothing is wrong"
+        );
     }
 }

@@ -32,7 +32,7 @@ impl FlowFacts {
 
 impl FlowSink<'_> {
     /// Takes in a fact about the security of the conversation.
-    pub(super) fn take_fact(&mut self, fact: &Security<'_>, stamp: &Stamp) {
+    pub(super) fn handle_fact(&mut self, fact: &Security<'_>, stamp: &Stamp) {
         match *fact {
             Security::Certificate { of, der } if self.note_certificate(of, der) => {
                 let der = der.get(..MAX_BYTES).unwrap_or(der);

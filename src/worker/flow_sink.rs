@@ -108,7 +108,7 @@ impl Sink for FlowSink<'_> {
     }
 
     fn security(&mut self, fact: &Security<'_>, stamp: &Stamp) {
-        self.take_fact(fact, stamp);
+        self.handle_fact(fact, stamp);
     }
 
     fn anomaly(&mut self, anomaly: Anomaly, stamp: &Stamp) {
