@@ -261,6 +261,7 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// The strings of a list; reports every item of another type.
     fn words(&self, key: &str, items: &'t DeArray<'t>) -> Vec<Word<'t>> {
         let mut words = Vec::with_capacity(items.len());
         for item in items.iter() {
@@ -272,11 +273,12 @@ impl<'t> Section<'t> {
         words
     }
 
-    /// Reads one of some words; `what` describes them, with an article.
-    pub(crate) fn word_of(&mut self, key: &'static str, what: &str, known: &[&'static str]) -> Option<&'static str> {
+    /// Reads one of the `known` words; `what` describes them, with an article.
+    pub(crate) fn one_of(&mut self, key: &'static str, what: &str, known: &[&'static str]) -> Option<&'static str> {
         self.parsed(key, |text| one_of(text, what, known))
     }
 
+    /// Reads a boolean.
     pub(crate) fn flag(&mut self, key: &'static str) -> Option<bool> {
         let value = self.take(key)?;
         let flag = value.get_ref().as_bool();
@@ -293,7 +295,7 @@ impl<'t> Section<'t> {
     }
 
     /// Reads an integer within bounds that fit its type.
-    pub(crate) fn small<T: TryFrom<i64>>(&mut self, key: &'static str, bounds: RangeInclusive<i64>) -> Option<T> {
+    pub(crate) fn integer_in<T: TryFrom<i64>>(&mut self, key: &'static str, bounds: RangeInclusive<i64>) -> Option<T> {
         self.integer(key, bounds).and_then(|number| T::try_from(number).ok())
     }
 

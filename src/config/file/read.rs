@@ -47,7 +47,7 @@ impl Sensor {
             name: section.string("name"),
             site: section.string("site"),
             policy: section.path("policy"),
-            workers: section.small("workers", 1..=64),
+            workers: section.integer_in("workers", 1..=64),
             confine: section.flag("confine"),
             mirror_sessions: section.addresses("mirror_sessions"),
         };
@@ -66,9 +66,9 @@ impl Interface {
         let interface = Self {
             name: name.unwrap_or_default(),
             filter: section.string("filter"),
-            snap_length: section.small("snap_length", 64..=262_144),
-            ring_mib: section.small("ring_mib", 1..=2047),
-            block_timeout_ms: section.small("block_timeout_ms", 1..=1000),
+            snap_length: section.integer_in("snap_length", 64..=262_144),
+            ring_mib: section.integer_in("ring_mib", 1..=2047),
+            block_timeout_ms: section.integer_in("block_timeout_ms", 1..=1000),
             promiscuous: section.flag("promiscuous"),
         };
         section.finish();
@@ -93,9 +93,9 @@ impl Evidence {
         section.missing("folder", "folder = \"/var/lib/lockkeeper/evidence\"");
         let evidence = Self {
             folder: section.path("folder").unwrap_or_default(),
-            packets: section.small("packets", 0..=10_000),
-            files: section.small("files", 1..=1_000_000),
-            size_mib: section.small("size_mib", 1..=MOST_U32),
+            packets: section.integer_in("packets", 0..=10_000),
+            files: section.integer_in("files", 1..=1_000_000),
+            size_mib: section.integer_in("size_mib", 1..=MOST_U32),
         };
         section.finish();
         evidence
@@ -107,8 +107,8 @@ impl Recording {
         section.missing("folder", "folder = \"/var/lib/lockkeeper/packets\"");
         let recording = Self {
             folder: section.path("folder").unwrap_or_default(),
-            size_mib: section.small("size_mib", 2..=MOST_U32),
-            file_mib: section.small("file_mib", 1..=MOST_U32 / 2),
+            size_mib: section.integer_in("size_mib", 2..=MOST_U32),
+            file_mib: section.integer_in("file_mib", 1..=MOST_U32 / 2),
         };
         let most = recording.size_mib.unwrap_or(cli::Recording::default().mebibytes) / 2;
         if let Some(file) = recording.file_mib.filter(|&file| file > most) {
@@ -142,7 +142,7 @@ fn read_setting(setting: &Setting, section: &mut Section<'_>) -> Option<SettingV
         SettingKind::File => section.path(setting.key).map(SettingValue::File),
         SettingKind::Number { range, .. } => {
             let bounds = i64::from(*range.start())..=i64::from(*range.end());
-            section.small(setting.key, bounds).map(SettingValue::Number)
+            section.integer_in(setting.key, bounds).map(SettingValue::Number)
         }
     }
 }
@@ -150,17 +150,17 @@ fn read_setting(setting: &Setting, section: &mut Section<'_>) -> Option<SettingV
 impl Limits {
     fn read(mut section: Section<'_>) -> Self {
         let limits = Self {
-            max_flows: section.small("max_flows", 1..=MOST_U32),
-            max_pending: section.small("max_pending", ANY_SIZE),
-            max_memory: section.small("max_memory", ANY_SIZE),
-            max_held_bytes: section.small("max_held_bytes", ANY_SIZE),
-            max_fragmented: section.small("max_fragmented", ANY_SIZE),
-            max_alerts: section.small("max_alerts", ANY_SIZE),
+            max_flows: section.integer_in("max_flows", 1..=MOST_U32),
+            max_pending: section.integer_in("max_pending", ANY_SIZE),
+            max_memory: section.integer_in("max_memory", ANY_SIZE),
+            max_held_bytes: section.integer_in("max_held_bytes", ANY_SIZE),
+            max_fragmented: section.integer_in("max_fragmented", ANY_SIZE),
+            max_alerts: section.integer_in("max_alerts", ANY_SIZE),
             answer_timeout: section.seconds("answer_timeout"),
             alert_interval: section.seconds("alert_interval"),
             handshake_timeout: section.seconds("handshake_timeout"),
             idle_timeout: section.seconds("idle_timeout"),
-            max_recent_bytes: section.small("max_recent_bytes", ANY_SIZE),
+            max_recent_bytes: section.integer_in("max_recent_bytes", ANY_SIZE),
             checksums: section.parsed("checksums", checksums),
         };
         section.finish();
@@ -193,7 +193,7 @@ impl Metrics {
     fn read(mut section: Section<'_>) -> Self {
         let metrics = Self {
             listen: section.parsed("listen", socket_address),
-            mqtt_interval: section.small("mqtt_interval", 1..=86_400),
+            mqtt_interval: section.integer_in("mqtt_interval", 1..=86_400),
         };
         section.finish();
         metrics

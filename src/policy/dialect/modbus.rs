@@ -35,7 +35,7 @@ impl Dialect for Modbus {
             values::one_of(text, "a Modbus table", &names)
                 .map(|name| Table::from_name(name).unwrap_or(Table::HoldingRegister))
         });
-        let unit = section.small::<u8>("unit", 0..=255);
+        let unit = section.integer_in::<u8>("unit", 0..=255);
         let ranges = ranges(&mut section, table);
         section.finish();
         let table = table?;

@@ -7,7 +7,7 @@ use super::super::dialect::{Action, DIALECTS, Location};
 use super::super::model::{Allow, DeclaredProtocol, Endpoint, FunctionRef};
 use super::super::section::{Complaint, Section, Span, Word};
 use super::super::{services, values};
-use super::conduits::Here;
+use super::conduits::ConduitScope;
 use super::pointless::permits_everything;
 use super::{Walk, span_of};
 use crate::document::suggest::list;
@@ -19,7 +19,7 @@ impl<'t> Walk<'t> {
         section: &mut Section<'t>,
         (protocol, is_needed): (&DeclaredProtocol, bool),
         to: &[Endpoint],
-        here: &Here<'_>,
+        scope: &ConduitScope<'_>,
     ) -> (Vec<Allow>, Option<Span>) {
         if is_needed {
             section.missing("allow", "what it permits: allow = [{ op = \"read\" }]");
@@ -34,7 +34,7 @@ impl<'t> Walk<'t> {
         }
         let wide = entries.iter().position(|entry| permits_everything(entry));
         let any = wide.and_then(|at| entries.get(at)).map(|entry| entry.span_of("op"));
-        let allow: Vec<Allow> = entries.into_iter().map(|entry| self.allow_entry(entry, protocol, to, here)).collect();
+        let allow: Vec<Allow> = entries.into_iter().map(|entry| self.allow_entry(entry, protocol, to, scope)).collect();
         if let (Some(wide), Some(span)) = (wide, &any) {
             self.pointless_entries(&section.what, &allow, wide, span);
         }
@@ -46,7 +46,7 @@ impl<'t> Walk<'t> {
         mut entry: Section<'t>,
         protocol: &DeclaredProtocol,
         to: &[Endpoint],
-        here: &Here<'_>,
+        scope: &ConduitScope<'_>,
     ) -> Allow {
         let classes = self.classes(&mut entry);
         let functions = self.functions(&mut entry, protocol, classes);
@@ -54,7 +54,7 @@ impl<'t> Walk<'t> {
             entry.missing("op", "what it permits: op = \"read\"");
         }
         let points = entry.texts("points");
-        let points = points.iter().filter_map(|word| self.usable_point(word, protocol, to, here)).collect();
+        let points = points.iter().filter_map(|word| self.usable_point(word, protocol, to, scope)).collect();
         let places = self.inline_places(&mut entry, protocol);
         let allow = Allow {
             classes: if classes.is_empty() && entry.has("functions") { Classes::all() } else { classes },
@@ -170,7 +170,7 @@ impl<'t> Walk<'t> {
         word: &Word<'_>,
         protocol: &DeclaredProtocol,
         to: &[Endpoint],
-        here: &Here<'_>,
+        scope: &ConduitScope<'_>,
     ) -> Option<u16> {
         let at = self.refer(word, "point", self.declared.points.iter().map(|point| point.name.as_str()))?;
         let point = self.declared.points.get(usize::from(at))?;
@@ -179,9 +179,9 @@ impl<'t> Walk<'t> {
             Endpoint::Asset(asset) => *asset == point.asset,
             Endpoint::Zone(zone) => *zone == asset.zone,
             Endpoint::Network(network) => asset.ip.iter().any(|ip| network.contains(ip)),
-            Endpoint::Any => here.zones.is_empty() || here.zones.contains(&asset.zone),
+            Endpoint::Any => scope.zones.is_empty() || scope.zones.contains(&asset.zone),
         });
-        if !held && !to.is_empty() && !self.unsound_assets.contains(&point.asset) {
+        if !held && !to.is_empty() && !self.invalid_assets.contains(&point.asset) {
             let message =
                 format!("point `{}` is of asset {}, which is not in `to`", word.text, self.asset_name(point.asset));
             let own = self.declared.points.iter().filter(|one| to.contains(&Endpoint::Asset(one.asset)));

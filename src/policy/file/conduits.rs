@@ -9,7 +9,7 @@ use super::{Walk, index, span_of};
 use crate::document::suggest::list;
 
 /// The conduit that is being read.
-pub(super) struct Here<'a> {
+pub(super) struct ConduitScope<'a> {
     index: u16,
     /// The zones that it connects; empty if one of them is unknown, so that this causes no errors about hosts.
     pub(super) zones: &'a [u16],
@@ -34,13 +34,13 @@ impl<'t> Walk<'t> {
                     &["reviewed_on"],
                 ),
             };
-            let here = Here {
+            let scope = ConduitScope {
                 index: index(self.declared.conduits.len()),
                 zones: if sound { &zones } else { &[] },
                 name: name.text,
             };
             self.declared.conduits.push(conduit);
-            self.flows(&mut section, &here);
+            self.flows(&mut section, &scope);
             section.finish();
         }
     }
@@ -59,8 +59,8 @@ impl<'t> Walk<'t> {
         self.problems.error(span, message, format!("write [[{path}]], with two brackets on each side"));
     }
 
-    fn flows(&mut self, section: &mut Section<'t>, here: &Here<'_>) {
-        let what = format!("a flow of {}", here.name);
+    fn flows(&mut self, section: &mut Section<'t>, scope: &ConduitScope<'_>) {
+        let what = format!("a flow of {}", scope.name);
         let first = self.declared.flows.len();
         let mut everything = Vec::new();
         for (number, mut section) in (1..).zip(section.tables("flow", what)) {
@@ -69,8 +69,8 @@ impl<'t> Walk<'t> {
                 section.what = format!("flow {}", id.text);
                 self.unique_flow(id);
             }
-            let id = id.map_or_else(|| format!("{}/{number}", here.name), |id| id.text.to_owned());
-            let (flow, any) = self.flow(id, &mut section, here);
+            let id = id.map_or_else(|| format!("{}/{number}", scope.name), |id| id.text.to_owned());
+            let (flow, any) = self.flow(id, &mut section, scope);
             section.finish();
             everything.extend(any.map(|span| (self.declared.flows.len(), span)));
             self.declared.flows.push(flow);
@@ -88,21 +88,21 @@ impl<'t> Walk<'t> {
     }
 
     /// Reads a flow. Also returns the span of an entry that permits every operation.
-    fn flow(&self, id: String, section: &mut Section<'t>, here: &Here<'_>) -> (Flow, Option<Span>) {
+    fn flow(&self, id: String, section: &mut Section<'t>, scope: &ConduitScope<'_>) -> (Flow, Option<Span>) {
         section.missing("from", "the clients: from = [\"SCADA-1\"]");
         section.missing("to", "the servers: to = [\"PLC-BRIDGE\"]");
         section.missing("protocol", "the protocol that it permits: protocol = \"modbus\"");
-        let (from, _) = self.endpoints(section, "from", here);
-        let (to, sound) = self.endpoints(section, "to", here);
+        let (from, _) = self.endpoints(section, "from", scope);
+        let (to, sound) = self.endpoints(section, "to", scope);
         let declared = self.protocol_and_ports(section);
         let is_known = declared.is_some();
         let (protocol, ports) = declared.unwrap_or((DeclaredProtocol::Any, Ports::Any));
         let session = self.session_options(section, &protocol);
         let needs_allow = is_known && protocol_has_operations(&protocol);
-        let (allow, any) = self.allow(section, (&protocol, needs_allow), if sound { &to } else { &[] }, here);
+        let (allow, any) = self.allow(section, (&protocol, needs_allow), if sound { &to } else { &[] }, scope);
         let flow = Flow {
             id,
-            conduit: here.index,
+            conduit: scope.index,
             from,
             to,
             protocol,
@@ -139,31 +139,36 @@ impl<'t> Walk<'t> {
     }
 
     /// Reads the hosts under a key. Also returns whether all of them are known.
-    fn endpoints(&self, section: &mut Section<'t>, key: &'static str, here: &Here<'_>) -> (Vec<Endpoint>, bool) {
+    fn endpoints(
+        &self,
+        section: &mut Section<'t>,
+        key: &'static str,
+        scope: &ConduitScope<'_>,
+    ) -> (Vec<Endpoint>, bool) {
         let words = section.texts(key);
-        let endpoints: Vec<Endpoint> = words.iter().filter_map(|word| self.endpoint(word, here)).collect();
+        let endpoints: Vec<Endpoint> = words.iter().filter_map(|word| self.endpoint(word, scope)).collect();
         let sound = endpoints.len() == words.len();
         (endpoints, sound)
     }
 
     /// Resolves an asset, `zone:NAME`, an address or network, or `any`.
-    fn endpoint(&self, word: &Word<'_>, here: &Here<'_>) -> Option<Endpoint> {
+    fn endpoint(&self, word: &Word<'_>, scope: &ConduitScope<'_>) -> Option<Endpoint> {
         if word.text == "any" {
             return Some(Endpoint::Any);
         }
         if let Some(name) = word.text.strip_prefix("zone:") {
             let zone = self.zone_ref(&Word { text: name, span: word.span.clone() })?;
-            self.must_connect(word, zone, here);
+            self.require_connected(word, zone, scope);
             return Some(Endpoint::Zone(zone));
         }
         let is_asset = self.declared.assets.iter().any(|asset| asset.name == word.text);
         let numeric = word.text.contains([':', '/']) || word.text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         if numeric && !is_asset {
-            return self.literal(word, here);
+            return self.parse_network_endpoint(word, scope);
         }
         let asset = self.endpoint_asset(word)?;
         let zone = self.declared.assets.get(usize::from(asset))?.zone;
-        self.must_connect(word, zone, here);
+        self.require_connected(word, zone, scope);
         Some(Endpoint::Asset(asset))
     }
 
@@ -179,17 +184,18 @@ impl<'t> Walk<'t> {
         self.asset_ref(word)
     }
 
-    fn must_connect(&self, word: &Word<'_>, zone: u16, here: &Here<'_>) {
+    /// Reports a host or zone that the conduit does not connect.
+    fn require_connected(&self, word: &Word<'_>, zone: u16, scope: &ConduitScope<'_>) {
         let known = usize::from(zone) < self.declared.zones.len();
-        if here.zones.contains(&zone) || here.zones.is_empty() || !known {
+        if scope.zones.contains(&zone) || scope.zones.is_empty() || !known {
             return;
         }
-        let connected = list(here.zones.iter().map(|&zone| self.zone_name(zone)));
+        let connected = list(scope.zones.iter().map(|&zone| self.zone_name(zone)));
         let message = format!(
             "`{}` is in zone {}, which conduit {} does not connect",
             word.text,
             self.zone_name(zone),
-            here.name
+            scope.name
         );
         let help = format!(
             "the conduit connects {connected}: name a host there, or add {} to its zones",
@@ -198,17 +204,19 @@ impl<'t> Walk<'t> {
         self.problems.error(span_of(word), message, help);
     }
 
-    fn literal(&self, word: &Word<'_>, here: &Here<'_>) -> Option<Endpoint> {
+    /// Reads an address or network, and reports one outside the zones of the conduit. Networks of a zone with errors are not
+    /// checked.
+    fn parse_network_endpoint(&self, word: &Word<'_>, scope: &ConduitScope<'_>) -> Option<Endpoint> {
         let parsed = values::network(word.text);
         let network = parsed.map_err(|(message, help)| self.problems.error(span_of(word), message, help)).ok()?;
-        let zones = || here.zones.iter().filter_map(|&zone| self.declared.zones.get(usize::from(zone)));
-        if here.zones.iter().any(|zone| self.unsound_zones.contains(zone)) {
+        let zones = || scope.zones.iter().filter_map(|&zone| self.declared.zones.get(usize::from(zone)));
+        if scope.zones.iter().any(|zone| self.invalid_zones.contains(zone)) {
             return Some(Endpoint::Network(network));
         }
         let inside =
             zones().any(|zone| zone.networks.is_empty() || zone.networks.iter().any(|of| of.contains(&network)));
-        if !inside && !here.zones.is_empty() {
-            let message = format!("`{}` lies in no zone of conduit {}", word.text, here.name);
+        if !inside && !scope.zones.is_empty() {
+            let message = format!("`{}` lies in no zone of conduit {}", word.text, scope.name);
             let connected = list(zones().map(|zone| zone.name.as_str()));
             self.problems.error(
                 span_of(word),

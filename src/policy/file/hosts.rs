@@ -15,7 +15,7 @@ impl<'t> Walk<'t> {
             let zone = self.zone(&name, &mut section);
             section.finish();
             if self.problems.errors() > before {
-                self.unsound_zones.push(index(self.declared.zones.len()));
+                self.invalid_zones.push(index(self.declared.zones.len()));
             }
             self.declared.zones.push(zone);
         }
@@ -117,7 +117,7 @@ impl<'t> Walk<'t> {
             let asset = self.asset(&name, &mut section);
             section.finish();
             if self.problems.errors() > before || asset.zone == u16::MAX {
-                self.unsound_assets.push(index(self.declared.assets.len()));
+                self.invalid_assets.push(index(self.declared.assets.len()));
             }
             self.declared.assets.push(asset);
         }
@@ -193,7 +193,7 @@ impl<'t> Walk<'t> {
 
     /// Reports an address outside the networks of its asset's zone, or in a narrower network of another zone.
     fn within_zone(&self, word: &Word<'_>, address: IpAddr, zone: Option<u16>) {
-        let Some(zone) = zone.filter(|zone| !self.unsound_zones.contains(zone)) else { return };
+        let Some(zone) = zone.filter(|zone| !self.invalid_zones.contains(zone)) else { return };
         let holding = self.networks.iter().filter(|(network, _)| network.contains(&address));
         let found = holding.max_by_key(|(network, _)| network.prefix_len()).map(|&(_, zone)| zone);
         let has_networks = self.networks.iter().any(|&(_, of)| of == zone);
@@ -259,7 +259,7 @@ impl<'t> Walk<'t> {
                     .filter_map(|word| self.conduit_ref(word))
                     .collect(),
                 max_capture_loss: self.share(&mut section),
-                max_clock_offset_ms: section.small("max_clock_offset_ms", 0..=3_600_000),
+                max_clock_offset_ms: section.integer_in("max_clock_offset_ms", 0..=3_600_000),
             };
             section.finish();
             self.declared.sensors.push(sensor);

@@ -64,8 +64,8 @@ struct Walk<'t> {
     addresses: Vec<(std::net::IpAddr, u16)>,
     asset_macs: Vec<([u8; 6], u16)>,
     /// Zones and assets with a mistake: their contents are not known, so that nothing is reported about them.
-    unsound_zones: Vec<u16>,
-    unsound_assets: Vec<u16>,
+    invalid_zones: Vec<u16>,
+    invalid_assets: Vec<u16>,
 }
 
 impl<'t> Walk<'t> {
@@ -78,8 +78,8 @@ impl<'t> Walk<'t> {
             zone_macs: Vec::new(),
             addresses: Vec::new(),
             asset_macs: Vec::new(),
-            unsound_zones: Vec::new(),
-            unsound_assets: Vec::new(),
+            invalid_zones: Vec::new(),
+            invalid_assets: Vec::new(),
         }
     }
 

@@ -150,7 +150,7 @@ impl Section<'_> {
     pub(super) fn tls(&mut self) -> Option<&'static str> {
         let what = format!("tls of {}", self.what);
         let mut section = self.table("tls", what)?;
-        let version = section.word_of("min_version", "a version of TLS", &["1.0", "1.1", "1.2", "1.3"]);
+        let version = section.one_of("min_version", "a version of TLS", &["1.0", "1.1", "1.2", "1.3"]);
         section.finish();
         version
     }

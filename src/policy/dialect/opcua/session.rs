@@ -37,7 +37,7 @@ impl OpcUaSession {
             .collect();
         let modes = Mode::ALL.map(Mode::name);
         let session = Self {
-            min_mode: section.word_of("min_mode", "a message security mode", &modes).and_then(Mode::from_name),
+            min_mode: section.one_of("min_mode", "a message security mode", &modes).and_then(Mode::from_name),
             policies: read_suites(&mut section),
             identity,
             client_uris: section.texts("client_uris").iter().map(|word| word.text.to_owned()).collect(),
@@ -97,7 +97,7 @@ impl CertificateRules {
     fn read(opcua: &mut Section<'_>) -> Option<Self> {
         let mut section = opcua.table("cert", "cert of opcua")?;
         let rules = Self {
-            min_rsa_bits: section.small("min_rsa_bits", 1024..=16_384),
+            min_rsa_bits: section.integer_in("min_rsa_bits", 1024..=16_384),
             forbid_sha1: section.flag("forbid_sha1").unwrap_or(false),
             forbid_self_signed: section.flag("forbid_self_signed").unwrap_or(false),
             warn_before_expiry: section.parsed("warn_before_expiry", values::duration),

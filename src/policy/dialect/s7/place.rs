@@ -97,7 +97,7 @@ pub(super) fn read_blocks(entry: &mut Section<'_>) -> Option<Location> {
 }
 
 fn read_object(section: &mut Section<'_>) -> Option<(String, Extent)> {
-    let object = section.small("object", 1..=i64::from(u32::MAX));
+    let object = section.integer_in("object", 1..=i64::from(u32::MAX));
     let path = section.integers("path", &(0..=i64::from(u32::MAX)));
     if let Some((_, span)) = path.get(OBJECT_DEPTH) {
         let message = format!("`path` of {} has more than {OBJECT_DEPTH} ids", section.what);
@@ -114,7 +114,7 @@ fn read_memory(section: &mut Section<'_>) -> Option<(String, Extent)> {
     let area = section.parsed("area", |text| values::one_of(text, "an S7 area", &names));
     let area = area.and_then(Area::from_name);
     let in_blocks = matches!(area, Some(Area::DataBlock | Area::InstanceData));
-    let db = section.small("db", 1..=65_535);
+    let db = section.integer_in("db", 1..=65_535);
     let (bytes, bits, numbers) = (ranges(section, "bytes"), ranges(section, "bits"), ranges(section, "numbers"));
     let area = area?;
     if in_blocks {

@@ -53,14 +53,14 @@ impl Password {
 }
 
 impl S7Session {
-    /// Reads `s7` of a flow.
+    /// Reads the `s7` table of a flow; `None` if it has none.
     pub(super) fn read(flow: &mut Section<'_>) -> Option<Self> {
         let what = format!("s7 of {}", flow.what);
         let mut section = flow.table("s7", what)?;
         let session = Self {
-            connection: section.word_of("connection", "a connection type", &["PG", "OP", "BASIC", "other"]),
-            rack: section.small("rack", 0..=7),
-            slot: section.small("slot", 0..=31),
+            connection: section.one_of("connection", "a connection type", &["PG", "OP", "BASIC", "other"]),
+            rack: section.integer_in("rack", 0..=7),
+            slot: section.integer_in("slot", 0..=31),
             password: section.parsed("password", Password::parse),
         };
         section.finish();
