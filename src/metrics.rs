@@ -40,7 +40,7 @@ pub struct Counters {
     /// PDUs with other keys, by slot of the protocol, group and key.
     rare_pdus: HashMap<(u16, usize, u32), u64>,
     /// Number of wrong checksums of each sender whose wrong checksums count as an artefact of the capture.
-    pub not_believed: BTreeMap<IpAddr, u64>,
+    pub ignored_checksums: BTreeMap<IpAddr, u64>,
     /// Tunnels seen: pairs of tunnel endpoints.
     pub tunnels: u64,
     /// Packets that were not decoded completely, by reason. At most 65,536 entries for EtherTypes.
@@ -285,8 +285,8 @@ impl Counters {
         for (kind, count) in &other.unread {
             *self.unread.entry(*kind).or_default() += count;
         }
-        for (sender, count) in &other.not_believed {
-            *self.not_believed.entry(*sender).or_default() += count;
+        for (sender, count) in &other.ignored_checksums {
+            *self.ignored_checksums.entry(*sender).or_default() += count;
         }
         for (anomaly, count) in &other.anomalies {
             *self.anomalies.entry(*anomaly).or_default() += count;

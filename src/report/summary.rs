@@ -111,7 +111,7 @@ pub fn write_stats(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
         alerts: alerts_by_rule(replayed),
         anomalies: counters.anomalies.iter().map(|((of, name), n)| (format!("{of}.{name}"), *n)).collect(),
         losses: counters.losses.named().collect(),
-        checksums_not_believed: not_believed(counters, MOST_SENDERS),
+        checksums_not_believed: ignored_checksums(counters, MOST_SENDERS),
         unread: unread_by_name(&counters.unread),
         tunnels: counters.tunnels,
         failed_connections: FailedStats::of(&counters.failed),
@@ -121,11 +121,12 @@ pub fn write_stats(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// The senders with the most wrong checksums that are not believed, and how many each sent.
-fn not_believed(counters: &Counters, most: usize) -> BTreeMap<String, u64> {
-    let mut senders: Vec<_> = counters.not_believed.iter().collect();
+/// The `limit` senders with the most wrong checksums among those whose packets were processed nevertheless, as of a host with
+/// checksum offload; with the number of wrong checksums of each.
+fn ignored_checksums(counters: &Counters, limit: usize) -> BTreeMap<String, u64> {
+    let mut senders: Vec<_> = counters.ignored_checksums.iter().collect();
     senders.sort_by_key(|(address, wrong)| (Reverse(**wrong), **address));
-    senders.into_iter().take(most).map(|(address, wrong)| (address.to_string(), *wrong)).collect()
+    senders.into_iter().take(limit).map(|(address, wrong)| (address.to_string(), *wrong)).collect()
 }
 
 fn alerts_by_rule(replayed: &Replayed) -> BTreeMap<&'static str, u64> {
@@ -177,14 +178,14 @@ fn write_incomplete(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> 
 
 /// Writes whose checksums are not believed, if there are any.
 fn write_checksums(counters: &Counters, out: &mut dyn Write) -> io::Result<()> {
-    if counters.not_believed.is_empty() {
+    if counters.ignored_checksums.is_empty() {
         return Ok(());
     }
     heading(out, "Checksums")?;
-    let shown: Vec<String> = not_believed(counters, SHOWN_SENDERS).into_keys().collect();
-    let more = counters.not_believed.len() - shown.len();
+    let shown: Vec<String> = ignored_checksums(counters, SHOWN_SENDERS).into_keys().collect();
+    let more = counters.ignored_checksums.len() - shown.len();
     let more = if more > 0 { format!(" and {} more", grouped(more as u64)) } else { String::new() };
-    let wrong = grouped(counters.not_believed.values().sum());
+    let wrong = grouped(counters.ignored_checksums.values().sum());
     writeln!(
         out,
         "  {wrong} wrong ones of {}{more} are not believed: all or most of theirs are wrong, as where a capture is",

@@ -2,7 +2,7 @@
 //!
 //! It does, unless the capture was made where the network card has yet to compute checksums (offload), or addresses were
 //! changed afterwards. Both are properties of the sender: then all or most of its checksums are wrong, and its traffic is
-//! real. Every packet of a sender that is not believed counts, and reassembly notices packets that contradict each other.
+//! real. Every packet of such a sender counts, and reassembly notices packets that contradict each other.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -41,8 +41,8 @@ struct Sender {
 
 impl Sender {
     /// Whether receivers drop its packets with wrong checksums.
-    const fn is_believed(&self) -> bool {
-        !self.is_disproved && self.wrong <= self.right / BELIEVED
+    const fn drops_wrong_checksums(&self) -> bool {
+        !self.is_disproved && self.wrong <= self.right / RIGHT_FOR_EACH_WRONG
     }
 }
 
@@ -71,7 +71,7 @@ impl Senders {
             return false;
         }
         known.wrong = known.wrong.saturating_add(1);
-        self.mode == Checksums::Verify || known.is_believed()
+        self.mode == Checksums::Verify || known.drops_wrong_checksums()
     }
 
     /// Notes that a receiver acknowledged a packet of this sender with a wrong checksum.
@@ -81,17 +81,17 @@ impl Senders {
         }
     }
 
-    /// Adds the senders that are not believed, with the number of their wrong checksums.
-    pub(super) fn add_not_believed(&self, found: &mut BTreeMap<IpAddr, u64>) {
-        let doubted = self.known.iter().filter(|(_, sender)| sender.wrong > 0 && !sender.is_believed());
+    /// Adds the senders whose wrong checksums are ignored, with the number of each.
+    pub(super) fn add_ignored_checksums(&self, found: &mut BTreeMap<IpAddr, u64>) {
+        let ignored = self.known.iter().filter(|(_, sender)| sender.wrong > 0 && !sender.drops_wrong_checksums());
         if self.mode == Checksums::Auto {
-            doubted.for_each(|(address, sender)| *found.entry(*address).or_default() += u64::from(sender.wrong));
+            ignored.for_each(|(address, sender)| *found.entry(*address).or_default() += u64::from(sender.wrong));
         }
     }
 }
 
-/// Right checksums for each wrong one of a sender that is believed, at least.
-const BELIEVED: u32 = 2;
+/// Right checksums for each wrong one, at least, of a sender whose packets with wrong checksums count as dropped.
+const RIGHT_FOR_EACH_WRONG: u32 = 2;
 /// Senders that one shard distinguishes: those that a table of 1024 buckets holds, at 33 bytes each. Packets of other senders
 /// are never dropped for their checksum.
 const MOST_SENDERS: usize = 896;
@@ -133,7 +133,7 @@ mod tests {
         senders.disprove(sender);
         assert!(!senders.note_checksum(sender, Wrong, 0));
         let mut found = BTreeMap::new();
-        senders.add_not_believed(&mut found);
+        senders.add_ignored_checksums(&mut found);
         assert_eq!(found, BTreeMap::from([(sender, 2)]));
     }
 

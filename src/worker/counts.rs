@@ -22,7 +22,7 @@ impl Worker {
         for shard in &self.shards {
             counters.add_table(shard.flows.counters());
             counters.add_duplicates(shard.duplicates.counters());
-            shard.shared.senders.add_not_believed(&mut counters.not_believed);
+            shard.shared.senders.add_ignored_checksums(&mut counters.ignored_checksums);
             counters.failed.add(&shard.shared.failed);
         }
         let keys = self.state.keys.counters();

@@ -113,7 +113,7 @@ fn disturb(packets: &mut [Packet], dice: &mut u64) {
 fn statistics(worker: &Worker) -> String {
     let counters = worker.counters();
     let decoded = (counters.flows, counters.operations(), counters.pdus(), counters.outcomes, counters.not_judged);
-    let lost = (counters.losses, &counters.anomalies, &counters.unread, &counters.not_believed, &counters.failed);
+    let lost = (counters.losses, &counters.anomalies, &counters.unread, &counters.ignored_checksums, &counters.failed);
     format!("{decoded:#?}\n{lost:#?}")
 }
 
