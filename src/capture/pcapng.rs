@@ -284,7 +284,8 @@ impl Resolution {
     /// The default without `if_tsresol`.
     const MICROSECONDS: Self = Self::Multiply(1_000);
 
-    /// Section 4.2: the most significant bit selects a negative power of 2 or of 10.
+    /// The conversion to nanoseconds for an option `if_tsresol` (pcapng, section 4.2): the most significant bit selects a negative
+    /// power of 2 instead of 10; the other bits are the exponent.
     fn from_tsresol(byte: u8) -> Self {
         let power = u32::from(byte & 0x7f);
         if byte & 0x80 != 0 {

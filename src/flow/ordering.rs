@@ -186,7 +186,8 @@ impl TcpFlow {
         }
     }
 
-    /// Holds a piece until it can be delivered.
+    /// Holds a segment until it can be delivered, and counts it as held or as a retransmission. Keeps a copy whose bytes conflict
+    /// with held ones, and reports a FIN that held bytes contradict.
     fn hold<R: StreamHandler>(out_of_order: &mut OutOfOrder, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
         let inserted = out_of_order.held[from.index()].insert(piece);
         if inserted.conflict {

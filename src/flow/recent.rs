@@ -72,7 +72,7 @@ impl RecentBytes {
         self.advance(kept)
     }
 
-    /// Moves the end past a record with `length` bytes; returns the position of the record.
+    /// Moves `end` and the ring index `place` past a record with `length` bytes; returns the position of the record.
     fn advance(&mut self, length: usize) -> u64 {
         let position = self.end;
         self.end += (HEADER + length) as u64;
@@ -85,6 +85,7 @@ impl RecentBytes {
         self.capacity / 2 - HEADER
     }
 
+    /// Allocates the ring, with the first delivery.
     fn allocate(&mut self) {
         self.ring = vec![0; self.capacity].into();
     }

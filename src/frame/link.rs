@@ -59,7 +59,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
                 },
                 _ => match self.other_tag(ether_type, span)? {
                     Some(inside) => inside,
-                    None => return self.encapsulation(ether_type, span),
+                    None => return self.walk_encapsulation(ether_type, span),
                 },
             };
         }
@@ -116,8 +116,8 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         (ether_type, rest)
     }
 
-    /// An encapsulation of a whole packet, or a payload that is not decoded further.
-    fn encapsulation(&mut self, ether_type: u16, span: Span<'a>) -> WalkResult<'a> {
+    /// Walks into an encapsulation of a whole packet; any other payload becomes the leaf.
+    fn walk_encapsulation(&mut self, ether_type: u16, span: Span<'a>) -> WalkResult<'a> {
         let inside: fn(&mut Self, Span<'a>) -> WalkResult<'a> = match ether_type {
             MPLS | MPLS_MULTICAST => Self::mpls,
             PPPOE_SESSION => Self::pppoe,
@@ -125,9 +125,9 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
             FABRIC_PATH => Self::fabric_path,
             TRILL => Self::trill,
             NSH => Self::nsh,
-            _ => return Ok(self.other(ether_type, span)),
+            _ => return Ok(self.payload_leaf(ether_type, span)),
         };
-        self.descend_or(Leaf::link(ether_type, span).with_reason(Undecoded::Content), |walk| inside(walk, span))
+        self.descend_or_leaf(Leaf::link(ether_type, span).with_reason(Undecoded::Content), |walk| inside(walk, span))
     }
 
     /// An HSR tag.
@@ -147,8 +147,8 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         if is_network_layer(payload.bytes) { leaf.with_reason(Undecoded::Content) } else { leaf }
     }
 
-    /// A payload that is not IP.
-    fn other(&mut self, ether_type: u16, span: Span<'a>) -> Leaf<'a> {
+    /// The leaf of a payload that is not IP.
+    fn payload_leaf(&mut self, ether_type: u16, span: Span<'a>) -> Leaf<'a> {
         let leaf = Leaf::link(ether_type, self.strip_prp_trailer(span));
         if is_known_leaf(ether_type) { leaf } else { leaf.with_reason(Undecoded::Content) }
     }

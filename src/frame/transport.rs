@@ -37,10 +37,10 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         match protocol {
             TCP => self.tcp(ip, span),
             UDP => self.udp(ip, span),
-            GRE => self.descend_or(outside(), |walk| walk.gre(span)),
-            IPV4 | IPV6 => self.descend_or(outside(), |walk| walk.ip_in_ip(span)),
-            MPLS => self.descend_or(outside(), |walk| walk.mpls(span)),
-            L2TP => self.descend_or(outside(), |walk| walk.l2tp_session(span)),
+            GRE => self.descend_or_leaf(outside(), |walk| walk.gre(span)),
+            IPV4 | IPV6 => self.descend_or_leaf(outside(), |walk| walk.ip_in_ip(span)),
+            MPLS => self.descend_or_leaf(outside(), |walk| walk.mpls(span)),
+            L2TP => self.descend_or_leaf(outside(), |walk| walk.l2tp_session(span)),
             ESP => Ok(outside()),
             _ => Ok(Leaf::ip(ip, protocol, span)),
         }
@@ -110,7 +110,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         inside: impl FnOnce(&mut Self) -> WalkResult<'a>,
     ) -> WalkResult<'a> {
         self.observer.on_length(at + 4);
-        self.descend_or(outside, inside)
+        self.descend_or_leaf(outside, inside)
     }
 }
 

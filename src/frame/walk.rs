@@ -189,8 +189,9 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         }
     }
 
-    /// Walks into an encapsulation. If its content cannot be decoded, the encapsulation is the leaf: `outside`.
-    pub(super) fn descend_or(
+    /// Walks into an encapsulation with `inside`. If the content cannot be decoded or is nested too deep, returns the leaf
+    /// `outside`, which is the encapsulation itself.
+    pub(super) fn descend_or_leaf(
         &mut self,
         outside: Leaf<'a>,
         inside: impl FnOnce(&mut Self) -> WalkResult<'a>,

@@ -23,7 +23,7 @@ pub(super) struct Tunnels {
 pub(super) struct TunnelCounters {
     /// Tunnels begun, without mirror sessions.
     pub(super) begun: u64,
-    /// Tunnels that were forgotten because there were too many.
+    /// Tunnels that were evicted because there were too many.
     pub(super) forgotten: u64,
 }
 
@@ -41,15 +41,15 @@ impl Tunnels {
             return false;
         }
         if self.seen.len() >= MAX_TUNNELS {
-            self.forget(clock);
+            self.evict_idle(clock);
         }
         self.seen.insert(*tunnel, clock);
         self.counters.begun += 1;
         true
     }
 
-    /// Makes room: forgets silent tunnels, or else all.
-    fn forget(&mut self, clock: i64) {
+    /// Removes silent tunnels; if the table is still full, removes all.
+    fn evict_idle(&mut self, clock: i64) {
         self.seen.retain(|_, last| clock.saturating_sub(*last) < SILENCE);
         if self.seen.len() >= MAX_TUNNELS {
             self.counters.forgotten += self.seen.len() as u64;

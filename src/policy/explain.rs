@@ -203,17 +203,17 @@ impl Policy {
             text.push_str(" on ");
             text.push_str(&list(places.iter().map(String::as_str)));
         }
-        if matches!(self.limited_places(entry), Some(true)) {
+        if self.permits_limited_writes(entry) {
             text.push_str(" within limits");
         }
         text
     }
 
-    /// Whether an entry permits writing to points that limit their values.
-    fn limited_places(&self, entry: &Allow) -> Option<bool> {
+    /// Whether an entry permits writing to a point with declared value limits.
+    fn permits_limited_writes(&self, entry: &Allow) -> bool {
         let limited =
             |&point: &u16| self.declared.points.get(usize::from(point)).is_some_and(|one| !one.limits.is_empty());
-        entry.classes.contains(Class::Write).then(|| entry.points.iter().any(limited))
+        entry.classes.contains(Class::Write) && entry.points.iter().any(limited)
     }
 }
 

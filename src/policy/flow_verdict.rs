@@ -144,7 +144,7 @@ impl Policy {
         };
         let judged = from != to || self.declared.defaults.intra_zone_declared;
         if judged && !self.is_housekeeping(tuple) {
-            self.find_flows(&ends, protocol, (from, to), &mut flow_verdict);
+            self.fill_candidates(&ends, protocol, (from, to), &mut flow_verdict);
         } else {
             // A group address is judged in the zone of the sender, but an operation reaches all hosts of the link.
             let is_for_all = server.place.zone.is_none() && tuple.server.ip.is_some_and(is_group);
@@ -153,8 +153,9 @@ impl Policy {
         flow_verdict
     }
 
-    /// Finds the conduits between two zones, and their flows that name the two hosts.
-    fn find_flows(
+    /// Fills in `relation`, and if a conduit connects the two zones, also `candidates`, `reverse`, `sole` and `conduit`: the
+    /// declared flows between the two hosts, and those that decide (see [`Candidate::decides`]).
+    fn fill_candidates(
         &self,
         ends: &Ends<'_>,
         protocol: Option<&str>,
@@ -202,6 +203,7 @@ impl Policy {
         }
     }
 
+    /// The sole deciding flow, with the server that its points belong to.
     fn sole_flow(&self, flow: u16, asset: Option<u16>) -> SoleFlow {
         let points = asset.and_then(|asset| self.compiled.limited.get(usize::from(asset)));
         let limited = points.is_some_and(|points| !points.is_empty());

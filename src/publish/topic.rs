@@ -11,7 +11,7 @@ pub(super) struct Topics {
 impl Topics {
     /// Each level of the prefix, the site and the sensor becomes one level of the topic.
     pub(super) fn new(prefix: &[String], site: &str, sensor: &str) -> Self {
-        let levels = prefix.iter().map(String::as_str).chain([site, sensor]).map(level);
+        let levels = prefix.iter().map(String::as_str).chain([site, sensor]).map(topic_level);
         Self { base: levels.collect::<Vec<_>>().join("/") }
     }
 
@@ -33,7 +33,7 @@ impl Topics {
 
 /// A name as one level of a topic: letters, digits, `_` and `-` are kept; any other character becomes `_`. Separators and
 /// wildcards would change the topic, and bridges to other systems refuse dots and spaces.
-pub(super) fn level(text: &str) -> String {
+pub(super) fn topic_level(text: &str) -> String {
     let passes = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
     let level: String = text.chars().map(|letter| if passes(letter) { letter } else { '_' }).collect();
     if level.is_empty() { "_".to_owned() } else { level }
@@ -56,6 +56,6 @@ mod tests {
     fn a_name_is_always_exactly_one_level_without_wildcards() {
         let topics = Topics::new(&["a".to_owned()], "lock/east +#", "");
         assert_eq!(topics.status(), "a/lock_east___/_/status");
-        assert_eq!(level("schl\u{fc}ssel.1"), "schl_ssel_1");
+        assert_eq!(topic_level("schl\u{fc}ssel.1"), "schl_ssel_1");
     }
 }

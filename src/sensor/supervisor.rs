@@ -166,7 +166,7 @@ impl Supervisor {
         }
     }
 
-    /// Sends the pending commands that the pipeline has room for.
+    /// Sends the pending commands that the pipeline has room for, in their order. Keeps the others, except requests for a status.
     fn send_commands(&mut self) {
         let mut pending = std::mem::take(&mut self.pending).into_iter();
         for command in pending.by_ref() {
@@ -175,7 +175,7 @@ impl Supervisor {
                 break;
             }
         }
-        // A status is requested again every second.
+        // Drops unsent requests for a status: the next one follows within a second.
         self.pending.extend(pending.filter(|command| !matches!(command, ControlCommand::Status { .. })));
     }
 }

@@ -31,7 +31,7 @@ impl FlowFacts {
 }
 
 impl FlowSink<'_> {
-    /// Takes in a fact about the security of the conversation.
+    /// Reports a fact about the security of the conversation, and judges it.
     pub(super) fn handle_fact(&mut self, fact: &Security<'_>, stamp: &Stamp) {
         match *fact {
             Security::Certificate { of, der } if self.note_certificate(of, der) => {
@@ -60,8 +60,8 @@ impl FlowSink<'_> {
         self.report_verdict(verdict, Some(operation), stamp);
     }
 
-    /// Reports what the policy denies. An alert about a channel shows the operation that used it; the outcome belongs to the
-    /// alert of the operation.
+    /// Reports what the policy denies. An alert about a channel shows the operation that used it, without its outcome: only the
+    /// alert about the operation itself gets that.
     fn report_verdict(&mut self, verdict: FactVerdict, operation: Option<&Operation<'_>>, stamp: &Stamp) {
         for denial in verdict.denials {
             let operation = operation.map(OwnedOperation::from);

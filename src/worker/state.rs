@@ -207,8 +207,8 @@ impl WorkerState {
         }
     }
 
-    /// Reports an event between two hosts that belongs to no conversation of the table. `conversation` is the running number of
-    /// the first packet that belongs to it.
+    /// Reports an event between two hosts that have no conversation in the table. `conversation` is the number that alerts show
+    /// as the conversation: the running number of the first packet between the two.
     pub(super) fn report_between(
         &mut self,
         between: &Between,
@@ -218,7 +218,7 @@ impl WorkerState {
         event: impl FnOnce(Box<Finding>) -> Event,
     ) {
         let finding = Finding {
-            // The event replaces this.
+            // A placeholder: `event` sets the kind.
             what: FindingKind::NewHost(Side::Client),
             time: stamp.time,
             proving_packet: evidence_of(stamp),

@@ -46,8 +46,7 @@ impl WorkerState {
         self.count_unread(kind, clock);
     }
 
-    /// Reports a frame without IP that could not be decoded, such as one with more tags than the limit, where a host of a zone
-    /// is concerned.
+    /// Reports a frame without IP that has more tags than the limit, if a policy is in force and one of the hosts is in a zone.
     pub(super) fn report_undecoded_link(&mut self, frame: &Frame<'_>, stamp: &Stamp) {
         let (Some(macs), Body::Link { ether_type, .. }) = (frame.mac, frame.body) else { return };
         if !self.judging || frame.undecoded != Some(Undecoded::TooDeep) {
@@ -59,7 +58,7 @@ impl WorkerState {
         let flow_verdict = self.policy.flow_verdict(&between.tuple(), None);
         if flow_verdict.client.zone.or(flow_verdict.server.zone).is_some() {
             self.report_between(&between, flow_verdict, stamp.packet, stamp, |base| {
-                let what = FindingKind::Malformed { name: TOO_MANY, value: None };
+                let what = FindingKind::Malformed { name: TOO_MANY_TAGS, value: None };
                 Event::Finding(Box::new(Finding { what, ..*base }))
             });
         }
@@ -71,7 +70,7 @@ impl WorkerState {
         let name = match reason {
             Undecoded::Malformed => "unreadable_headers",
             Undecoded::Fragment => "unusable_fragment",
-            Undecoded::TooDeep => TOO_MANY,
+            Undecoded::TooDeep => TOO_MANY_TAGS,
             // A cut capture and content of another kind break no specification.
             Undecoded::LinkType | Undecoded::Truncated | Undecoded::Content => return,
         };
@@ -84,4 +83,4 @@ impl WorkerState {
 }
 
 /// The anomaly of a packet with more tags, extension headers or tunnels than the limit.
-const TOO_MANY: &str = "too_many_headers";
+const TOO_MANY_TAGS: &str = "too_many_headers";

@@ -31,24 +31,25 @@ impl FlowIndex {
     pub(super) fn new<'f>(flows: impl Iterator<Item = (u16, &'f Flow)>) -> Self {
         let flows: Vec<(u16, Sides)> =
             flows.map(|(at, flow)| (at, [&flow.from, &flow.to].map(|side| single_hosts(side)))).collect();
-        let crowds = crowds(flows.iter().map(|(_, sides)| sides));
+        let flows_per_host = flows_per_host(flows.iter().map(|(_, sides)| sides));
         let mut index = Self::default();
         for (at, sides) in flows {
-            index.file(at, sides, &crowds);
+            index.file(at, sides, &flows_per_host);
         }
         index
     }
 
     /// Files a flow under the side whose hosts are in the fewest flows: a station that polls a thousand controllers narrows the
     /// search little, each of the controllers much.
-    fn file(&mut self, at: u16, sides: Sides, crowds: &[HashMap<Party, usize>; 2]) {
-        let crowd = |crowds: &HashMap<Party, usize>, hosts: &[Party]| {
-            hosts.iter().filter_map(|host| crowds.get(host)).max().copied()
+    fn file(&mut self, at: u16, sides: Sides, flows_per_host: &[HashMap<Party, usize>; 2]) {
+        let flow_count = |flows_per_host: &HashMap<Party, usize>, hosts: &[Party]| {
+            hosts.iter().filter_map(|host| flows_per_host.get(host)).max().copied()
         };
-        let sides = self.named.iter_mut().zip(sides).zip(crowds);
-        let sides =
-            sides.filter_map(|((named, hosts), crowds)| hosts.map(|hosts| (crowd(crowds, &hosts), named, hosts)));
-        match sides.min_by_key(|(crowd, ..)| *crowd) {
+        let sides = self.named.iter_mut().zip(sides).zip(flows_per_host);
+        let sides = sides.filter_map(|((named, hosts), flows_per_host)| {
+            hosts.map(|hosts| (flow_count(flows_per_host, &hosts), named, hosts))
+        });
+        match sides.min_by_key(|(flow_count, ..)| *flow_count) {
             Some((_, named, hosts)) => hosts.into_iter().for_each(|host| named.entry(host).or_default().push(at)),
             None => self.open.push(at),
         }
@@ -71,14 +72,14 @@ impl FlowIndex {
 }
 
 /// The number of flows of each host, as client and as server.
-fn crowds<'s>(flows: impl Iterator<Item = &'s Sides>) -> [HashMap<Party, usize>; 2] {
-    let mut crowds = <[HashMap<Party, usize>; 2]>::default();
+fn flows_per_host<'s>(flows: impl Iterator<Item = &'s Sides>) -> [HashMap<Party, usize>; 2] {
+    let mut flows_per_host = <[HashMap<Party, usize>; 2]>::default();
     for sides in flows {
-        for (crowd, hosts) in crowds.iter_mut().zip(sides) {
-            hosts.iter().flatten().for_each(|host| *crowd.entry(*host).or_default() += 1);
+        for (flow_count, hosts) in flows_per_host.iter_mut().zip(sides) {
+            hosts.iter().flatten().for_each(|host| *flow_count.entry(*host).or_default() += 1);
         }
     }
-    crowds
+    flows_per_host
 }
 
 /// The hosts of one side of a flow; `None` if it names anything else.
@@ -109,9 +110,9 @@ mod tests {
             .flat_map(|number| [[hosts(&[1]), hosts(&[1_000 + number])], [hosts(&[2_000 + number]), hosts(&[2])]])
             .chain([[None, hosts(&[3])], [hosts(&[4]), None], [None, None]])
             .collect();
-        let crowds = crowds(sides.iter());
+        let flows_per_host = flows_per_host(sides.iter());
         let mut index = FlowIndex::default();
-        (0..).zip(sides).for_each(|(at, sides)| index.file(at, sides, &crowds));
+        (0..).zip(sides).for_each(|(at, sides)| index.file(at, sides, &flows_per_host));
         let between = |client, server| index.between(parties(&[client]), parties(&[server]));
         assert_eq!(between(1, 1_042), [84, 202]);
         assert_eq!(between(2_042, 2), [85, 202]);

@@ -177,7 +177,7 @@ impl Settings {
 
     /// The client identifier: unique for each run, so that two replays do not take over each other's session.
     pub(super) fn client_id(&self) -> String {
-        let made = || format!("lockkeeper-{}-{}", topic::level(&self.sensor), std::process::id());
+        let made = || format!("lockkeeper-{}-{}", topic::topic_level(&self.sensor), std::process::id());
         self.broker.client_id.clone().unwrap_or_else(made)
     }
 

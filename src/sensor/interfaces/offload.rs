@@ -8,7 +8,7 @@ use rustix::ioctl::{Opcode, Updater, ioctl};
 /// The active offloads that change captured packets, by their names in `ethtool -K`.
 pub(super) fn active(interface: &str) -> Vec<&'static str> {
     let Ok(socket) = UnixDatagram::unbound() else { return Vec::new() };
-    let read = |command| read_value(&socket, interface, command).unwrap_or(0);
+    let read = |command| read_ethtool_value(&socket, interface, command).unwrap_or(0);
     let flags = read(GET_FLAGS);
     let found = [("gro", read(GET_GRO) != 0), ("lro", flags & FLAG_LRO != 0), ("rxvlan", flags & FLAG_RXVLAN != 0)];
     found.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect()
@@ -48,8 +48,8 @@ struct Value {
     data: u32,
 }
 
-/// Reads one value; `None` if the interface does not support it.
-fn read_value(socket: &UnixDatagram, interface: &str, command: u32) -> Option<u32> {
+/// Reads one value; `None` if the ioctl fails, such as on an interface that does not support the command.
+fn read_ethtool_value(socket: &UnixDatagram, interface: &str, command: u32) -> Option<u32> {
     let mut value = Value { command, data: 0 };
     let mut name = [0; NAME];
     // The name ends with a zero byte.

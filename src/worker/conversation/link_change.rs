@@ -91,12 +91,12 @@ impl FlowState {
             self.judge_moved(stamp, state);
         }
         if change.is_second && self.facts.carrier != Carrier::Tcp && self.facts.denied.is_some() {
-            self.report_asked(stamp, state);
+            self.report_answered(stamp, state);
         }
     }
 
-    /// Reports that the other end has answered in a conversation that is not permitted.
-    fn report_asked(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+    /// Reports that both ends have sent in a conversation that is not permitted, so that it is no lone answer to a call.
+    fn report_answered(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         let verdict = self
             .facts
             .flow_verdict
