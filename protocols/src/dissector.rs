@@ -215,8 +215,8 @@ pub trait Sink {
         stamp: &Stamp,
     );
 
-    /// `count` operations whose outcome is not tracked ended with this outcome; the codes of refusals may differ. A decoder
-    /// may call [`Sink::outcome`] for each of them instead.
+    /// Counts `count` operations whose outcome is not tracked, and which ended with this outcome. Of refusals, `outcome` has the
+    /// code of one; those of the others may differ. A decoder may call [`Sink::outcome`] for each of them instead.
     fn ended(&mut self, outcome: Outcome, count: u32);
 
     /// A property of a device was learned.
@@ -226,17 +226,17 @@ pub trait Sink {
     /// reported before the operation.
     fn security(&mut self, fact: &Security<'_>, stamp: &Stamp);
 
-    /// A deviation or a limit.
+    /// Traffic deviates from the specification, or a bound of the decoder was reached: see [`AnomalyKind`].
     fn anomaly(&mut self, anomaly: Anomaly, stamp: &Stamp);
 
     /// A PDU was decoded: counts it under `key` of the protocol's [`Protocol::pdu_groups`]`[group]`.
     fn pdu(&mut self, group: usize, key: u32);
 
-    /// A PDU was decoded: counts it under keys of two groups.
+    /// A PDU was decoded: counts it under two pairs of group and key.
     #[inline]
-    fn pdus(&mut self, (group, key): (usize, u32), (other, its_key): (usize, u32)) {
-        self.pdu(group, key);
-        self.pdu(other, its_key);
+    fn pdus(&mut self, first: (usize, u32), second: (usize, u32)) {
+        self.pdu(first.0, first.1);
+        self.pdu(second.0, second.1);
     }
 
     /// Stream bytes were skipped that belong to no decoded frame.

@@ -77,7 +77,7 @@ impl Waiting for PendingRequest {
         &self.requested
     }
 
-    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
+    fn report_outcomes(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         sink.outcome(self.at, &self.operation(Values::None), outcome, &self.requested, stamp);
     }
 }
@@ -117,7 +117,7 @@ impl Lamps {
         if let Some((request, _)) =
             self.pending.take(|request| request.sequence == sequence, |request| request.lamp == lamp)
         {
-            request.conclude(outcome, context.stamp, context.sink);
+            request.report_outcomes(outcome, context.stamp, context.sink);
         } else if outcome == Outcome::Accepted {
             // The device was changed, although the request is not in the capture.
             let request = PendingRequest { at: self.assign_number(), requested: *context.stamp, sequence, lamp };

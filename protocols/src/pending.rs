@@ -14,7 +14,7 @@ pub(crate) trait Waiting {
     fn requested(&self) -> &Stamp;
 
     /// Reports the outcome of every item of the request.
-    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink);
+    fn report_outcomes(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink);
 
     /// Heap memory of the request, bytes.
     fn heap(&self) -> usize {
@@ -109,7 +109,7 @@ impl<R: Waiting> Pending<R> {
             sink.anomaly(Anomaly { kind, name: "pending_requests", value: None, from: Side::Client }, stamp);
             // Kept bytes are decoded later than bytes that arrived after them.
             let stamp = if stamp.clock < oldest.requested().clock { oldest.requested() } else { stamp };
-            oldest.conclude(Outcome::Pending, stamp, sink);
+            oldest.report_outcomes(Outcome::Pending, stamp, sink);
         }
     }
 
@@ -160,6 +160,7 @@ impl<R: Waiting> Pending<R> {
         }
     }
 
+    /// [`Pending::find`] among several requests: prefers those in flight to overdue ones, and those that fit.
     fn choose(&self, is_asked_by: impl Fn(&R) -> bool, fits: impl Fn(&R) -> bool) -> Option<(usize, bool)> {
         let in_flight = best_match(self.iter(), &is_asked_by, &fits);
         if let Some((_, true)) = in_flight {
@@ -268,7 +269,7 @@ impl<R: Waiting> Pending<R> {
     pub(crate) fn forget(&mut self, stamp: &Stamp, sink: &mut dyn Sink) {
         let others = self.behind.take().map(|behind| behind.in_flight.into_iter().chain(behind.overdue));
         for entry in self.oldest.take().into_iter().chain(others.into_iter().flatten()) {
-            entry.conclude(Outcome::Pending, stamp, sink);
+            entry.report_outcomes(Outcome::Pending, stamp, sink);
         }
     }
 
@@ -287,7 +288,7 @@ impl<R: Waiting> Pending<R> {
             conclude_unanswered(entry, self.timeout, due_at(entry, self.timeout).saturating_add(1), sink);
         }
         while let Some(entry) = self.remove(0) {
-            entry.conclude(Outcome::Pending, entry.requested(), sink);
+            entry.report_outcomes(Outcome::Pending, entry.requested(), sink);
         }
     }
 }
@@ -325,7 +326,7 @@ fn due_at(entry: &impl Waiting, timeout: i64) -> i64 {
 fn conclude_unanswered(entry: &impl Waiting, timeout: i64, clock: i64, sink: &mut dyn Sink) {
     let requested = entry.requested();
     let (time, clock) = (requested.time.saturating_add(timeout), clock.max(requested.clock));
-    entry.conclude(Outcome::NoResponse, &Stamp { time, clock, ..*requested }, sink);
+    entry.report_outcomes(Outcome::NoResponse, &Stamp { time, clock, ..*requested }, sink);
 }
 
 /// A late answer is expected up to this many times the answer timeout: five minutes by default. Busy servers answer after

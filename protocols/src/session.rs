@@ -282,6 +282,7 @@ impl Session {
         self.framing.get(from.index()) != Some(&Framing::InStep)
     }
 
+    /// Marks the framing of a side as lost.
     fn lose(&mut self, from: Side) {
         if let Some(framing) = self.framing.get_mut(from.index()) {
             *framing = Framing::Lost;

@@ -17,7 +17,8 @@ impl Protocol {
 }
 
 impl Class {
-    /// The techniques of an operation of which only the class is known.
+    /// The MITRE ATT&CK for ICS techniques of an operation of which only the class is known. Empty for classes without a technique
+    /// that their traffic alone shows, such as sessions and security settings.
     pub const fn techniques(self) -> Techniques {
         match self {
             Self::Discover => &["T0846"],

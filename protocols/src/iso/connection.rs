@@ -22,7 +22,7 @@ impl Waiting for PendingRequest {
         &self.requested
     }
 
-    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
+    fn report_outcomes(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         let at = RequestRef { request: self.request, item: 0 };
         sink.outcome(at, &connect_operation(self.target, Values::None), outcome, &self.requested, stamp);
     }

@@ -220,7 +220,7 @@ impl Stack {
     /// Ends the oldest pending connection request. Returns whether there was one.
     fn answer_connection(&mut self, outcome: Outcome, context: &mut Context<'_>) -> bool {
         let Some((asked, _)) = self.connections.take(|_| true, |_| true) else { return false };
-        asked.conclude(outcome, context.stamp, context.sink);
+        asked.report_outcomes(outcome, context.stamp, context.sink);
         true
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Reports the outcome of one item of the request, with its values in the answer.
-    pub(super) fn conclude_item(
+    pub(super) fn report_item_outcome(
         &self,
         item: u16,
         values: Values<'_>,
@@ -54,9 +54,9 @@ impl Waiting for Entry {
         &self.requested
     }
 
-    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
+    fn report_outcomes(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         for item in 0..self.asked.item_count() {
-            self.conclude_item(item, Values::None, outcome, stamp, sink);
+            self.report_item_outcome(item, Values::None, outcome, stamp, sink);
         }
     }
 

@@ -87,7 +87,7 @@ pub(super) fn conclude_read(entry: &Entry, data: &[u8], context: &mut Context<'_
             context.malformed("truncated_answer", data.len() as u32);
             Values::None
         });
-        entry.conclude_item(item, values, Outcome::Accepted, context.stamp, context.sink);
+        entry.report_item_outcome(item, values, Outcome::Accepted, context.stamp, context.sink);
     }
     context.expect_end(reader.rest());
 }

@@ -207,7 +207,7 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         let fits = |entry: &Entry| refused || response::fits(&entry.asked, code, data);
         let found = self.pending.find(asked_by, fits).or_else(|| self.find_otherwise(head, data, context));
         match found {
-            Some((index, fit)) => self.conclude(index, head, data, fit, context),
+            Some((index, fit)) => self.report_outcomes(index, head, data, fit, context),
             None => self.on_stray_response(head, data, context),
         }
         report_identity(head, data, context);
@@ -236,10 +236,11 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         Some((index, true))
     }
 
-    fn conclude(&mut self, index: usize, head: Head, data: &[u8], fit: bool, context: &mut Context<'_>) {
+    /// Ends the pending request at `index` with this answer.
+    fn report_outcomes(&mut self, index: usize, head: Head, data: &[u8], fit: bool, context: &mut Context<'_>) {
         let refused = head.code & function::EXCEPTION != 0;
         if let Some(entry) = self.pending.get(index) {
-            response::conclude(entry, head, data, fit, context);
+            response::report_outcomes(entry, head, data, fit, context);
             self.last = Answered::new(head, entry);
             if let Some(irregular) = &mut self.irregular {
                 irregular.settle_by_answer(entry.request, refused);

@@ -54,7 +54,7 @@ pub(super) fn completes(asked: &PendingRequest, code: u8, data: &[u8]) -> bool {
 }
 
 /// Reports the outcome of a request by its answer. `fit`: the result of [`fits`].
-pub(super) fn conclude(entry: &Entry, head: Head, data: &[u8], fit: bool, context: &mut Context<'_>) {
+pub(super) fn report_outcomes(entry: &Entry, head: Head, data: &[u8], fit: bool, context: &mut Context<'_>) {
     if head.code & function::EXCEPTION != 0 {
         return refuse(entry, data, context);
     }
@@ -62,24 +62,24 @@ pub(super) fn conclude(entry: &Entry, head: Head, data: &[u8], fit: bool, contex
         context.anomaly(AnomalyKind::Malformed, "answer_differs_from_request", None);
     }
     if let Some(item) = entry.asked.excess() {
-        entry.conclude_item(item, Values::None, Outcome::Accepted, context.stamp, context.sink);
+        entry.report_item_outcome(item, Values::None, Outcome::Accepted, context.stamp, context.sink);
     }
     match entry.asked.unwrapped() {
         PendingRequest::ReadWrite { .. } => {
             let values = registers(data, context);
-            entry.conclude_item(0, Values::None, Outcome::Accepted, context.stamp, context.sink);
-            entry.conclude_item(READ_ITEM, values, Outcome::Accepted, context.stamp, context.sink);
+            entry.report_item_outcome(0, Values::None, Outcome::Accepted, context.stamp, context.sink);
+            entry.report_item_outcome(READ_ITEM, values, Outcome::Accepted, context.stamp, context.sink);
         }
         PendingRequest::Files(_) if head.code == function::READ_FILE_RECORD => {
             file::conclude_read(entry, data, context)
         }
-        PendingRequest::Files(_) => entry.conclude(Outcome::Accepted, context.stamp, context.sink),
+        PendingRequest::Files(_) => entry.report_outcomes(Outcome::Accepted, context.stamp, context.sink),
         PendingRequest::Sub(number) if head.code == function::UMAS => {
             conclude_umas(entry, *number, head, data, context)
         }
         single => {
             let values = answer_values(single, head.code, data, context);
-            entry.conclude_item(0, values, Outcome::Accepted, context.stamp, context.sink);
+            entry.report_item_outcome(0, values, Outcome::Accepted, context.stamp, context.sink);
         }
     }
 }
@@ -91,7 +91,7 @@ fn refuse(entry: &Entry, data: &[u8], context: &mut Context<'_>) {
         context.malformed("exception_length", data.len() as u32);
     }
     let outcome = Outcome::Refused { code: code.into(), name: function::exception_name(code) };
-    entry.conclude(outcome, context.stamp, context.sink);
+    entry.report_outcomes(outcome, context.stamp, context.sink);
 }
 
 /// The values in the answer to a request of one operation.
@@ -185,7 +185,7 @@ fn conclude_umas(entry: &Entry, number: u16, head: Head, data: &[u8], context: &
             (Outcome::Accepted, data)
         }
     };
-    entry.conclude_item(0, Values::Bytes(rest), outcome, context.stamp, context.sink);
+    entry.report_item_outcome(0, Values::Bytes(rest), outcome, context.stamp, context.sink);
     if number == umas::READ_ID && outcome == Outcome::Accepted {
         identity::report_umas(head.unit, rest, context);
     }

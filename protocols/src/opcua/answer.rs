@@ -80,7 +80,7 @@ impl Exchange {
         match (pending, refusal) {
             (Some(pending), Some(refusal)) => {
                 self.aliases.complete_registration(pending.number);
-                pending.conclude(refusal, context.stamp, context.sink);
+                pending.report_outcomes(refusal, context.stamp, context.sink);
                 release_memory(pending, context);
                 Ok(())
             }
@@ -152,7 +152,7 @@ impl Exchange {
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
         let RequestKind::Service(request) = &pending.kind else {
-            pending.conclude(Outcome::Accepted, context.stamp, context.sink);
+            pending.report_outcomes(Outcome::Accepted, context.stamp, context.sink);
             return Ok(());
         };
         if let Retention::Count(count) = request.retained {
@@ -166,7 +166,7 @@ impl Exchange {
         let (result, differing) = match ItemResults::read(service, content) {
             Ok(results) => self.conclude_items(pending, request, results, context),
             Err(fault) => {
-                pending.conclude(Outcome::Accepted, context.stamp, context.sink);
+                pending.report_outcomes(Outcome::Accepted, context.stamp, context.sink);
                 (Err(fault), 1)
             }
         };

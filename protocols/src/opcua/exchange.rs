@@ -215,7 +215,7 @@ impl Exchange {
     /// ACK: the server accepts it.
     pub(super) fn on_acknowledge(&mut self, context: &mut Context<'_>) {
         match self.pending.take(|pending| matches!(pending.kind, RequestKind::Hello(_)), |_| true) {
-            Some((pending, _)) => pending.conclude(Outcome::Accepted, context.stamp, context.sink),
+            Some((pending, _)) => pending.report_outcomes(Outcome::Accepted, context.stamp, context.sink),
             None => context.anomaly(AnomalyKind::Unmatched, "answer_without_request", None),
         }
     }
@@ -229,7 +229,7 @@ impl Exchange {
         let is_meant =
             |pending: &PendingRequest| is_alone || matches!(pending.kind, RequestKind::Hello(_) | RequestKind::Open(_));
         if let Some((pending, _)) = self.pending.take(is_meant, |_| true) {
-            return pending.conclude(refusal(status), context.stamp, context.sink);
+            return pending.report_outcomes(refusal(status), context.stamp, context.sink);
         }
         self.report_concluded(
             &pending_request::function_operation(pending_request::ERROR, Target::None, Values::None),
@@ -273,7 +273,7 @@ impl Exchange {
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", None);
             return None;
         };
-        pending.conclude(outcome, context.stamp, context.sink);
+        pending.report_outcomes(outcome, context.stamp, context.sink);
         if let RequestKind::Open(request) = pending.kind { Some(*request) } else { None }
     }
 
@@ -283,7 +283,7 @@ impl Exchange {
             && let Some((pending, _)) =
                 self.pending.take(|pending| pending.channel == key.channel && pending.id == key.request, |_| true)
         {
-            return pending.conclude(refusal(status), context.stamp, context.sink);
+            return pending.report_outcomes(refusal(status), context.stamp, context.sink);
         }
         self.report_concluded(
             &pending_request::function_operation(pending_request::ABORT, Target::None, Values::None),

@@ -343,7 +343,8 @@ impl OpcUa {
         self.on_cleartext(secured, secured.text.get(..length).unwrap_or_default(), context);
     }
 
-    /// Records how a message is protected. Returns whether the protection of its channel is settled now.
+    /// Records how a message is protected. Returns whether enough messages agree on the protection of their channel, and reports
+    /// that protection to the sink once they do.
     fn observe_protection(&mut self, id: u32, protection: Protection, context: &mut Context<'_>) -> bool {
         let Some(channel) = self.channels.get(id) else { return false };
         let before = channel.protection;

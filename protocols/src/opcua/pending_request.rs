@@ -304,7 +304,7 @@ impl Waiting for PendingRequest {
         &self.requested
     }
 
-    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
+    fn report_outcomes(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         match self.kind {
             RequestKind::Service(ServiceRequest { retained: Retention::Count(count), .. }) => {
                 sink.ended(outcome, count)

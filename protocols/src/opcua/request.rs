@@ -238,7 +238,9 @@ impl Exchange {
         }
         match pending.service() {
             // The server closes the connection without an answer.
-            Some(Service::CloseSecureChannel) => pending.conclude(Outcome::Accepted, context.stamp, context.sink),
+            Some(Service::CloseSecureChannel) => {
+                pending.report_outcomes(Outcome::Accepted, context.stamp, context.sink)
+            }
             Some(Service::Publish) => self.publishes.push(pending, context.sink),
             _ if self.has_room(&pending) => self.pending.push(pending, context.sink),
             _ => self.conclude_without_room(pending, context),
@@ -261,7 +263,7 @@ impl Exchange {
         self.is_lossy &= self.pending.iter().next().is_some();
         let is_same = |earlier: &PendingRequest| (earlier.channel, earlier.id) == (channel, Some(id));
         while let Some((earlier, _)) = self.pending.take(is_same, |_| true) {
-            earlier.conclude(Outcome::NoResponse, context.stamp, context.sink);
+            earlier.report_outcomes(Outcome::NoResponse, context.stamp, context.sink);
         }
     }
 
@@ -276,7 +278,7 @@ impl Exchange {
     /// not taken for that of an unseen request.
     fn conclude_without_room(&mut self, pending: PendingRequest, context: &mut Context<'_>) {
         context.anomaly(AnomalyKind::Limit, "pending_bytes", None);
-        pending.conclude(Outcome::Pending, context.stamp, context.sink);
+        pending.report_outcomes(Outcome::Pending, context.stamp, context.sink);
         let PendingRequest { requested, number, channel, id, kind: RequestKind::Service(request) } = pending else {
             return;
         };

@@ -192,7 +192,7 @@ impl<'a> Typed<'a> {
     }
 }
 
-/// Reads one value of a kind: at least one byte.
+/// Reads one value; fails unless it has at least one byte.
 fn read_value<'a>(kind: Kind, reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
     if reader.left() == 0 {
         return Err(DecodeError::Truncated("value"));
@@ -223,7 +223,7 @@ fn read_value<'a>(kind: Kind, reader: &mut Reader<'a>) -> Result<Value<'a>, Deco
         Kind::LocalizedText => read_localized_text(reader)?,
         Kind::Structure => read_structure(reader)?,
         Kind::Any => read_variant(reader)?,
-        // Only a decoder of these types can find their end.
+        // Only a decoder of these types can find their end, so they take everything left.
         Kind::DataValue | Kind::Diagnostic => Value::Other(reader.bytes(reader.left(), "value")?),
     })
 }

@@ -113,6 +113,7 @@ pub(super) fn outcome_of(code: u8) -> Outcome {
     }
 }
 
+/// The name of a return code other than success.
 fn refusal(code: u8) -> &'static str {
     match code {
         0x00 => "reserved",

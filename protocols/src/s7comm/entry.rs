@@ -224,7 +224,7 @@ impl PendingRequest {
     }
 
     /// Reports the outcome of one item, with its values in the answer.
-    pub(super) fn conclude_item(
+    pub(super) fn report_item_outcome(
         &self,
         item: u16,
         values: Values<'_>,
@@ -287,8 +287,14 @@ impl Entry {
     }
 
     /// Reports the outcome of one item, with its values in the answer.
-    pub(super) fn conclude_item(&self, item: u16, values: Values<'_>, outcome: Outcome, context: &mut Context<'_>) {
-        self.asked.conclude_item(item, values, outcome, &self.requested, (context.stamp, context.sink));
+    pub(super) fn report_item_outcome(
+        &self,
+        item: u16,
+        values: Values<'_>,
+        outcome: Outcome,
+        context: &mut Context<'_>,
+    ) {
+        self.asked.report_item_outcome(item, values, outcome, &self.requested, (context.stamp, context.sink));
     }
 }
 
@@ -301,10 +307,10 @@ impl Waiting for Entry {
         &self.requested
     }
 
-    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
+    fn report_outcomes(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         sink.ended(outcome, self.asked.untracked.into());
         for (item, _) in self.asked.items() {
-            self.asked.conclude_item(item, Values::None, outcome, &self.requested, (stamp, &mut *sink));
+            self.asked.report_item_outcome(item, Values::None, outcome, &self.requested, (stamp, &mut *sink));
         }
     }
 

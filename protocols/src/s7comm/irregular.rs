@@ -50,6 +50,7 @@ struct Items<'i, 'f, 's> {
 }
 
 impl<'f> Items<'_, 'f, '_> {
+    /// Reports the operations of all items, and a truncated request.
     fn announce(&mut self) {
         while self.wire < self.asked.claimed {
             if !self.announce_next(false) {
@@ -187,9 +188,9 @@ fn fault_of(item: &[u8]) -> &'static str {
     }
 }
 
-/// Reports the outcome of each kept item of a Read Var, where several operations may share one item of the answer.
-/// `reader` stands after the answer's items for operations that are not kept.
-pub(super) fn conclude(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, context: &mut Context<'_>) {
+/// Reports the outcome of each tracked operation of a Read Var; several operations may share one item of the answer. `reader`
+/// begins at the first item after those of untracked operations.
+pub(super) fn report_outcomes(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, context: &mut Context<'_>) {
     let mut answered = u16::from(entry.asked.untracked);
     let mut areas = Areas::default();
     for (index, item) in entry.asked.items() {
@@ -198,7 +199,7 @@ pub(super) fn conclude(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, c
             answered += 1;
         }
         let (values, outcome) = areas.next(item.slot.bytes);
-        entry.conclude_item(index, values, outcome, context);
+        entry.report_item_outcome(index, values, outcome, context);
     }
     context.expect_end(reader.rest());
 }

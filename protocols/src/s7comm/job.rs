@@ -167,7 +167,7 @@ impl S7comm {
         let code = code.unwrap_or_default().into();
         self.answered = Some(Answered { from: context.from, reference: pdu.reference, code });
         if let Some(entry) = self.pending.get(index) {
-            conclude(entry, pdu, &mut self.uploads, context);
+            report_outcomes(entry, pdu, &mut self.uploads, context);
         }
         if let Some(entry) = self.pending.remove(index) {
             entry.asked.recycle(&mut self.spare);
@@ -176,7 +176,7 @@ impl S7comm {
 }
 
 /// Reports the outcome of a job.
-fn conclude(entry: &Entry, pdu: &Pdu<'_>, uploads: &mut Uploads, context: &mut Context<'_>) {
+fn report_outcomes(entry: &Entry, pdu: &Pdu<'_>, uploads: &mut Uploads, context: &mut Context<'_>) {
     let claimed = pdu.parameters.get(1);
     match entry.asked.code.to_be_bytes() {
         _ if pdu.error != 0 => refuse(entry, pdu.error, context),
@@ -187,9 +187,10 @@ fn conclude(entry: &Entry, pdu: &Pdu<'_>, uploads: &mut Uploads, context: &mut C
     }
 }
 
+/// Ends all operations of a request as refused with this error.
 fn refuse(entry: &Entry, error: u16, context: &mut Context<'_>) {
     let outcome = Outcome::Refused { code: error.into(), name: error::name(error) };
-    entry.conclude(outcome, context.stamp, context.sink);
+    entry.report_outcomes(outcome, context.stamp, context.sink);
 }
 
 fn conclude_rare(code: u8, entry: &Entry, pdu: &Pdu<'_>, uploads: &mut Uploads, context: &mut Context<'_>) {
@@ -203,9 +204,9 @@ fn conclude_rare(code: u8, entry: &Entry, pdu: &Pdu<'_>, uploads: &mut Uploads, 
         // Two bytes for the length, two more, then the block.
         function::UPLOAD | function::DOWNLOAD_BLOCK => {
             let values = pdu.data.get(4..).map_or(Values::None, Values::Bytes);
-            return entry.conclude_item(0, values, Outcome::Accepted, context);
+            return entry.report_item_outcome(0, values, Outcome::Accepted, context);
         }
         _ => {}
     }
-    entry.conclude(Outcome::Accepted, context.stamp, context.sink);
+    entry.report_outcomes(Outcome::Accepted, context.stamp, context.sink);
 }

@@ -152,7 +152,7 @@ impl S7comm {
             Some(entry) => {
                 self.answered = Some(answered);
                 target = entry.asked.target(0);
-                conclude(&entry, head, data, context);
+                report_outcomes(&entry, head, data, context);
                 entry.asked.recycle(&mut self.spare);
             }
             None => {
@@ -204,7 +204,7 @@ impl S7comm {
         let (target, values) = target_and_values(head, data);
         asked.announce(target, values, context);
         let (stamp, ref mut sink) = (context.stamp, &mut *context.sink);
-        asked.conclude_item(0, Values::None, Outcome::Accepted, stamp, (stamp, *sink));
+        asked.report_item_outcome(0, Values::None, Outcome::Accepted, stamp, (stamp, *sink));
         if let (function::MODE_GROUP, Some(state)) = (head.group, szl::run_state(head.sub)) {
             szl::report_identity("run_state", state, context);
         }
@@ -213,16 +213,16 @@ impl S7comm {
 }
 
 /// Reports the outcome of a request.
-fn conclude(entry: &Entry, head: Head, data: &[u8], context: &mut Context<'_>) {
+fn report_outcomes(entry: &Entry, head: Head, data: &[u8], context: &mut Context<'_>) {
     if head.error != 0 {
         let outcome = Outcome::Refused { code: head.error.into(), name: error::name(head.error) };
-        return entry.conclude(outcome, context.stamp, context.sink);
+        return entry.report_outcomes(outcome, context.stamp, context.sink);
     }
     let values =
         if head.group == function::SECURITY_GROUP || data.is_empty() { Values::None } else { Values::Bytes(data) };
     for (index, _) in entry.asked.items() {
         let values = if index == 0 { values } else { Values::None };
-        entry.conclude_item(index, values, Outcome::Accepted, context);
+        entry.report_item_outcome(index, values, Outcome::Accepted, context);
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], cont
 /// Reports the outcome of each kept item.
 fn conclude_kept(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, context: &mut Context<'_>) {
     if entry.asked.is_irregular {
-        return irregular::conclude(entry, claimed, reader, context);
+        return irregular::report_outcomes(entry, claimed, reader, context);
     }
     let mut operation = entry.asked.operation(Target::None, Values::None);
     for (index, item) in entry.asked.items() {

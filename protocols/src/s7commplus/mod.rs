@@ -310,7 +310,7 @@ impl S7CommPlus {
         if self.has_room(&asked, context) {
             self.pending.push(asked, context.sink);
         } else {
-            asked.conclude(Outcome::Pending, context.stamp, context.sink);
+            asked.report_outcomes(Outcome::Pending, context.stamp, context.sink);
         }
     }
 
@@ -341,7 +341,7 @@ impl S7CommPlus {
             return;
         };
         self.answered = Some(answer);
-        let outcome = response::conclude(&asked, head.function, body, is_cut, &mut self.owned, context);
+        let outcome = response::report_outcomes(&asked, head.function, body, is_cut, &mut self.owned, context);
         if head.function == function::INIT_SSL && outcome == Outcome::Accepted {
             self.is_encrypted = true;
         }

@@ -10,7 +10,7 @@ pub(super) struct Owned {
 }
 
 impl Owned {
-    /// Adds a session or subscription, in place of the oldest.
+    /// Adds a session or subscription, at the limit in place of the oldest. Ignores other classes and ids added before.
     pub(super) fn add(&mut self, object: u32, class: Class) {
         if !matches!(class, Class::Session | Class::Subscribe) || self.class_of(object).is_some() {
             return;

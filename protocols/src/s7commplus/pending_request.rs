@@ -48,7 +48,7 @@ pub(super) struct PendingRequest {
 
 impl PendingRequest {
     /// Reports the outcome of one item, with its values in the answer.
-    pub(super) fn conclude_item(
+    pub(super) fn report_item_outcome(
         &self,
         index: usize,
         values: Values<'_>,
@@ -72,10 +72,10 @@ impl Waiting for PendingRequest {
     }
 
     /// A missing answer to an unconfirmed request is no outcome.
-    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
+    fn report_outcomes(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         let outcome = if self.is_unconfirmed && outcome == Outcome::NoResponse { Outcome::Pending } else { outcome };
         for index in 0..self.items.len() {
-            self.conclude_item(index, Values::None, outcome, stamp, sink);
+            self.report_item_outcome(index, Values::None, outcome, stamp, sink);
         }
     }
 

@@ -89,17 +89,19 @@ impl Request<'_, '_, '_> {
 pub(super) fn announce(head: &Head, body: &[u8], is_cut: bool, owned: &Owned, request: &mut Request<'_, '_, '_>) {
     let mut reader = Reader::new(body);
     let result = match head.function {
-        function::EXPLORE => explore(&mut reader, request),
-        function::CREATE_OBJECT => create_object(&mut reader, request),
-        function::DELETE_OBJECT => delete_object(&mut reader, head.session, owned, request),
-        function::SET_VARIABLE => set_variable(&mut reader, request),
-        function::GET_VARIABLE => get_variable(&mut reader, request),
-        function::SET_MULTI_VARIABLES => set_multi_variables(&mut reader, request),
-        function::GET_MULTI_VARIABLES => get_multi_variables(&mut reader, request),
-        function::GET_VAR_SUB_STREAMED | function::SET_VAR_SUB_STREAMED => access_sub_streamed(&mut reader, request),
-        function::ADD_LINK | function::REMOVE_LINK | function::GET_LINK => access_link(&mut reader, request),
-        function::INVOKE => invoke(&mut reader, request),
-        function::BEGIN_SEQUENCE => begin_sequence(&mut reader, request),
+        function::EXPLORE => decode_explore(&mut reader, request),
+        function::CREATE_OBJECT => decode_create_object(&mut reader, request),
+        function::DELETE_OBJECT => decode_delete_object(&mut reader, head.session, owned, request),
+        function::SET_VARIABLE => decode_set_variable(&mut reader, request),
+        function::GET_VARIABLE => decode_get_variable(&mut reader, request),
+        function::SET_MULTI_VARIABLES => decode_set_multi_variables(&mut reader, request),
+        function::GET_MULTI_VARIABLES => decode_get_multi_variables(&mut reader, request),
+        function::GET_VAR_SUB_STREAMED | function::SET_VAR_SUB_STREAMED => {
+            decode_access_sub_streamed(&mut reader, request)
+        }
+        function::ADD_LINK | function::REMOVE_LINK | function::GET_LINK => decode_access_link(&mut reader, request),
+        function::INVOKE => decode_invoke(&mut reader, request),
+        function::BEGIN_SEQUENCE => decode_begin_sequence(&mut reader, request),
         _ => Ok(()),
     };
     match result {
@@ -117,7 +119,7 @@ fn u32_be(reader: &mut Reader<'_>, field: &'static str) -> Result<u32, Fault> {
 }
 
 /// Object, request id, three switches; then filters, each optional and followed by its attributes: none stands for all.
-fn explore(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
+fn decode_explore(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     let root = u32_be(reader, "object")?;
     let path = vlq::read_u32(reader, "explore_id")?;
     reader.bytes(3, "explore_switches")?;
@@ -143,6 +145,7 @@ fn exploration_class(class: Class, attribute: u32) -> Class {
     }
 }
 
+/// Visits the attribute ids after the filters of an exploration.
 fn visit_attributes(reader: &mut Reader<'_>, mut visit: impl FnMut(u32)) -> Result<(), Fault> {
     loop {
         let [objects, count] = reader.array("explore_counts")?;
@@ -160,7 +163,7 @@ fn visit_attributes(reader: &mut Reader<'_>, mut visit: impl FnMut(u32)) -> Resu
 }
 
 /// Parent object, a value, four bytes, on some controllers an integrity id, then trees of objects.
-fn create_object(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
+fn decode_create_object(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     u32_be(reader, "object")?;
     Value::read(reader)?;
     reader.bytes(4, "create_fill")?;
@@ -186,8 +189,8 @@ fn add_objects(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Re
     full
 }
 
-/// An object that this flow created, or another one.
-fn delete_object(
+/// The id of an object; the class depends on whether this flow created it.
+fn decode_delete_object(
     reader: &mut Reader<'_>,
     session: u32,
     owned: &Owned,
@@ -199,7 +202,7 @@ fn delete_object(
 }
 
 /// Object, ids of the path to the variable, value. After id 0 comes a length of raw bytes in place of an id.
-fn set_variable(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
+fn decode_set_variable(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     let (target, attribute) = read_object_path(reader)?;
     request.add(id::write_class(attribute), target)?;
     request.is_complete = true;
@@ -208,7 +211,8 @@ fn set_variable(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> R
     if attribute == id::SUBSCRIPTION_REFERENCES { request.subscribe(&value) } else { Ok(()) }
 }
 
-fn get_variable(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
+/// Object and ids of the path to the variable.
+fn decode_get_variable(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     let (target, attribute) = read_object_path(reader)?;
     request.add(id::read_class(attribute), target)
 }
@@ -263,13 +267,14 @@ fn add_addresses(
     Ok(())
 }
 
-fn get_multi_variables(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
+/// Addresses of the variables.
+fn decode_get_multi_variables(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     add_addresses(reader, id::read_class, request)
 }
 
 /// Addresses, then each value with its number, from 1, and at the end a zero. Values of items that the addresses do not
 /// name, or in another order, would write variables that were not reported.
-fn set_multi_variables(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
+fn decode_set_multi_variables(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     add_addresses(reader, id::write_class, request)?;
     let mut references = None;
     while request.announced < request.items.len() {
@@ -290,7 +295,7 @@ fn set_multi_variables(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_
 }
 
 /// An object, and a value with the ids of the path to the variable; written values follow later.
-fn access_sub_streamed(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
+fn decode_access_sub_streamed(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     let root = u32_be(reader, "object")?;
     let value = Value::read(reader)?;
     let attribute = value.ids().next().unwrap_or_default();
@@ -304,20 +309,21 @@ fn access_sub_streamed(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_
 }
 
 /// An object and the id of its relation.
-fn access_link(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
+fn decode_access_link(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     let root = u32_be(reader, "object")?;
     let relation = vlq::read_u32(reader, "relation")?;
     request.add(None, object_target(root, [relation]))
 }
 
-fn invoke(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
+/// An object and the id of what is invoked on it.
+fn decode_invoke(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     let root = u32_be(reader, "object")?;
     let called = u32_be(reader, "invoked")?;
     request.add(None, object_target(root, [called]))
 }
 
 /// A type and, except in version 1, the subject of the sequence: an object id after 18, an object after any other type.
-fn begin_sequence(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
+fn decode_begin_sequence(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     let has_id = matches!(reader.rest(), [_, 0, SEQUENCE_ON_ID, _, _, _, _, ..]);
     if has_id {
         reader.bytes(3, "sequence")?;

@@ -11,7 +11,7 @@ use crate::reader::{DecodeError, Reader};
 
 /// Reports the outcome of every operation of a request; returns that of the whole. `is_cut`: the end of the answer is
 /// missing.
-pub(super) fn conclude(
+pub(super) fn report_outcomes(
     asked: &PendingRequest,
     code: u16,
     body: &[u8],
@@ -121,7 +121,7 @@ impl Answer<'_> {
             }
             let value = Value::read(reader)?;
             identity::report_server(&value, context);
-            self.conclude_item(number, value.scalar().values(), Outcome::Accepted, context)?;
+            self.report_item_outcome(number, value.scalar().values(), Outcome::Accepted, context)?;
         }
     }
 
@@ -134,7 +134,7 @@ impl Answer<'_> {
             }
             let code = vlq::read_u64(reader, "item_error")? as u16;
             let name = function::error_name(code.cast_signed());
-            self.conclude_item(number, Values::None, Outcome::Refused { code: code.into(), name }, context)?;
+            self.report_item_outcome(number, Values::None, Outcome::Refused { code: code.into(), name }, context)?;
         }
     }
 
@@ -143,7 +143,7 @@ impl Answer<'_> {
         let value = Value::read(reader)?;
         identity::report_server(&value, context);
         let scalar: Scalar<'_> = value.scalar();
-        self.conclude_item(1, scalar.values(), Outcome::Accepted, context)
+        self.report_item_outcome(1, scalar.values(), Outcome::Accepted, context)
     }
 
     /// The ids of new objects, which this flow may delete; of a session also the identity of the controller.
@@ -166,7 +166,7 @@ impl Answer<'_> {
 
     /// Reports the outcome of the item with this number, from 1. An error if there is no such item or it was reported
     /// before.
-    fn conclude_item(
+    fn report_item_outcome(
         &mut self,
         number: u32,
         values: Values<'_>,
@@ -177,7 +177,7 @@ impl Answer<'_> {
         if index >= self.asked.items.len() || !self.mark_reported(index) {
             return Err(Fault::invalid("item_number"));
         }
-        self.asked.conclude_item(index, values, outcome, context.stamp, context.sink);
+        self.asked.report_item_outcome(index, values, outcome, context.stamp, context.sink);
         Ok(())
     }
 
@@ -194,7 +194,7 @@ impl Answer<'_> {
     fn conclude_rest(&mut self, outcome: Outcome, context: &mut Context<'_>) {
         for index in 0..self.asked.items.len() {
             if self.mark_reported(index) {
-                self.asked.conclude_item(index, Values::None, outcome, context.stamp, context.sink);
+                self.asked.report_item_outcome(index, Values::None, outcome, context.stamp, context.sink);
             }
         }
     }
