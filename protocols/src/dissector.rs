@@ -450,6 +450,6 @@ mod tests {
             };
             assert!(Protocol::named(row.name).is_some_and(is_alike), "{}", row.title);
         }
-        assert!(Protocol::named("lamps").is_none());
+        assert!(Protocol::named("unregistered").is_none());
     }
 }
