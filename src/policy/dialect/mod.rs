@@ -4,8 +4,9 @@
 //! their text in messages. The rest of the policy works with classes, functions, numbered [addresses](super::addresses) and
 //! limits, and names no protocol.
 //!
-//! A new protocol needs a file here with its [`Dialect`], and a row in the table below. A protocol without a dialect can be
-//! permitted by class and function nevertheless.
+//! A new protocol needs a file here with its [`Dialect`], and a row in the table below. If it has numbered addresses, its
+//! tables follow those of the dialect before it, and [`TABLES`] ends with them. A protocol without a dialect can be permitted
+//! by class and function nevertheless.
 
 mod modbus;
 pub(super) mod opcua;
