@@ -4,7 +4,8 @@
 //! publisher judges, drops or reorders alerts by itself.
 //!
 //! To add a sink: write its module with a [`Sink`] and a publisher, and add the row to [`SINKS`]. The command line, the
-//! configuration, the confinement, the status, the health page and the metrics are built from that table.
+//! configuration, the confinement, the status, the health page and the metrics are built from that table. Show its keys in
+//! `deploy/lockkeeper.toml`, where a test looks for all of them.
 
 mod jsonl;
 mod lines;
