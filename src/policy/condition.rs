@@ -2,7 +2,8 @@
 //!
 //! A condition is one file below this module and one row of [`CONDITIONS`]. Its file reads its key from `[[conduit.*.flow]]`,
 //! and defines when it holds, which rule a packet outside of it violates, and the text of the alert. Parsing, judging,
-//! messages and the plain permit use this module only, so that a new condition needs no edit there.
+//! messages and the plain permit use this module only, so that a new condition needs no edit there. It needs a rule of its
+//! own in the table of rules, and its key in the reference of `rules/README.md`.
 //!
 //! A flow with conditions decides in full on every operation: [`Policy::flow_verdict`] never makes it the one flow by which
 //! operations are permitted plainly. A condition depends on packet time and on what the policy declares, never on the
