@@ -53,13 +53,6 @@ pub enum ReadingCause {
     Urgent,
 }
 
-impl ReadingCause {
-    /// Whether it proves that two versions of the same bytes were sent.
-    pub const fn is_contradiction(self) -> bool {
-        matches!(self, Self::Differs { .. } | Self::AfterEnd)
-    }
-}
-
 /// Properties of a segment that are not in its TCP header.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
