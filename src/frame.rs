@@ -100,6 +100,15 @@ pub struct Frame<'a> {
     pub undecoded: Option<Undecoded>,
 }
 
+#[cfg(test)]
+impl<'a> Frame<'a> {
+    /// A frame of which only the body matters: without hardware addresses, VLAN and tunnel, captured whole and right.
+    pub(crate) const fn of_body(body: Body<'a>) -> Self {
+        let (mac, vlan, tunnel, redundancy) = (None, None, None, None);
+        Self { mac, vlan, tunnel, redundancy, checksum: Checksum::Right, body, cut: 0, undecoded: None }
+    }
+}
+
 /// Hardware addresses of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Macs {

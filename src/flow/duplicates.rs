@@ -213,7 +213,6 @@ const LAN_BITS: u64 = 0xf;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Checksum;
 
     const MILLISECOND: i64 = 1_000_000;
 
@@ -225,22 +224,9 @@ mod tests {
         IpHeader { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification }
     }
 
-    fn frame(body: Body<'_>) -> Frame<'_> {
-        Frame {
-            mac: None,
-            vlan: None,
-            tunnel: None,
-            redundancy: None,
-            checksum: Checksum::Right,
-            body,
-            cut: 0,
-            undecoded: None,
-        }
-    }
-
     fn datagram(identification: u16, payload: &[u8]) -> Frame<'_> {
         let datagram = Datagram { source_port: 1, destination_port: 2, checksum: 0, payload, length: 3 };
-        frame(Body::Udp(pair(identification), datagram))
+        Frame::of_body(Body::Udp(pair(identification), datagram))
     }
 
     fn tagged(sequence: u16, lan: u8, payload: &[u8]) -> Frame<'_> {
@@ -312,9 +298,11 @@ mod tests {
     #[test]
     fn frames_without_distinguishing_fields_are_kept() {
         let mut filter = filter();
-        let ping = frame(Body::Ip(pair(0), OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }));
+        let ping =
+            Frame::of_body(Body::Ip(pair(0), OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }));
         assert!(!filter.detect(&ping, 0) && !filter.detect(&ping, 0));
-        let numbered = frame(Body::Ip(pair(5), OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }));
+        let numbered =
+            Frame::of_body(Body::Ip(pair(5), OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }));
         assert!(!filter.detect(&numbered, 0) && filter.detect(&numbered, 0));
     }
 
@@ -354,7 +342,7 @@ mod tests {
             payload: b"abc",
             length: 3,
         };
-        let segment = frame(Body::Tcp(pair(3), segment));
+        let segment = Frame::of_body(Body::Tcp(pair(3), segment));
         let mut filter = filter();
         assert!(!filter.detect(&segment, 0) && !filter.detect(&segment, 0));
     }
@@ -363,7 +351,7 @@ mod tests {
     fn link_frames_are_compared_as_a_whole() {
         let mut filter = filter();
         let macs = Some(Macs { source: [2, 0, 0, 0, 0, 1], destination: [255; 6] });
-        let arp = |payload| Frame { mac: macs, ..frame(Body::Link { ether_type: 0x0806, payload }) };
+        let arp = |payload| Frame { mac: macs, ..Frame::of_body(Body::Link { ether_type: 0x0806, payload }) };
         assert!(!filter.detect(&arp(b"who has 10.0.0.1"), 0));
         assert!(!filter.detect(&arp(b"who has 10.0.0.2"), 0));
         assert!(filter.detect(&arp(b"who has 10.0.0.1"), 1));

@@ -261,7 +261,7 @@ const UNTAGGED: u16 = 0xffff;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Checksum, Datagram, IpHeader, OtherIp, Tunnel};
+    use crate::frame::{Datagram, IpHeader, OtherIp, Tunnel};
 
     fn frame(source: &str, destination: &str, ports: (u16, u16)) -> Frame<'static> {
         let pair = IpHeader {
@@ -271,17 +271,7 @@ mod tests {
         };
         let datagram =
             Datagram { source_port: ports.0, destination_port: ports.1, checksum: 0, payload: &[], length: 0 };
-        let body = Body::Udp(pair, datagram);
-        Frame {
-            mac: None,
-            vlan: None,
-            tunnel: None,
-            redundancy: None,
-            checksum: Checksum::Right,
-            body,
-            cut: 0,
-            undecoded: None,
-        }
+        Frame::of_body(Body::Udp(pair, datagram))
     }
 
     fn key(frame: &Frame<'_>) -> (FlowKey, End) {

@@ -4,25 +4,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::frame::{Body, Checksum, Datagram, Frame, IpHeader, Tunnel, TunnelKind};
+use crate::frame::{Body, Datagram, Frame, IpHeader, Tunnel, TunnelKind};
 
 /// Every third number has the same index in the cache of recent flows.
 fn key(number: u8) -> FlowKey {
     let source_port = u16::from(number / 3) * 16 + u16::from(number % 3);
     let pair = IpHeader { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
     let datagram = Datagram { source_port, destination_port: 502, checksum: 0, payload: &[], length: 0 };
-    let body = Body::Udp(pair, datagram);
-    let frame = Frame {
-        mac: None,
-        vlan: None,
-        tunnel: None,
-        redundancy: None,
-        checksum: Checksum::Right,
-        body,
-        cut: 0,
-        undecoded: None,
-    };
-    FlowKey::of(&frame).expect("IP").0
+    FlowKey::of(&Frame::of_body(Body::Udp(pair, datagram))).expect("IP").0
 }
 
 fn settings(capacity: u32) -> TableSettings {
@@ -177,9 +166,7 @@ fn a_name_that_is_out_of_date_finds_nothing() {
 fn on_another_way(vlan: Option<u16>, tunnel: Option<Tunnel>) -> FlowKey {
     let pair = IpHeader { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
     let datagram = Datagram { source_port: 0, destination_port: 502, checksum: 0, payload: &[], length: 0 };
-    let body = Body::Udp(pair, datagram);
-    let frame =
-        Frame { mac: None, vlan, tunnel, redundancy: None, checksum: Checksum::Right, body, cut: 0, undecoded: None };
+    let frame = Frame { vlan, tunnel, ..Frame::of_body(Body::Udp(pair, datagram)) };
     FlowKey::of(&frame).expect("IP").0
 }
 
