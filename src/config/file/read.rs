@@ -16,18 +16,26 @@ impl File {
     /// Reads the whole file. A value that is missing or invalid has its default, and an error is reported.
     pub(super) fn read(root: &mut Section<'_>) -> Self {
         Self {
-            sensor: root.table("sensor", "[sensor]").map(Sensor::read).unwrap_or_default(),
+            sensor: read_table(root, "sensor", Sensor::read).unwrap_or_default(),
             interface: interfaces(root),
-            output: root.table("output", "[output]").map(Output::read).unwrap_or_default(),
-            evidence: root.table("evidence", "[evidence]").map(Evidence::read),
-            recording: root.table("recording", "[recording]").map(Recording::read),
+            output: read_table(root, "output", Output::read).unwrap_or_default(),
+            evidence: read_table(root, "evidence", Evidence::read),
+            recording: read_table(root, "recording", Recording::read),
             sinks: SINKS.iter().filter_map(|sink| read_sink(sink, root)).collect(),
-            limits: root.table("limits", "[limits]").map(Limits::read).unwrap_or_default(),
-            alarms: root.table("alarms", "[alarms]").map(Alarms::read).unwrap_or_default(),
-            health: root.table("health", "[health]").map(Health::read).unwrap_or_default(),
-            metrics: root.table("metrics", "[metrics]").map(Metrics::read),
+            limits: read_table(root, "limits", Limits::read).unwrap_or_default(),
+            alarms: read_table(root, "alarms", Alarms::read).unwrap_or_default(),
+            health: read_table(root, "health", Health::read).unwrap_or_default(),
+            metrics: read_table(root, "metrics", Metrics::read),
         }
     }
+}
+
+/// Reads the table `[key]`, if the file has it, and reports its unknown and its missing keys.
+fn read_table<T>(root: &mut Section<'_>, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> Option<T> {
+    let mut section = root.table(key, format!("[{key}]"))?;
+    let table = read(&mut section);
+    section.finish();
+    Some(table)
 }
 
 fn interfaces(root: &mut Section<'_>) -> Vec<Interface> {
@@ -42,17 +50,15 @@ fn interfaces(root: &mut Section<'_>) -> Vec<Interface> {
 const AN_INTERFACE: &str = "[[interface]] with name = \"eth1\"; `lockkeeper interfaces` lists those that exist";
 
 impl Sensor {
-    fn read(mut section: Section<'_>) -> Self {
-        let sensor = Self {
+    fn read(section: &mut Section<'_>) -> Self {
+        Self {
             name: section.string("name"),
             site: section.string("site"),
             policy: section.path("policy"),
             workers: section.integer_in("workers", 1..=64),
             confine: section.flag("confine"),
             mirror_sessions: section.addresses("mirror_sessions"),
-        };
-        section.finish();
-        sensor
+        }
     }
 }
 
@@ -77,33 +83,29 @@ impl Interface {
 }
 
 impl Output {
-    fn read(mut section: Section<'_>) -> Self {
-        let output = Self {
+    fn read(section: &mut Section<'_>) -> Self {
+        Self {
             alerts: section.path("alerts"),
             transactions: section.path("transactions"),
             stats: section.path("stats"),
-        };
-        section.finish();
-        output
+        }
     }
 }
 
 impl Evidence {
-    fn read(mut section: Section<'_>) -> Self {
+    fn read(section: &mut Section<'_>) -> Self {
         section.missing("folder", "folder = \"/var/lib/lockkeeper/evidence\"");
-        let evidence = Self {
+        Self {
             folder: section.path("folder").unwrap_or_default(),
             packets: section.integer_in("packets", 0..=10_000),
             files: section.integer_in("files", 1..=1_000_000),
             size_mib: section.integer_in("size_mib", 1..=MOST_U32),
-        };
-        section.finish();
-        evidence
+        }
     }
 }
 
 impl Recording {
-    fn read(mut section: Section<'_>) -> Self {
+    fn read(section: &mut Section<'_>) -> Self {
         section.missing("folder", "folder = \"/var/lib/lockkeeper/packets\"");
         let recording = Self {
             folder: section.path("folder").unwrap_or_default(),
@@ -119,21 +121,20 @@ impl Recording {
                 format!("write at most half of size_mib, {most}"),
             );
         }
-        section.finish();
         recording
     }
 }
 
 /// The table of one sink.
 fn read_sink(sink: &'static Sink, root: &mut Section<'_>) -> Option<SinkOptions> {
-    let mut section = root.table(sink.name, format!("[{}]", sink.name))?;
-    section.missing(sink.address.key, sink.example);
-    let mut options = SinkOptions::new(sink, section.string(sink.address.key).unwrap_or_default());
-    for setting in sink.settings {
-        read_setting(setting, &mut section).into_iter().for_each(|value| options.set(setting, value));
-    }
-    section.finish();
-    Some(options)
+    read_table(root, sink.name, |section| {
+        section.missing(sink.address.key, sink.example);
+        let mut options = SinkOptions::new(sink, section.string(sink.address.key).unwrap_or_default());
+        for setting in sink.settings {
+            read_setting(setting, section).into_iter().for_each(|value| options.set(setting, value));
+        }
+        options
+    })
 }
 
 fn read_setting(setting: &Setting, section: &mut Section<'_>) -> Option<SettingValue> {
@@ -148,8 +149,8 @@ fn read_setting(setting: &Setting, section: &mut Section<'_>) -> Option<SettingV
 }
 
 impl Limits {
-    fn read(mut section: Section<'_>) -> Self {
-        let limits = Self {
+    fn read(section: &mut Section<'_>) -> Self {
+        Self {
             max_flows: section.integer_in("max_flows", 1..=MOST_U32),
             max_pending: section.integer_in("max_pending", ANY_SIZE),
             max_memory: section.integer_in("max_memory", ANY_SIZE),
@@ -162,41 +163,33 @@ impl Limits {
             idle_timeout: section.seconds("idle_timeout"),
             max_recent_bytes: section.integer_in("max_recent_bytes", ANY_SIZE),
             checksums: section.parsed("checksums", checksums),
-        };
-        section.finish();
-        limits
+        }
     }
 }
 
 impl Alarms {
-    fn read(mut section: Section<'_>) -> Self {
-        let alarms = Self {
+    fn read(section: &mut Section<'_>) -> Self {
+        Self {
             loss_limit: section.percent("loss_limit"),
             silent_after: section.within("silent_after", 0.0..=LONGEST_TIMEOUT, "seconds, or 0 for ever"),
             one_way_limit: section.percent("one_way_limit"),
             unread_limit: section.percent("unread_limit"),
-        };
-        section.finish();
-        alarms
+        }
     }
 }
 
 impl Health {
-    fn read(mut section: Section<'_>) -> Self {
-        let health = Self { status_file: section.path("status_file") };
-        section.finish();
-        health
+    fn read(section: &mut Section<'_>) -> Self {
+        Self { status_file: section.path("status_file") }
     }
 }
 
 impl Metrics {
-    fn read(mut section: Section<'_>) -> Self {
-        let metrics = Self {
+    fn read(section: &mut Section<'_>) -> Self {
+        Self {
             listen: section.parsed("listen", socket_address),
             mqtt_interval: section.integer_in("mqtt_interval", 1..=86_400),
-        };
-        section.finish();
-        metrics
+        }
     }
 }
 
