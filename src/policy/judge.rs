@@ -138,7 +138,7 @@ impl Policy {
             return verdict;
         }
         let server = flow_verdict.server.asset;
-        let mut chosen = self.find_permit(candidates, server, operation, Circumstances { session, time: Some(time) });
+        let mut chosen = self.find_permit(candidates, server, operation, PermitContext { session, time: Some(time) });
         if !matches!(chosen, Choice::Permitted(_))
             && let Some(rule) = self.lock(candidates, operation.class, session)
         {
@@ -148,7 +148,7 @@ impl Policy {
                 candidates,
                 server,
                 operation,
-                Circumstances { session: SessionState::UNLOCKED, time: Some(time) },
+                PermitContext { session: SessionState::UNLOCKED, time: Some(time) },
             );
             if let Choice::Permitted(flow) = chosen {
                 return Verdict::Deny(Denial { rule, flow: Some(flow), reason: Reason::Plain });
@@ -189,7 +189,7 @@ impl Policy {
             candidates,
             server,
             operation,
-            Circumstances { session: SessionState::UNLOCKED, time: None },
+            PermitContext { session: SessionState::UNLOCKED, time: None },
         ) {
             Choice::Permitted(flow) => Some(self.denied_by_condition(flow, time).unwrap_or(first)),
             Choice::Nothing if is_of_every_flow(operation) => {
@@ -228,9 +228,9 @@ impl Policy {
         candidates: &'r [Candidate],
         server: Option<u16>,
         operation: &Operation<'_>,
-        when: Circumstances,
+        context: PermitContext,
     ) -> Choice<'r> {
-        let naming = || self.permits(candidates, operation, when).filter(|(_, permit)| permit.names(operation));
+        let naming = || self.permits(candidates, operation, context).filter(|(_, permit)| permit.names(operation));
         let mut closest = None;
         for (one, permit) in naming() {
             match &permit.places {
@@ -269,7 +269,7 @@ impl Policy {
         &self,
         candidates: &'r [Candidate],
         operation: &Operation<'_>,
-        Circumstances { session, time }: Circumstances,
+        PermitContext { session, time }: PermitContext,
     ) -> impl Iterator<Item = (&'r Candidate, &Permit)> {
         let class = operation.class;
         let holds = move |flow| time.is_none_or(|time| self.denied_by_condition(flow, time).is_none());
@@ -375,9 +375,9 @@ impl Payload<'_> {
     }
 }
 
-/// The circumstances of an operation that locks and conditions depend on.
+/// What locks and conditions of a flow depend on: the session, and the time.
 #[derive(Clone, Copy)]
-struct Circumstances {
+struct PermitContext {
     session: SessionState,
     /// Time of the packet, nanoseconds since 1970-01-01 UTC; `None`: conditions are taken to hold.
     time: Option<i64>,
