@@ -50,12 +50,15 @@ const PASSWORD_FILE: Setting = Setting {
 const QUEUE: Setting =
     Setting { key: "queue", kind: SettingKind::Number { default: None, range: 1..=1_048_576 }, option: None };
 
-const QUEUE_MIB: Setting =
-    Setting { key: "queue_mib", kind: SettingKind::Number { default: Some(64), range: 1..=4096 }, option: None };
+const QUEUE_MIB: Setting = Setting {
+    key: "queue_mib",
+    kind: SettingKind::Number { default: Some(QUEUE_MEBIBYTES), range: 1..=4096 },
+    option: None,
+};
 
 const GIVE_UP_AFTER: Setting = Setting {
     key: "give_up_after",
-    kind: SettingKind::Number { default: Some(10), range: 1..=3600 },
+    kind: SettingKind::Number { default: Some(GIVE_UP_SECONDS), range: 1..=3600 },
     option: Some(CommandOption {
         long: "mqtt-give-up-after",
         short: None,
@@ -68,7 +71,7 @@ const GIVE_UP_AFTER: Setting = Setting {
 
 const ACK_TIMEOUT: Setting = Setting {
     key: "ack_timeout",
-    kind: SettingKind::Number { default: Some(20), range: 1..=3600 },
+    kind: SettingKind::Number { default: Some(ACK_SECONDS), range: 1..=3600 },
     option: Some(CommandOption {
         long: "mqtt-ack-timeout",
         short: None,
@@ -163,14 +166,14 @@ impl Settings {
             credentials: None,
             window: 64,
             queue: 1024,
-            queue_bytes: 64 * 1024 * 1024,
+            queue_bytes: QUEUE_MEBIBYTES << 20,
             connect_timeout: Duration::from_secs(5),
-            ack_timeout: Duration::from_secs(20),
+            ack_timeout: Duration::from_secs(ACK_SECONDS),
             keep_alive: Duration::from_secs(15),
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(5),
             longest_retry: Duration::from_secs(30),
-            give_up_after: Some(Duration::from_secs(10)),
+            give_up_after: Some(Duration::from_secs(GIVE_UP_SECONDS)),
             live: false,
         })
     }
@@ -227,6 +230,11 @@ impl fmt::Debug for Credentials {
 
 const USER: &str = "LOCKKEEPER_MQTT_USER";
 const PASSWORD: &str = "LOCKKEEPER_MQTT_PASSWORD";
+
+/// The defaults of [`QUEUE_MIB`], [`GIVE_UP_AFTER`] and [`ACK_TIMEOUT`].
+const QUEUE_MEBIBYTES: u64 = 64;
+const GIVE_UP_SECONDS: u64 = 10;
+const ACK_SECONDS: u64 = 20;
 
 /// Records in the queue of a sensor while the broker is away: days of a plant without incidents, some 30 MiB.
 const LIVE_QUEUE: usize = 16_384;
